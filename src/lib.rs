@@ -1,0 +1,1 @@
+//! A read-only-by-default, policy-gated MCP gateway for HTTP APIs.
