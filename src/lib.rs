@@ -1,1 +1,5 @@
 //! A read-only-by-default, policy-gated MCP gateway for HTTP APIs.
+
+pub mod agent;
+pub mod json;
+pub mod request;
