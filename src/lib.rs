@@ -1,3 +1,4 @@
 //! A read-only-by-default, policy-gated MCP gateway for HTTP APIs.
 
 pub mod clock;
+pub mod trust;
