@@ -133,7 +133,7 @@ pub enum TrustError {
         source: io::Error,
     },
     /// A symbolic link where the thing itself is asked for.
-    #[error("`{}` is a symbolic link; name the file that it leads to", quoted(path))]
+    #[error("`{}` is a symbolic link; name what it leads to", quoted(path))]
     Link {
         /// The link.
         path: PathBuf,
