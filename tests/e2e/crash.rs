@@ -78,15 +78,10 @@ fn assert_no_write_without_intent(home: &Home, upstream: &Recorder) {
     }
 }
 
-/// The log is whole, or the only doubt is a last line that was being written.
+/// Every log verifies; a last line that was being written is named and is no doubt.
 fn assert_log_stands(home: &Home, round: u64) {
     let verified = home.verify();
-    let said = [&*verified.stdout, &*verified.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(verified.status.success() || said.contains("torn"), "round {round}: {verified:?}");
-    for forbidden in ["broken", "mismatch", "does not follow"] {
-        assert!(!said.contains(forbidden), "round {round}: {said}");
-    }
+    assert!(verified.status.success(), "round {round}: {verified:?}");
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod crash;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod requests;

@@ -113,12 +113,13 @@ pub(crate) struct Launch {
     state: PathBuf,
     sockets: bool,
     deaf: bool,
+    under: Option<String>,
 }
 
 impl Launch {
     pub(crate) fn new(home: &Arc<Home>) -> Self {
         let token = (TOKEN.to_owned(), home.canary.secret().to_owned());
-        Self { home: Arc::clone(home), env: vec![token], state: home.state(), sockets: false, deaf: false }
+        Self { home: Arc::clone(home), env: vec![token], state: home.state(), sockets: false, deaf: false, under: None }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
@@ -149,9 +150,22 @@ impl Launch {
         self
     }
 
+    /// A line of shell that sets the scene in the process that becomes the gate.
+    pub(crate) fn under(mut self, line: &str) -> Self {
+        self.under = Some(line.to_owned());
+        self
+    }
+
     /// `portcullis serve` with this home, an environment of its own and nothing of ours.
     pub(crate) fn command(&self) -> Command {
-        let mut command = binary();
+        let mut command = match &self.under {
+            None => binary(),
+            Some(line) => {
+                let mut shell = Command::new("/bin/sh");
+                shell.arg("-c").arg(format!("{line}; exec \"$0\" \"$@\"")).arg(env!("CARGO_BIN_EXE_portcullis"));
+                shell
+            }
+        };
         command.arg("serve").arg("--policy").arg(self.home.policy()).arg("--state-dir").arg(&self.state);
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.home.path());
         command.envs(self.env.iter().map(|(key, value)| (key, value))).current_dir(self.home.path());
