@@ -81,11 +81,12 @@ fn the_records_are_numbered_without_a_gap_and_each_call_has_one_question_and_one
     }
     assert_eq!(records.first().expect("a log")["kind"], "start");
     assert_eq!(records.last().expect("a log")["kind"], "stop");
-    let calls: BTreeSet<_> = questions(&records).iter().map(|question| question["call"].to_string()).collect();
+    let calls: BTreeSet<_> =
+        questions(&records).iter().map(|question| question["call"].as_str().expect("a name")).collect();
     assert_eq!(calls.len(), 5, "each call has a name of its own");
     for call in calls {
         let kinds: Vec<_> =
-            records.iter().filter(|record| record["call"].to_string() == call).map(|record| &record["kind"]).collect();
+            records.iter().filter(|record| record["call"] == call).map(|record| &record["kind"]).collect();
         assert_eq!(kinds, ["question", "answer"], "{call}");
     }
     let answers: Vec<_> = records.iter().filter(|record| record["kind"] == "answer").collect();

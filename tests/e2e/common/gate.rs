@@ -412,6 +412,11 @@ impl Gate {
         Some(serde_json::from_str(&line).unwrap_or_else(|error| panic!("stdout: {error}: {line}")))
     }
 
+    /// What came before the last answer that was waited for, and was not asked for.
+    pub(crate) fn so_far(&mut self) -> Vec<Value> {
+        self.early.drain(..).collect()
+    }
+
     /// Everything that was said and not yet asked for, up to the end of stdout.
     pub(crate) fn rest(&mut self) -> Vec<Value> {
         while let Some(message) = self.next_message() {
