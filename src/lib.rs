@@ -3,6 +3,8 @@
 pub mod agent;
 pub mod clock;
 pub mod config;
+pub mod confirm;
 pub mod json;
+pub mod policy;
 pub mod request;
 pub mod trust;
