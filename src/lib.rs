@@ -7,4 +7,6 @@ pub mod confirm;
 pub mod json;
 pub mod policy;
 pub mod request;
+pub mod secret;
 pub mod trust;
+pub mod upstream;
