@@ -18,7 +18,10 @@ use crate::policy::Policy;
 use crate::policy::{Denial, Grant, Held, Verdict};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
-use crate::upstream::{Reply, Sent, Upstream, UpstreamError};
+use crate::upstream::Upstream;
+use crate::upstream::error::{Delivery, UpstreamError};
+use crate::upstream::forward::{Failure, Sent};
+use crate::upstream::reply::Reply;
 
 /// How a front door takes a call back.
 pub type Cancel = CancellationToken;
@@ -114,7 +117,7 @@ impl Gateway {
             Ok(recorded) => recorded,
             Err(answer) => return answer,
         };
-        let Sent { entry, result } = self.upstream.send(recorded, self.clock.wall(), cancel).await;
+        let Sent { entry, result } = self.upstream.forward(recorded, cancel).await;
         let outcome = self.outcome(result, entry.call());
         entry.close(outcome)
     }
@@ -130,22 +133,12 @@ impl Gateway {
         slot.enter().await
     }
 
-    fn outcome(&self, result: Result<Reply, UpstreamError>, call: &str) -> Outcome {
+    fn outcome(&self, result: Result<Reply, Failure>, call: &str) -> Outcome {
         let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
         match result {
             Ok(reply) => replied(reply, call, max_bytes),
-            Err(error) => {
-                let refusal = Refusal::new(error.code(), error.to_string()).because(error.cause());
-                Outcome {
-                    shaped: Shaped::refusal(&refusal, call),
-                    code: Some(refusal.code),
-                    cause: Some(refusal.cause),
-                    status: None,
-                    bytes: None,
-                    attempts: error.attempts(),
-                    redacted: 0,
-                }
-            }
+            Err(Failure::Upstream(error)) => unanswered(&failed(&error), call),
+            Err(Failure::Cancelled) => unanswered(&Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it"), call),
         }
     }
 
@@ -194,6 +187,26 @@ fn hold(held: &Held) -> Refusal {
     Refusal::new(Code::ApprovalRequired, "a human has to approve this write, and nobody can be asked from here; it was not sent")
         .because("held: the write needs an approval")
         .by(Some(held.grant().rule().clone()))
+}
+
+fn failed(error: &UpstreamError) -> Refusal {
+    let message = match error.delivery() {
+        Delivery::NotSent => error.to_string(),
+        Delivery::Unknown => format!("{error}; a write may have been carried out"),
+    };
+    Refusal::new(error.code(), message).because(error.cause())
+}
+
+fn unanswered(refusal: &Refusal, call: &str) -> Outcome {
+    Outcome {
+        shaped: Shaped::refusal(refusal, call),
+        code: Some(refusal.code),
+        cause: Some(refusal.cause.clone()),
+        status: None,
+        bytes: None,
+        attempts: 1,
+        redacted: 0,
+    }
 }
 
 fn replied(reply: Reply, call: &str, max_bytes: usize) -> Outcome {
