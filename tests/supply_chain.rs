@@ -1,5 +1,7 @@
 //! What `deny.toml` says of bans, licences and sources, held without cargo-deny: from `Cargo.lock` and `cargo metadata`.
 
+#![cfg(test)]
+
 use std::path::Path;
 use std::process::Command;
 
