@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::config::Environment;
 use crate::demo::{self, DemoError};
 
 /// Runs the demo and prints it on stdout, in colour on a terminal unless `NO_COLOR` is set (<https://no-color.org>).
@@ -10,7 +11,7 @@ use crate::demo::{self, DemoError};
 /// Exit code 0 when every step ended as it must or the reader closed the pipe, else 1 with one sentence on stderr.
 pub(super) fn run(serve: bool) -> ExitCode {
     let mut out = io::stdout();
-    let colour = out.is_terminal() && !no_color();
+    let colour = out.is_terminal() && !Environment::process().no_color();
     match told(&mut out, serve, colour) {
         Err(error) if !error.is_reader_gone() => {
             // With stderr closed as well there is nobody left to tell.
@@ -27,9 +28,4 @@ fn told(out: &mut dyn Write, serve: bool, colour: bool) -> Result<(), DemoError>
     runtime.block_on(async {
         if serve { demo::serve(out, colour, &exe).await } else { demo::walk(out, colour, &exe).await }
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a habit of terminals, not configuration: it changes no decision")]
-fn no_color() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
