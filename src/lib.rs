@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod confirm;
+pub mod demo;
 pub mod gateway;
 pub mod json;
 pub mod limit;
