@@ -99,9 +99,6 @@ pub enum Format {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
-    if cfg!(windows) {
-        return complain(&"Windows is not supported: the checks of who may write the files are Unix's");
-    }
     match Arguments::parse().command {
         Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
         Command::Demo { serve } => demo::run(serve),

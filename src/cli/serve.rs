@@ -41,9 +41,11 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<(Runtime, Arc<Gateway>
     let beside = file.real_path.parent().unwrap_or(Path::new("/")).to_owned();
     let policy = parse(file)?;
     harden();
-    let directory = config::state_directory(state_dir, &environment, policy.name()).map_err(|error| complain(&error))?;
+    let directory =
+        config::state_directory(state_dir, &environment, policy.name()).map_err(|error| complain(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
     let surroundings = Surroundings::collect(policy.upstream(), &beside, &|name| environment.get(name));
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime
