@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod confirm;
 pub mod json;
+pub mod limit;
 pub mod policy;
 pub mod request;
 pub mod trust;
