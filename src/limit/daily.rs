@@ -74,12 +74,10 @@ impl DailyCount {
             return Ok(Some(unit));
         }
         let shared = Arc::clone(shared);
-        let lease = tokio::task::spawn_blocking(move || {
-            let unit = Shared::lease(&shared);
-            drop(turn);
-            unit
-        });
-        lease.await.map_err(|_| DailyError::Stopped)?.map(Some)
+        // The turn comes back behind the call: if nobody waits for them any more, the call is back in the block before the turn ends.
+        let lease = tokio::task::spawn_blocking(move || (Shared::lease(&shared), turn));
+        let (unit, _turn) = lease.await.map_err(|_| DailyError::Stopped)?;
+        unit.map(Some)
     }
 
     /// The time until the next day begins in UTC.
@@ -375,4 +373,282 @@ fn is_date(text: &str) -> bool {
             .bytes()
             .enumerate()
             .all(|(at, byte)| if at == 4 || at == 7 { byte == b'-' } else { byte.is_ascii_digit() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use proptest::prelude::*;
+
+    use crate::clock::ManualClock;
+
+    const DAY: Duration = Duration::from_secs(SECONDS_PER_DAY);
+
+    fn open(directory: &Path, limit: u64, clock: &ManualClock) -> Result<DailyCount, DailyError> {
+        DailyCount::open(directory, Some(limit), Arc::new(clock.clone()))
+    }
+
+    fn home() -> tempfile::TempDir {
+        tempfile::tempdir().unwrap()
+    }
+
+    /// A clock at noon of 2026-11-23.
+    fn noon() -> ManualClock {
+        ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(20_780 * SECONDS_PER_DAY + 43_200))
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().build().unwrap()
+    }
+
+    async fn spend(count: &DailyCount) -> bool {
+        match count.take().await {
+            Ok(unit) => {
+                unit.into_iter().for_each(Unit::spend);
+                true
+            }
+            Err(DailyError::Spent) => false,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn record(directory: &Path) -> String {
+        fs::read_to_string(directory.join(DAILY_FILE)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_day_lets_exactly_its_number_of_calls_through() {
+        for limit in [1, 2, 31, 32, 33, 500, 1_000] {
+            let (home, clock) = (home(), noon());
+            let count = open(home.path(), limit, &clock).unwrap();
+            for call in 0..limit {
+                assert!(spend(&count).await, "call {call} of {limit}");
+            }
+            assert!(!spend(&count).await, "one more than {limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_limit_no_file_is_touched() {
+        let home = home();
+        let count = DailyCount::open(home.path(), None, Arc::new(noon())).unwrap();
+        assert!(count.take().await.unwrap().is_none());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_of_a_block_goes_back_when_the_counter_is_dropped() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 1_000, &clock).unwrap();
+        for _ in 0..3 {
+            assert!(spend(&count).await);
+        }
+        assert_eq!(record(home.path()), "2026-11-23 00000000000000000032\n");
+        drop(count);
+        assert_eq!(record(home.path()), "2026-11-23 00000000000000000003\n");
+    }
+
+    #[tokio::test]
+    async fn a_call_that_was_not_made_goes_back_to_the_block() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 1, &clock).unwrap();
+        drop(count.take().await.unwrap());
+        assert!(spend(&count).await);
+        assert!(!spend(&count).await);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_dies_loses_calls_and_never_gains_any() {
+        let (home, clock) = (home(), noon());
+        let mut spent = 0;
+        for _ in 0..200 {
+            let count = open(home.path(), 100, &clock).unwrap();
+            spent += u32::from(spend(&count).await);
+            std::mem::forget(count);
+        }
+        assert!((1..=100).contains(&spent), "{spent}");
+        assert_eq!(record(home.path()), "2026-11-23 00000000000000000100\n");
+    }
+
+    #[test]
+    fn processes_that_share_a_directory_never_spend_more_than_the_day_holds() {
+        let (home, clock) = (home(), noon());
+        let limit = 700;
+        let process = || {
+            let count = open(home.path(), limit, &clock).unwrap();
+            runtime().block_on(async {
+                let mut spent = 0_u64;
+                for turn in 0..400_u32 {
+                    match count.take().await {
+                        Ok(Some(unit)) if turn % 5 == 0 => drop(unit),
+                        Ok(Some(unit)) => {
+                            unit.spend();
+                            spent += 1;
+                        }
+                        Ok(None) => panic!("there is a limit"),
+                        Err(DailyError::Spent) => break,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                spent
+            })
+        };
+        let spent: u64 = std::thread::scope(|scope| {
+            let processes: Vec<_> = (0..4).map(|_| scope.spawn(process)).collect();
+            processes.into_iter().map(|process| process.join().unwrap()).sum()
+        });
+        assert!(spent <= limit, "{spent}");
+        assert_eq!(record(home.path()), format!("2026-11-23 {spent:020}\n"), "all that was not spent went back");
+    }
+
+    #[tokio::test]
+    async fn a_new_day_begins_at_midnight_utc() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 1, &clock).unwrap();
+        assert!(spend(&count).await);
+        clock.advance(DAY / 2 - Duration::from_millis(1));
+        assert!(!spend(&count).await);
+        assert_eq!(count.until_tomorrow(), Duration::from_secs(1));
+        clock.advance(Duration::from_millis(1));
+        assert!(spend(&count).await, "a refusal of yesterday does not outlive the day");
+        assert_eq!(record(home.path()), "2026-11-24 00000000000000000001\n");
+    }
+
+    #[tokio::test]
+    async fn yesterdays_block_is_not_spent_today() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 1_000, &clock).unwrap();
+        assert!(spend(&count).await);
+        clock.advance(DAY);
+        assert!(spend(&count).await);
+        drop(count);
+        assert_eq!(record(home.path()), "2026-11-24 00000000000000000001\n");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_steps_back_over_midnight_brings_no_new_calls() {
+        let (home, clock) = (home(), noon());
+        clock.advance(DAY / 2);
+        let count = open(home.path(), 2, &clock).unwrap();
+        assert!(spend(&count).await);
+        clock.set_wall(clock.wall() - Duration::from_secs(1));
+        assert!(spend(&count).await);
+        assert!(!spend(&count).await);
+        assert_eq!(record(home.path()), "2026-11-24 00000000000000000002\n");
+    }
+
+    #[tokio::test]
+    async fn a_count_from_a_day_to_come_lets_nothing_through() {
+        let (home, clock) = (home(), noon());
+        drop(open(home.path(), 5, &clock).unwrap());
+        fs::write(home.path().join(DAILY_FILE), "2099-01-01 00000000000000000000\n").unwrap();
+        assert!(matches!(open(home.path(), 5, &clock), Err(DailyError::Future { .. })));
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let (home, clock) = (home(), noon());
+        drop(open(home.path(), 5, &clock).unwrap());
+        let good = "2026-11-23 00000000000000000003\n";
+        let cases = [
+            "x".to_owned(),
+            good.replace('\n', " "),
+            good.replace("2026-11", "2026/11"),
+            good.replace("003", "+03"),
+            good.replace("000000003", "99999999\u{0}"),
+            "2026-11-23 99999999999999999999\n".to_owned(),
+            good.replace(' ', "\u{0}"),
+            "\u{0}".repeat(RECORD),
+            format!("{good}{good}"),
+        ];
+        for text in cases {
+            fs::write(home.path().join(DAILY_FILE), &text).unwrap();
+            assert!(matches!(open(home.path(), 5, &clock), Err(DailyError::Damaged { .. })), "{text:?}");
+        }
+        fs::write(home.path().join(DAILY_FILE), good).unwrap();
+        assert!(open(home.path(), 5, &clock).is_ok());
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_or_write_or_that_is_a_link_is_refused() {
+        let (home, clock) = (home(), noon());
+        let path = home.path().join(DAILY_FILE);
+        drop(open(home.path(), 5, &clock).unwrap());
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        fs::set_permissions(&path, Permissions::from_mode(0o622)).unwrap();
+        assert!(matches!(open(home.path(), 5, &clock), Err(DailyError::Trust(_))));
+        fs::rename(&path, home.path().join("elsewhere")).unwrap();
+        fs::set_permissions(home.path().join("elsewhere"), Permissions::from_mode(0o600)).unwrap();
+        symlink("elsewhere", &path).unwrap();
+        assert!(matches!(open(home.path(), 5, &clock), Err(DailyError::Unusable { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_lock_that_another_process_keeps_ends_in_a_refusal() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 5, &clock).unwrap();
+        let held = File::open(home.path().join(DAILY_FILE)).unwrap();
+        held.lock().unwrap();
+        assert!(matches!(count.take().await, Err(DailyError::Locked { .. })));
+        drop(held);
+        assert!(matches!(count.take().await, Err(DailyError::Locked { .. })), "it stands for a second");
+        clock.advance(REFUSED_FOR);
+        assert!(spend(&count).await);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_removed_is_begun_anew() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 1, &clock).unwrap();
+        assert!(spend(&count).await);
+        assert!(!spend(&count).await);
+        fs::remove_file(home.path().join(DAILY_FILE)).unwrap();
+        clock.advance(REFUSED_FOR);
+        assert!(spend(&count).await);
+    }
+
+    #[tokio::test]
+    async fn a_call_given_up_while_the_file_is_asked_loses_nothing() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 3, &clock).unwrap();
+        let mut given_up = Box::pin(count.take());
+        assert!(
+            std::future::poll_fn(|context| std::task::Poll::Ready(given_up.as_mut().poll(context).is_pending())).await
+        );
+        drop(given_up);
+        for _ in 0..3 {
+            assert!(spend(&count).await);
+        }
+        assert!(!spend(&count).await);
+    }
+
+    #[test]
+    fn dates_are_those_of_the_gregorian_calendar() {
+        let cases = [
+            (0, "1970-01-01"),
+            (59, "1970-03-01"),
+            (789, "1972-02-29"),
+            (10_957, "2000-01-01"),
+            (11_016, "2000-02-29"),
+            (20_780, "2026-11-23"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+            (2_932_896, "9999-12-31"),
+        ];
+        for (day, text) in cases {
+            assert_eq!(date(day).unwrap(), text);
+        }
+        assert!(date(2_932_897).is_err());
+        assert!(date(u64::MAX).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn later_days_have_later_dates(day in 0_u64..2_932_896) {
+            prop_assert!(date(day).unwrap() < date(day + 1).unwrap());
+        }
+    }
 }

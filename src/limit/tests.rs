@@ -1,4 +1,6 @@
 use super::*;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -436,14 +438,14 @@ struct Moments(Vec<u64>);
 
 impl Moments {
     fn open(&self, burst: u64, interval: u64, now: u64) -> bool {
-        (0..self.0.len()).all(|i| self.0.len() as u64 - i as u64 + 1 <= burst + (now - self.0[i]) / interval)
+        (0..self.0.len()).all(|i| ((self.0.len() - i) as u64) < burst + (now - self.0[i]) / interval)
     }
 
     fn within_bounds(&self, burst: u64, interval: u64) -> bool {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
         let count = sorted.len();
-        (0..count).all(|i| (i..count).all(|j| (j - i) as u64 + 1 <= burst + (sorted[j] - sorted[i]) / interval))
+        (0..count).all(|i| (i..count).all(|j| ((j - i) as u64) < burst + (sorted[j] - sorted[i]) / interval))
     }
 }
 
@@ -530,34 +532,42 @@ proptest! {
     fn with_waiting_and_giving_up_no_window_ever_sees_too_many(steps in prop::collection::vec(step(), 1..80), wait in 0_u64..20_000_000_000) {
         let patience = Duration::from_nanos(wait);
         let (limiter, clock) = tight(patience);
+        let alarms = Arc::new(Alarms { clock: clock.clone(), due: Mutex::default() });
+        let limiter = Limiter { clock: Arc::clone(&alarms) as Arc<dyn Clock>, ..limiter };
         let agents = [agent(0), agent(1)];
-        let mut passed = vec![vec![Moments::default(); TIGHT.len()]; 2];
-        let mut waiting = Vec::new();
+        let passed = RefCell::new(vec![vec![Moments::default(); TIGHT.len()]; 2]);
+        let mut waiting: Vec<Waiting<'_>> = Vec::new();
         for step in steps {
             match step {
                 Step::Pass { nanos } => {
-                    // In small steps, so that a call which may go on does so before much time has passed.
-                    for _ in 0..8 {
-                        clock.advance(Duration::from_nanos(nanos / 8));
-                        settle(&mut waiting, &mut passed, &clock, patience)?;
+                    let until = clock.monotonic() + Duration::from_nanos(nanos);
+                    while let Some(due) = alarms.next(until) {
+                        clock.advance(due - clock.monotonic());
+                        settle(&mut waiting, &clock, patience)?;
                     }
+                    clock.advance(until - clock.monotonic());
                 }
                 Step::Denied { .. } => drop(waiting.pop()),
                 Step::Call { uid, write, rules, used } => {
-                    let (limiter, agent) = (&limiter, &agents[uid as usize]);
-                    let limits: Vec<usize> = rules.iter().map(|rule| rule + 3).chain(write.then_some(1)).collect();
+                    let (limiter, agent, clock, passed) = (&limiter, &agents[uid as usize], &clock, &passed);
                     let call = async move {
+                        let log = |limit: usize| passed.borrow_mut()[uid as usize][limit].0.push(nanos(clock.monotonic()));
                         let admitted = limiter.admit(agent).await?;
+                        log(0);
                         let effect = if write { Effect::Write } else { Effect::Read };
                         let slot = limiter.budget(agent, admitted, Charge { effect, rules: &rules }).await?;
-                        if used { slot.enter().await.map(|_| true) } else { Ok(false) }
+                        if used {
+                            drop(slot.enter().await?);
+                            rules.iter().map(|rule| rule + 3).chain(write.then_some(1)).for_each(log);
+                        }
+                        Ok(())
                     };
-                    waiting.push(Waiting { uid, limits, since: clock.monotonic(), call: Box::pin(call) });
-                    settle(&mut waiting, &mut passed, &clock, patience)?;
+                    waiting.push(Waiting { since: clock.monotonic(), call: Box::pin(call) });
+                    settle(&mut waiting, clock, patience)?;
                 }
             }
         }
-        for spent in &passed {
+        for spent in passed.borrow().iter() {
             for (limit, moments) in spent.iter().enumerate() {
                 let (burst, interval) = TIGHT[limit];
                 prop_assert!(moments.within_bounds(burst, interval), "limit {}: {:?}", limit, moments);
@@ -566,36 +576,48 @@ proptest! {
     }
 }
 
-type Call<'a> = Pin<Box<dyn Future<Output = Result<bool, Throttled>> + 'a>>;
-
 struct Waiting<'a> {
-    uid: u32,
-    limits: Vec<usize>,
     since: Duration,
-    call: Call<'a>,
+    call: Pin<Box<dyn Future<Output = Result<(), Throttled>> + 'a>>,
 }
 
-/// Polls every waiting call and writes down when those passed that did.
-fn settle(
-    waiting: &mut Vec<Waiting<'_>>,
-    passed: &mut [Vec<Moments>],
-    clock: &ManualClock,
-    patience: Duration,
-) -> Result<(), TestCaseError> {
-    let mut still = Vec::new();
-    for mut call in waiting.drain(..) {
-        match poll(call.call.as_mut()) {
-            Poll::Pending => {
-                prop_assert!(clock.monotonic() - call.since <= patience, "a call waits past its patience");
-                still.push(call);
-            }
-            Poll::Ready(Ok(true)) => {
-                let spent = &mut passed[call.uid as usize];
-                call.limits.iter().for_each(|&limit| spent[limit].0.push(nanos(clock.monotonic())));
-            }
-            Poll::Ready(Ok(false) | Err(_)) => {}
-        }
+/// Polls every waiting call.
+fn settle(waiting: &mut Vec<Waiting<'_>>, clock: &ManualClock, patience: Duration) -> Result<(), TestCaseError> {
+    waiting.retain_mut(|call| poll(call.call.as_mut()).is_pending());
+    for call in waiting {
+        prop_assert!(clock.monotonic() - call.since < patience, "a call waits past its patience");
     }
-    *waiting = still;
     Ok(())
+}
+
+/// A manual clock that knows when the next sleeper is due.
+#[derive(Debug)]
+struct Alarms {
+    clock: ManualClock,
+    due: Mutex<BTreeSet<Duration>>,
+}
+
+impl Alarms {
+    /// The first moment up to `until` at which a sleep ends.
+    fn next(&self, until: Duration) -> Option<Duration> {
+        let mut due = self.due.lock().unwrap();
+        let first = *due.first().filter(|first| **first <= until)?;
+        due.remove(&first);
+        Some(first)
+    }
+}
+
+impl Clock for Alarms {
+    fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    fn wall(&self) -> std::time::SystemTime {
+        self.clock.wall()
+    }
+
+    fn sleep(&self, duration: Duration) -> crate::clock::Sleep {
+        self.due.lock().unwrap().insert(self.clock.monotonic() + duration);
+        self.clock.sleep(duration)
+    }
 }
