@@ -1,7 +1,5 @@
 //! A raw upstream on loopback that says whatever bytes a test wants, and records every request it gets.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -68,17 +66,14 @@ impl Server {
     /// Says the same bytes to every request and keeps the connection.
     pub fn saying(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
-        Self::start(move |_, stream| {
-            let _ = stream.write_all(&bytes);
-            After::Keep
-        })
+        Self::start(move |_, stream| say(stream, &bytes))
     }
 
     /// Says the same bytes to every request and closes.
     pub fn saying_once(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(move |_, stream| {
-            let _ = stream.write_all(&bytes);
+            say(stream, &bytes);
             After::Close
         })
     }
@@ -98,6 +93,14 @@ impl Server {
 
     pub async fn upstream(&self) -> Upstream {
         open(&self.spec()).await
+    }
+}
+
+/// Says these bytes and keeps the connection, if the other side still listens.
+pub fn say(stream: &mut TcpStream, bytes: &[u8]) -> After {
+    match stream.write_all(bytes) {
+        Ok(()) => After::Keep,
+        Err(_) => After::Close,
     }
 }
 

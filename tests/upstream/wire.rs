@@ -1,11 +1,10 @@
 //! What goes over the wire to an upstream, and what an upstream may answer, over raw sockets on loopback.
 
-mod upstream_support;
-
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{After, LIMIT, Server, TOKEN, ask, get, ok, open, post, say, spec, surroundings};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use portcullis::clock::{ManualClock, SystemClock};
@@ -13,7 +12,6 @@ use portcullis::policy::Effect;
 use portcullis::request::method::Method;
 use portcullis::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
 use portcullis::upstream::{Outgoing, Upstream};
-use upstream_support::{After, LIMIT, Server, TOKEN, ask, get, ok, open, post, spec, surroundings};
 
 #[tokio::test]
 async fn a_read_is_sent_as_base_url_and_canonical_target_with_nothing_added() {
@@ -118,8 +116,8 @@ async fn no_redirect_is_followed_and_a_target_is_shown_on_the_same_origin_only()
     for (status, location, shown) in cases {
         let server = Server::start(move |_, stream| {
             let location = location.replace("ORIGIN", &stream.local_addr().unwrap().to_string());
-            let _ = write!(stream, "HTTP/1.1 {status} X\r\nLocation: {location}\r\ncontent-length: 0\r\n\r\n");
-            After::Keep
+            let answer = format!("HTTP/1.1 {status} X\r\nLocation: {location}\r\ncontent-length: 0\r\n\r\n");
+            say(stream, answer.as_bytes())
         });
         let out = if status == 307 { post("/x", b"{}") } else { get("/x") };
         let reply = server.upstream().await.send(&out).await;
@@ -361,8 +359,7 @@ async fn a_get_is_sent_again_once_when_its_connection_died_before_an_answer() {
         if number == 0 {
             return After::Close;
         }
-        let _ = stream.write_all(&ok("", b"{}"));
-        After::Keep
+        say(stream, &ok("", b"{}"))
     });
     let reply = server.upstream().await.send(&get("/x")).await.unwrap();
     assert_eq!((reply.status, reply.attempts, server.requests().len()), (200, 2, 2));
@@ -429,7 +426,7 @@ async fn a_call_takes_no_longer_than_the_policy_allows() {
         After::Close
     });
     let dripping = Server::start(|_, stream| {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n");
+        say(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n");
         while stream.write_all(b"x").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -552,7 +549,7 @@ fn a_proxy_named_by_the_environment_is_never_asked() {
     let proxy = Server::saying(ok("", b"{}"));
     let url = format!("http://{}", proxy.address);
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "a_call_reaches_its_upstream"]).env_remove("NO_PROXY").env_remove("no_proxy");
+    child.args(["--exact", "wire::a_call_reaches_its_upstream"]).env_remove("NO_PROXY").env_remove("no_proxy");
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         child.env(name, &url);
     }
