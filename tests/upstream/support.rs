@@ -17,25 +17,25 @@ use portcullis::upstream::rotation::CredentialChoice;
 use portcullis::upstream::source::Surroundings;
 use portcullis::upstream::{Outgoing, Upstream};
 
-pub const TOKEN: &str = "tok-9f8e7d6c5b4a3210/+==";
-pub const LIMIT: u64 = 8 * 1024 * 1024;
+pub(crate) const TOKEN: &str = "tok-9f8e7d6c5b4a3210/+==";
+pub(crate) const LIMIT: u64 = 8 * 1024 * 1024;
 
 /// What happens to the connection after an answer.
-pub enum After {
+pub(crate) enum After {
     Keep,
     Close,
 }
 
 /// A listener with a thread for each connection.
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
 }
 
 impl Server {
     /// `answer` gets the number of the request (from 0, over all connections) and the connection.
-    pub fn start(answer: impl Fn(usize, &mut TcpStream) -> After + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(answer: impl Fn(usize, &mut TcpStream) -> After + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, connections) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicUsize::new(0)));
@@ -64,13 +64,13 @@ impl Server {
     }
 
     /// Says the same bytes to every request and keeps the connection.
-    pub fn saying(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn saying(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(move |_, stream| say(stream, &bytes))
     }
 
     /// Says the same bytes to every request and closes.
-    pub fn saying_once(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn saying_once(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(move |_, stream| {
             say(stream, &bytes);
@@ -78,26 +78,26 @@ impl Server {
         })
     }
 
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
 
     /// A policy's view of this server, with a bearer credential from the environment.
-    pub fn spec(&self) -> UpstreamSpec {
+    pub(crate) fn spec(&self) -> UpstreamSpec {
         spec(&format!("http://{}/api/v1/", self.address))
     }
 
-    pub async fn upstream(&self) -> Upstream {
+    pub(crate) async fn upstream(&self) -> Upstream {
         open(&self.spec()).await
     }
 }
 
 /// Says these bytes and keeps the connection, if the other side still listens.
-pub fn say(stream: &mut TcpStream, bytes: &[u8]) -> After {
+pub(crate) fn say(stream: &mut TcpStream, bytes: &[u8]) -> After {
     match stream.write_all(bytes) {
         Ok(()) => After::Keep,
         Err(_) => After::Close,
@@ -121,7 +121,7 @@ fn read_request(stream: &mut TcpStream) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-pub fn spec(base_url: &str) -> UpstreamSpec {
+pub(crate) fn spec(base_url: &str) -> UpstreamSpec {
     UpstreamSpec {
         base_url: base_url.parse().unwrap(),
         openapi: None,
@@ -139,11 +139,11 @@ pub fn spec(base_url: &str) -> UpstreamSpec {
     }
 }
 
-pub fn surroundings(spec: &UpstreamSpec) -> Surroundings {
+pub(crate) fn surroundings(spec: &UpstreamSpec) -> Surroundings {
     surroundings_in(spec, Path::new("/"), &[])
 }
 
-pub fn surroundings_in(spec: &UpstreamSpec, directory: &Path, more: &[(&str, &str)]) -> Surroundings {
+pub(crate) fn surroundings_in(spec: &UpstreamSpec, directory: &Path, more: &[(&str, &str)]) -> Surroundings {
     Surroundings::collect(spec, directory, &|name| {
         let known = [("API_TOKEN", TOKEN), ("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/nonexistent")];
         let mut all = more.iter().chain(&known);
@@ -151,12 +151,12 @@ pub fn surroundings_in(spec: &UpstreamSpec, directory: &Path, more: &[(&str, &st
     })
 }
 
-pub async fn open(spec: &UpstreamSpec) -> Upstream {
+pub(crate) async fn open(spec: &UpstreamSpec) -> Upstream {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     Upstream::open(spec, LIMIT, surroundings(spec), clock).await.unwrap()
 }
 
-pub fn get(target: &str) -> Outgoing<'_> {
+pub(crate) fn get(target: &str) -> Outgoing<'_> {
     Outgoing {
         method: Method::Get,
         target,
@@ -167,12 +167,12 @@ pub fn get(target: &str) -> Outgoing<'_> {
     }
 }
 
-pub fn post<'a>(target: &'a str, body: &'a [u8]) -> Outgoing<'a> {
+pub(crate) fn post<'a>(target: &'a str, body: &'a [u8]) -> Outgoing<'a> {
     Outgoing { method: Method::Post, body: Some(body), effect: Effect::Write, ..get(target) }
 }
 
 /// One GET of a server that says `bytes` and closes.
-pub async fn ask(bytes: impl Into<Vec<u8>>) -> Result<Reply, UpstreamError> {
+pub(crate) async fn ask(bytes: impl Into<Vec<u8>>) -> Result<Reply, UpstreamError> {
     let server = Server::saying_once(bytes);
     let reply = server.upstream().await.send(&get("/x")).await;
     assert_eq!(server.requests().len(), 1, "exactly one request");
@@ -180,7 +180,7 @@ pub async fn ask(bytes: impl Into<Vec<u8>>) -> Result<Reply, UpstreamError> {
 }
 
 /// A complete answer of status 200.
-pub fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
+pub(crate) fn ok(headers: &str, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\n\r\n", body.len()).into_bytes();
     bytes.extend(body);
     bytes
