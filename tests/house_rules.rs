@@ -36,7 +36,9 @@ const WORLD: &[&str] = &[
     "rmcp",
     "rustix",
     "std::fs",
-    "std::net",
+    "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
+    "std::net::UdpSocket",
     "std::env",
     "std::process",
     "std::thread",
@@ -47,6 +49,7 @@ const WORLD: &[&str] = &[
 ];
 const PURE: &[&str] = &["json", "policy", "request"];
 
+/// Lines of code in one file: no tests, no comments, no empty lines.
 const MAX_LINES: usize = 400;
 
 #[test]
@@ -100,8 +103,8 @@ fn a_secret_is_exposed_in_one_file_alone() {
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
     for (path, code) in sources() {
-        let lines = code.lines().count();
-        assert!(lines <= MAX_LINES, "{}: {lines} lines without its tests, more than {MAX_LINES}", path.display());
+        let lines = code.lines().filter(|line| !line.trim().is_empty()).count();
+        assert!(lines <= MAX_LINES, "{}: {lines} lines of code, more than {MAX_LINES}", path.display());
     }
 }
 
@@ -137,8 +140,10 @@ fn every_test_that_security_md_names_exists() {
         tracked().iter().filter(|path| path.extension().is_some_and(|e| e == "rs")).map(|path| read(path)).collect();
     let mut rows = 0;
     for row in read(Path::new("SECURITY.md")).lines().filter(|line| line.starts_with("| ")) {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        if cells.len() != 3 || cells[2] == "the test that proves it" {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let heading = cells[0].starts_with("**") || cells[2] == "the test that proves it";
+        if heading || cells.len() != 3 {
+            assert!(heading, "SECURITY.md: not three cells: {row}");
             continue;
         }
         rows += 1;
