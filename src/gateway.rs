@@ -70,7 +70,16 @@ impl Gateway {
     #[must_use]
     pub fn new(parts: Parts) -> Self {
         let Parts { agent, policy, limiter, upstream, audit, clock } = parts;
-        Self { agent, policy, limiter, upstream, audit, clock, tasks: TaskTracker::new(), frames: FrameCount::default() }
+        Self {
+            agent,
+            policy,
+            limiter,
+            upstream,
+            audit,
+            clock,
+            tasks: TaskTracker::new(),
+            frames: FrameCount::default(),
+        }
     }
 
     /// The policy in force.
@@ -138,7 +147,9 @@ impl Gateway {
         match result {
             Ok(reply) => replied(reply, call, max_bytes),
             Err(Failure::Upstream(error)) => unanswered(&failed(&error), call),
-            Err(Failure::Cancelled) => unanswered(&Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it"), call),
+            Err(Failure::Cancelled) => {
+                unanswered(&Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it"), call)
+            }
         }
     }
 
@@ -172,7 +183,8 @@ async fn unless<T>(cancel: &Cancel, wait: impl Future<Output = Result<T, Throttl
 fn resolve(call: &ToolCall) -> Result<Request, Refusal> {
     let bad = |message: String| Refusal::new(Code::BadRequest, message);
     let arguments = call.tool.arguments(&call.arguments).map_err(|error| bad(error.to_string()))?;
-    Request::parse(&arguments.raw()).map_err(|error| bad(error.to_string()).because(format!("{}: {error}", error.rule())))
+    Request::parse(&arguments.raw())
+        .map_err(|error| bad(error.to_string()).because(format!("{}: {error}", error.rule())))
 }
 
 fn deny(policy: &Policy, denial: &Denial) -> Refusal {
@@ -184,9 +196,12 @@ fn deny(policy: &Policy, denial: &Denial) -> Refusal {
 }
 
 fn hold(held: &Held) -> Refusal {
-    Refusal::new(Code::ApprovalRequired, "a human has to approve this write, and nobody can be asked from here; it was not sent")
-        .because("held: the write needs an approval")
-        .by(Some(held.grant().rule().clone()))
+    Refusal::new(
+        Code::ApprovalRequired,
+        "a human has to approve this write, and nobody can be asked from here; it was not sent",
+    )
+    .because("held: the write needs an approval")
+    .by(Some(held.grant().rule().clone()))
 }
 
 fn failed(error: &UpstreamError) -> Refusal {
@@ -230,14 +245,19 @@ fn shape(facts: Facts, body: Vec<u8>, max_bytes: usize) -> Result<Shaped, (Refus
     let failed = |message: String| Refusal::new(Code::UpstreamError, message);
     match status {
         200..=299 | 304 if body.len() > max_bytes => {
-            let sizes = format!("the answer has {} bytes, the policy lets {max_bytes} through; ask for less of it", body.len());
+            let sizes =
+                format!("the answer has {} bytes, the policy lets {max_bytes} through; ask for less of it", body.len());
             Err((Refusal::new(Code::ResponseTooLarge, sizes), facts, Vec::new()))
         }
         200..=299 | 304 => match String::from_utf8(body) {
             Ok(text) => Ok(Shaped::success(facts, text)),
-            Err(_) => Err((failed("the answer is not UTF-8 text, and only text is passed on".to_owned()), facts, Vec::new())),
+            Err(_) => {
+                Err((failed("the answer is not UTF-8 text, and only text is passed on".to_owned()), facts, Vec::new()))
+            }
         },
-        300..=399 => Err((failed(format!("the API answered with a redirect ({status}), which is never followed")), facts, body)),
+        300..=399 => {
+            Err((failed(format!("the API answered with a redirect ({status}), which is never followed")), facts, body))
+        }
         _ => Err((failed(format!("the API answered with status {status}")), facts, body)),
     }
 }

@@ -198,7 +198,14 @@ struct Scanner<'t, 'm, M> {
 
 impl<'t, 'm, M: FnMut(Member<'_>)> Scanner<'t, 'm, M> {
     fn new(text: &'t str, max_depth: usize, members: &'m mut M) -> Self {
-        Self { text, at: 0, max_depth: max_depth.min(DEPTH_LIMIT), numbers: Numbers::Exact, keys: Vec::with_capacity(FEW_KEYS), members }
+        Self {
+            text,
+            at: 0,
+            max_depth: max_depth.min(DEPTH_LIMIT),
+            numbers: Numbers::Exact,
+            keys: Vec::with_capacity(FEW_KEYS),
+            members,
+        }
     }
 
     fn peek(&self) -> Option<u8> {

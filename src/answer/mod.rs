@@ -102,5 +102,6 @@ impl Shaped {
 
 /// Plain structs of strings and numbers: serializing them does not fail; if it did, an error without details is left.
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).unwrap_or_else(|_| format!("{{\"error\":{{\"code\":\"{}\"}}}}", Code::Internal.as_str()))
+    serde_json::to_string(value)
+        .unwrap_or_else(|_| format!("{{\"error\":{{\"code\":\"{}\"}}}}", Code::Internal.as_str()))
 }

@@ -43,7 +43,12 @@ impl Book {
     }
 
     /// Appends two records with one write.
-    pub(super) fn append_pair(&mut self, time: SystemTime, first: &Fact<'_>, second: &Fact<'_>) -> Result<u64, AuditError> {
+    pub(super) fn append_pair(
+        &mut self,
+        time: SystemTime,
+        first: &Fact<'_>,
+        second: &Fact<'_>,
+    ) -> Result<u64, AuditError> {
         self.buffer.clear();
         let (seq, prev) = self.format(time, first, self.seq, &self.prev.clone())?;
         let (seq, prev) = self.format(time, second, seq, &prev)?;
@@ -54,7 +59,8 @@ impl Book {
     fn format(&mut self, time: SystemTime, fact: &Fact<'_>, seq: u64, prev: &str) -> Result<(u64, String), AuditError> {
         let begin = self.buffer.len();
         let time = humantime::format_rfc3339_millis(time);
-        write!(self.buffer, "{{\"v\":{VERSION},\"seq\":{seq},\"time\":\"{time}\",\"prev\":\"{prev}\"").map_err(AuditError::Write)?;
+        write!(self.buffer, "{{\"v\":{VERSION},\"seq\":{seq},\"time\":\"{time}\",\"prev\":\"{prev}\"")
+            .map_err(AuditError::Write)?;
         let join = self.buffer.len();
         serde_json::to_writer(&mut self.buffer, fact).map_err(AuditError::Serialize)?;
         // The fact's own `{` becomes the comma between the chain's members and its own.

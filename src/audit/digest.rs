@@ -86,10 +86,11 @@ fn make(directory: &Path, path: &Path) -> Result<(), AuditError> {
     getrandom::fill(&mut bytes).map_err(AuditError::Random)?;
     let draft = directory.join(format!("{KEY_FILE}.{}", std::process::id()));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(open)?;
-    let linked = file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other,
-    });
+    let linked =
+        file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| match std::fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
     std::fs::remove_file(&draft).map_err(open)?;
     linked.map_err(open)
 }

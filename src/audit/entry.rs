@@ -149,7 +149,9 @@ impl Entry {
         match (written, sent) {
             (Ok(_), _) => Answer { shaped: outcome.shaped },
             (Err(error), Progress::Asked(Effect::Write)) => self.unavailable(&error, SENT_UNLOGGED),
-            (Err(error), Progress::Open | Progress::Closed | Progress::Asked(Effect::Read)) => self.unavailable(&error, UNLOGGED),
+            (Err(error), Progress::Open | Progress::Closed | Progress::Asked(Effect::Read)) => {
+                self.unavailable(&error, UNLOGGED)
+            }
         }
     }
 
@@ -182,7 +184,9 @@ impl Entry {
             digest: key.of(&[b"body", body.bytes()]),
             names: body.members().map(|(name, value)| (name, key.of(&[b"member", name.as_bytes(), value]))).collect(),
         };
-        let pair = |(name, value): &'a (String, String)| (name.as_str(), key.of(&[b"query", name.as_bytes(), value.as_bytes()]));
+        let pair = |(name, value): &'a (String, String)| {
+            (name.as_str(), key.of(&[b"query", name.as_bytes(), value.as_bytes()]))
+        };
         Asked {
             method: request.method().as_str(),
             path: request.path().canonical(),
@@ -214,7 +218,8 @@ impl Entry {
 }
 
 const UNLOGGED: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
-const SENT_UNLOGGED: &str = "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
+const SENT_UNLOGGED: &str =
+    "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
 
 impl Drop for Entry {
     fn drop(&mut self) {
@@ -223,7 +228,13 @@ impl Drop for Entry {
             Progress::Open => false,
             Progress::Asked(_) => true,
         };
-        let fact = Abandoned { call: &self.call, agent: self.agent.name(), tool: &self.tool, asked, duration_us: self.elapsed_us() };
+        let fact = Abandoned {
+            call: &self.call,
+            agent: self.agent.name(),
+            tool: &self.tool,
+            asked,
+            duration_us: self.elapsed_us(),
+        };
         if let Err(error) = self.shared.append(&Fact::Abandoned(fact)) {
             tracing::error!(%error, call = self.call, "an abandoned call could not be recorded");
         }

@@ -115,7 +115,8 @@ impl AuditLog {
         let name = format!("{}-{}-{}.jsonl", place.prefix, compact_time(start), std::process::id());
         let path = place.directory.join(name);
         let file = book::create(&path)?;
-        let syncer = Syncer::start(file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?)?;
+        let syncer =
+            Syncer::start(file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?)?;
         let shared = Shared {
             id,
             path,
@@ -164,7 +165,14 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`AuditError`] when it could not be written.
-    pub fn frame(&self, agent: &Agent, code: i32, cause: &str, name: Option<&str>, unlogged: u64) -> Result<(), AuditError> {
+    pub fn frame(
+        &self,
+        agent: &Agent,
+        code: i32,
+        cause: &str,
+        name: Option<&str>,
+        unlogged: u64,
+    ) -> Result<(), AuditError> {
         let name = name.map(capped);
         let frame = Frame { agent: agent.name(), code, cause, name: name.as_deref(), unlogged };
         self.shared.append(&Fact::Frame(frame)).map(drop)

@@ -50,7 +50,10 @@ impl Syncer {
     pub(super) fn start(file: File) -> Result<Self, AuditError> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        let thread = std::thread::Builder::new().name("audit-sync".into()).spawn(move || run(&theirs, &file)).map_err(AuditError::Thread)?;
+        let thread = std::thread::Builder::new()
+            .name("audit-sync".into())
+            .spawn(move || run(&theirs, &file))
+            .map_err(AuditError::Thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

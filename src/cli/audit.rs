@@ -35,9 +35,15 @@ fn say(out: &mut impl Write, log: &Path, result: &Result<Summary, VerifyError>) 
     match result {
         Ok(summary) => {
             let Summary { records, questions, answers, open, torn_tail, stopped } = summary;
-            writeln!(out, "{name}: {records} records in an unbroken chain: {questions} calls asked, {answers} answered")?;
+            writeln!(
+                out,
+                "{name}: {records} records in an unbroken chain: {questions} calls asked, {answers} answered"
+            )?;
             if *open > 0 {
-                writeln!(out, "  {open} calls have no end: the gateway was stopped hard while they ran, or still runs")?;
+                writeln!(
+                    out,
+                    "  {open} calls have no end: the gateway was stopped hard while they ran, or still runs"
+                )?;
             }
             if *torn_tail > 0 {
                 writeln!(out, "  {torn_tail} bytes of a half-written record at the end, left by a hard stop")?;
@@ -136,7 +142,9 @@ impl Shown {
             }
             "answer" => {
                 let result = match (&self.code, self.status) {
-                    (serde_json::Value::Null, Some(status)) => format!("{status}, {} bytes", self.bytes.unwrap_or_default()),
+                    (serde_json::Value::Null, Some(status)) => {
+                        format!("{status}, {} bytes", self.bytes.unwrap_or_default())
+                    }
                     (_, Some(status)) => format!("{code} (status {status})"),
                     (_, None) => code,
                 };

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, ClientJsonRpcMessage, ClientRequest, ErrorCode, MetaObject, RequestId, RequestMetaObject,
+    CallToolRequest, CallToolRequestParams, ClientJsonRpcMessage, ClientRequest, ErrorCode, MetaObject, RequestId,
+    RequestMetaObject,
 };
 use serde_json::value::RawValue;
 
@@ -124,14 +125,19 @@ impl Envelope {
         let id = part(&self.id).map(id);
         let known = id.clone().flatten();
         let version = part(&self.jsonrpc);
-        if version != Some("\"2.0\"") || id.as_ref().is_some_and(Option::is_none) || (self.method.is_some() && self.answer) {
+        if version != Some("\"2.0\"")
+            || id.as_ref().is_some_and(Option::is_none)
+            || (self.method.is_some() && self.answer)
+        {
             return refuse(known, ErrorCode::INVALID_REQUEST, INVALID);
         }
         let Some(method) = part(&self.method) else {
             // An answer: this gateway asks nothing, so nobody waits for it.
             return if self.answer { Frame::Ignored } else { refuse(known, ErrorCode::INVALID_REQUEST, INVALID) };
         };
-        let Ok(method) = serde_json::from_str::<String>(method) else { return refuse(known, ErrorCode::INVALID_REQUEST, INVALID) };
+        let Ok(method) = serde_json::from_str::<String>(method) else {
+            return refuse(known, ErrorCode::INVALID_REQUEST, INVALID);
+        };
         if part(&self.params).is_some_and(|p| !p.starts_with('{')) {
             return match known {
                 Some(_) => refuse(known, ErrorCode::INVALID_PARAMS, "`params` must be an object"),
@@ -147,7 +153,9 @@ impl Envelope {
     fn request(self, text: &str, id: RequestId, method: String) -> Frame {
         match method.as_str() {
             "tools/call" => match self.inner.call(text) {
-                Ok(call) => Frame::Request(id.clone(), ClientJsonRpcMessage::request(ClientRequest::CallToolRequest(call), id)),
+                Ok(call) => {
+                    Frame::Request(id.clone(), ClientJsonRpcMessage::request(ClientRequest::CallToolRequest(call), id))
+                }
                 Err(message) => refuse(Some(id), ErrorCode::INVALID_PARAMS, message),
             },
             "initialize" | "ping" | "server/discover" | "tools/list" => match serde_json::from_str(text) {
@@ -170,7 +178,9 @@ impl Params {
         if self.request_state {
             return Err("requestState failed verification");
         }
-        let name = part(&self.name).and_then(|n| serde_json::from_str::<String>(n).ok()).ok_or("`params.name` must be a string")?;
+        let name = part(&self.name)
+            .and_then(|n| serde_json::from_str::<String>(n).ok())
+            .ok_or("`params.name` must be a string")?;
         let arguments = part(&self.arguments).unwrap_or("{}");
         if !arguments.starts_with('{') {
             return Err("`params.arguments` must be an object");
@@ -244,8 +254,12 @@ mod tests {
     fn arguments_stay_the_bytes_that_arrived_wherever_they_stand() {
         let raw = r#"{ "path":"\u002fa",  "body": {"n":1.50, "m": [ 1 ]} }"#;
         for line in [
-            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"api_send","arguments":{raw}}}}}"#),
-            format!(r#"{{"params":{{"arguments":{raw},"name":"api_send"}},"method":"tools/call","id":"x","jsonrpc":"2.0"}}"#),
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"api_send","arguments":{raw}}}}}"#
+            ),
+            format!(
+                r#"{{"params":{{"arguments":{raw},"name":"api_send"}},"method":"tools/call","id":"x","jsonrpc":"2.0"}}"#
+            ),
             format!(
                 r#"{{"x":{{"name":"evil","arguments":{{"path":"/evil"}}}},"params":{{"_meta":{{"arguments":{{"a":1}}}},"name":"api_send","arguments":{raw}}},"y":{{"name":"z","arguments":{{}}}},"jsonrpc":"2.0","id":1,"method":"tools/call"}}"#
             ),
@@ -278,8 +292,14 @@ mod tests {
             (r#"{"jsonrpc":"2.0","id":1,"method":"Tools/list"}"#, (-32601, one.clone())),
             (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#, (-32602, one.clone())),
             (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":[1]}"#, (-32602, one.clone())),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"api_get","arguments":[]}}"#, (-32602, one.clone())),
-            (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"api_get","requestState":"x"}}"#, (-32602, one)),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"api_get","arguments":[]}}"#,
+                (-32602, one.clone()),
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"api_get","requestState":"x"}}"#,
+                (-32602, one),
+            ),
         ] {
             assert_eq!(code(line), Some(wanted), "{line}");
         }
@@ -299,7 +319,8 @@ mod tests {
 
     #[test]
     fn a_call_that_was_cut_at_the_cap_is_answered_under_its_id() {
-        let call = r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"api_get","arguments":{"path":"/aaaa"#;
+        let call =
+            r#"{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"api_get","arguments":{"path":"/aaaa"#;
         let refused = read_cut(call.as_bytes());
         assert_eq!((refused.code.0, refused.id), (-32602, Some(RequestId::Number(9))));
         let refused = read_cut(br#"{"jsonrpc":"2.0","id":9,"method":"aaaaaaa"#);

@@ -24,7 +24,10 @@ pub(super) type Output = Box<dyn AsyncWrite + Send + Unpin>;
 pub(super) fn streams() -> io::Result<(Input, Output)> {
     let (stdin, stdout) = (io::stdin(), io::stdout());
     if is_unix_socket(&stdin) && is_unix_socket(&stdout) {
-        return Ok((Box::new(socket(stdin.as_fd().try_clone_to_owned()?)?), Box::new(socket(stdout.as_fd().try_clone_to_owned()?)?)));
+        return Ok((
+            Box::new(socket(stdin.as_fd().try_clone_to_owned()?)?),
+            Box::new(socket(stdout.as_fd().try_clone_to_owned()?)?),
+        ));
     }
     let (input, output) = rmcp::transport::io::stdio_pipes();
     Ok((Box::new(input), Box::new(output)))

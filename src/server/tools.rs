@@ -26,7 +26,9 @@ pub(super) fn list(gateway: &Gateway) -> Vec<ToolEntry> {
 fn entry(tool: Tool) -> ToolEntry {
     let (description, read_only) = match tool {
         Tool::Get => ("GET a path of the API. The policy decides which paths are open.", true),
-        Tool::Send => ("Send a request to the API. The policy decides which are open; writes may need a human's approval.", false),
+        Tool::Send => {
+            ("Send a request to the API. The policy decides which are open; writes may need a human's approval.", false)
+        }
     };
     let annotations =
         ToolAnnotations::new().read_only(read_only).destructive(!read_only).idempotent(read_only).open_world(true);
@@ -52,7 +54,8 @@ fn schema(tool: Tool) -> JsonObject {
             json!(["method", "path"])
         }
     };
-    let whole = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+    let whole =
+        json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
     match whole {
         Value::Object(map) => map,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => JsonObject::new(),

@@ -48,7 +48,13 @@ struct FrameErrorBody {
 }
 
 impl Connection {
-    pub(super) fn new(input: Input, outbox: Arc<Outbox>, calls: Arc<Calls>, gateway: Arc<Gateway>, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        input: Input,
+        outbox: Arc<Outbox>,
+        calls: Arc<Calls>,
+        gateway: Arc<Gateway>,
+        stop: CancellationToken,
+    ) -> Self {
         Self { lines: Lines::new(input), outbox, calls, gateway, stop }
     }
 
