@@ -1,5 +1,7 @@
 //! A read-only-by-default, policy-gated MCP gateway for HTTP APIs.
 
+#![cfg(unix)]
+
 pub mod agent;
 pub mod answer;
 pub mod audit;

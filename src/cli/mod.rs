@@ -5,10 +5,13 @@ pub mod check;
 mod demo;
 mod serve;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Environment;
 
 /// Something was found or refused.
 const FOUND: u8 = 1;
@@ -96,16 +99,21 @@ pub enum Format {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
-    if cfg!(windows) {
-        return complain(&"Windows is not supported: the checks of who may write the files are Unix's");
-    }
     match Arguments::parse().command {
         Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
         Command::Demo { serve } => demo::run(serve),
-        Command::Check { files, format } => check::run(&files, format),
+        Command::Check { files, format } => check_files(&files, format),
         Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
         Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
     }
+}
+
+/// `check`: what the file says, and what only a look at the files and secrets it names can find.
+fn check_files(files: &[PathBuf], format: Format) -> ExitCode {
+    let environment = Environment::process();
+    let coloured = std::io::stdout().is_terminal() && !environment.no_color();
+    let look = if coloured { check::Look::Coloured } else { check::Look::Plain };
+    check::run(files, format, look, |_, _| Vec::new())
 }
 
 /// One clear sentence on standard error, and exit code 2.

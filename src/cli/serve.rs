@@ -9,14 +9,15 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{FOUND, check, complain};
+use super::check::{self, Checked, Look};
+use super::{FOUND, complain};
 use crate::agent::Agent;
 use crate::audit::{AuditLog, Place};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, PolicyFile};
 use crate::gateway::{Gateway, Parts};
 use crate::limit::Limiter;
-use crate::policy::Policy;
+use crate::policy::{Parsed, Policy};
 use crate::server;
 use crate::upstream::Upstream;
 use crate::upstream::source::Surroundings;
@@ -37,13 +38,15 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<(Runtime, Arc<Gateway>
     let environment = Environment::process();
     log_to_stderr(&environment).map_err(|error| complain(&error))?;
     let file = config::read_policy(path).map_err(|error| complain(&error))?;
-    let policy = parse(&file)?;
+    let beside = file.real_path.parent().unwrap_or(Path::new("/")).to_owned();
+    let policy = parse(file)?;
     harden();
-    let directory = config::state_directory(state_dir, &environment, policy.name()).map_err(|error| complain(&error))?;
+    let directory =
+        config::state_directory(state_dir, &environment, policy.name()).map_err(|error| complain(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
-    let beside = file.real_path.parent().unwrap_or(Path::new("/"));
-    let surroundings = Surroundings::collect(policy.upstream(), beside, &|name| environment.get(name));
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
+    let surroundings = Surroundings::collect(policy.upstream(), &beside, &|name| environment.get(name));
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime
         .block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))
@@ -89,12 +92,15 @@ async fn told_to_stop(stop: CancellationToken) {
 }
 
 /// The policy, or its findings on standard error and exit code 1.
-fn parse(file: &PolicyFile) -> Result<Policy, ExitCode> {
-    let parsed = Policy::parse(&file.shown_path.display().to_string(), &file.text);
-    if let Err(error) = check::explain(&mut io::stderr(), file, &parsed) {
-        tracing::warn!(%error, "the findings could not be shown");
+fn parse(file: PolicyFile) -> Result<Policy, ExitCode> {
+    let Parsed { policy, findings, hidden } = Policy::parse(&file.shown_path.display().to_string(), &file.text);
+    if !findings.is_empty() {
+        let checked = Checked { file: file.shown_path.display().to_string(), text: file.text, findings, hidden };
+        if let Err(error) = check::write_human(&mut io::stderr(), &[checked], Look::Plain) {
+            tracing::warn!(%error, "the findings could not be shown");
+        }
     }
-    parsed.policy.ok_or_else(|| ExitCode::from(FOUND))
+    policy.ok_or_else(|| ExitCode::from(FOUND))
 }
 
 /// Keeps other processes of this user from reading this one's memory and environment; best effort.
