@@ -91,7 +91,7 @@ pub(super) fn search(token: &str, spoken: &Spoken, log: &str, scratch: &Scratch)
 
 /// The end of the demo, on one screen.
 pub(super) fn sum_up(screen: &mut Screen<'_>, received: &[Seen]) -> Result<(), DemoError> {
-    screen.title(&format!("The API received exactly {} requests", received.len()))?;
+    screen.title(&format!("The API received exactly {} requests:", received.len()))?;
     for seen in received {
         screen.row(&seen.to_string(), Tone::Good)?;
     }
@@ -155,7 +155,8 @@ fn answer_line(record: &Value) -> String {
         Some(status) => format!("{status}, {} bytes", number(record, "bytes")),
         None => word(record, "code").to_owned(),
     };
-    format!("{:>3}  answer            {outcome}, after {} us", number(record, "seq"), number(record, "duration_us"))
+    let took = number(record, "duration_us");
+    format!("{:>3}  answer            {outcome}, after {}.{} ms", number(record, "seq"), took / 1000, took % 1000 / 100)
 }
 
 fn record(line: &str) -> Option<Value> {
