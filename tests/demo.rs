@@ -15,7 +15,7 @@ fn the_walk_ends_well_and_says_exactly_what_the_api_received() {
     let output = demo(&scratch).output().unwrap();
     let text = good(&output);
     for line in [
-        "The API received exactly 7 requests",
+        "The API received exactly 7 requests:",
         "  GET /api/v1/organization/1/projects/ -> 200",
         "  POST /api/v1/project/7/metrics_v2/metrics -> 200",
         "  GET /api/v1/forecasting/7/v3/ -> no answer in time",

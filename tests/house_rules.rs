@@ -17,14 +17,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("demo", &["audit::verify"]),
     ("gateway", &["agent", "answer", "audit", "catalog", "clock", "limit", "policy", "refusal", "request", "upstream"]),
     ("json", &[]),
-    ("limit", &["clock", "policy"]),
+    ("limit", &["agent", "clock", "policy", "trust"]),
     ("policy", &["agent", "confirm::approval", "request"]),
     ("refusal", &["policy"]),
     ("request", &["json"]),
     ("secret", &[]),
     ("server", &["agent", "answer", "audit", "catalog", "gateway", "json", "policy", "refusal", "request"]),
     ("trust", &[]),
-    ("upstream", &["audit", "clock", "policy", "request", "secret", "trust"]),
+    ("upstream", &["audit", "clock", "policy", "refusal", "request", "secret", "trust"]),
 ];
 const WIRING: &[&str] = &["cli", "config", "lib", "main"];
 
@@ -36,7 +36,9 @@ const WORLD: &[&str] = &[
     "rmcp",
     "rustix",
     "std::fs",
-    "std::net",
+    "std::net::TcpStream",
+    "std::net::ToSocketAddrs",
+    "std::net::UdpSocket",
     "std::env",
     "std::process",
     "std::thread",
@@ -47,26 +49,26 @@ const WORLD: &[&str] = &[
 ];
 const PURE: &[&str] = &["json", "policy", "request"];
 
+/// Lines of code in one file: no tests, no comments, no empty lines.
 const MAX_LINES: usize = 400;
 
 #[test]
 fn a_module_names_only_the_modules_it_may_know() {
+    let mut wrong = Vec::new();
     for (path, code) in sources() {
         let module = module_of(&path);
         if WIRING.contains(&module.as_str()) {
             continue;
         }
-        let row = MAY_USE.iter().find(|(name, _)| *name == module);
-        let (_, allowed) = row.unwrap_or_else(|| panic!("{}: `{module}` has no row in the table", path.display()));
-        for used in crate_paths(&code) {
-            let own = within(&used, &module);
-            assert!(
-                own || allowed.iter().any(|allowed| within(&used, allowed)),
-                "{}: `{module}` may not use `crate::{used}`",
-                path.display()
-            );
-        }
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: `{module}` has no row in the table", path.display()));
+            continue;
+        };
+        let strange = |used: &String| !within(used, &module) && !allowed.iter().any(|allowed| within(used, allowed));
+        let strangers = crate_paths(&code).into_iter().filter(strange);
+        wrong.extend(strangers.map(|used| format!("{}: `{module}` may not use `crate::{used}`", path.display())));
     }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -99,10 +101,10 @@ fn a_secret_is_exposed_in_one_file_alone() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_can_hold() {
-    for (path, code) in sources() {
-        let lines = code.lines().count();
-        assert!(lines <= MAX_LINES, "{}: {lines} lines without its tests, more than {MAX_LINES}", path.display());
-    }
+    let lines = |code: &str| code.lines().filter(|line| !line.trim().is_empty()).count();
+    let sources = sources();
+    let long: Vec<_> = sources.iter().map(|(path, code)| (path, lines(code))).filter(|(_, n)| *n > MAX_LINES).collect();
+    assert!(long.is_empty(), "more than {MAX_LINES} lines of code: {long:?}");
 }
 
 #[test]
@@ -137,8 +139,10 @@ fn every_test_that_security_md_names_exists() {
         tracked().iter().filter(|path| path.extension().is_some_and(|e| e == "rs")).map(|path| read(path)).collect();
     let mut rows = 0;
     for row in read(Path::new("SECURITY.md")).lines().filter(|line| line.starts_with("| ")) {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
-        if cells.len() != 3 || cells[2] == "the test that proves it" {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let heading = cells[0].starts_with("**") || cells[2] == "the test that proves it";
+        if heading || cells.len() != 3 {
+            assert!(heading, "SECURITY.md: not three cells: {row}");
             continue;
         }
         rows += 1;

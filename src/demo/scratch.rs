@@ -40,7 +40,7 @@ impl Scratch {
         let source = match credential {
             Credential::Environment => format!("env = \"{VARIABLE}\""),
             Credential::File(token) => {
-                write_new(&scratch.root.join("sample.token"), token)?;
+                write_new(&scratch.place("sample.token"), token)?;
                 "file = \"sample.token\"".to_owned()
             }
         };
@@ -51,6 +51,11 @@ impl Scratch {
     /// The policy file, absolute.
     pub(super) fn policy(&self) -> &Path {
         &self.policy
+    }
+
+    /// Where a further file of this run goes.
+    pub(super) fn place(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// The state directory, absolute; the log appears in it.
