@@ -72,6 +72,26 @@ fn a_module_names_only_the_modules_it_may_know() {
 }
 
 #[test]
+fn architecture_md_shows_the_same_table() {
+    let text = read(Path::new("ARCHITECTURE.md"));
+    let map = text.split_once("## Code map").unwrap().1.split_once("\n## ").unwrap().0;
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let mut shown: Vec<(String, Vec<String>)> = Vec::new();
+    for row in map.lines().filter(|row| row.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        if cells[2].trim() != "all" {
+            shown.push((words(cells[0]).concat(), words(cells[2])));
+        }
+    }
+    shown.sort();
+    let table: Vec<_> = MAY_USE
+        .iter()
+        .map(|(module, used)| ((*module).to_owned(), used.iter().map(|used| (*used).to_owned()).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(shown, table);
+}
+
+#[test]
 fn crate_paths_are_found_in_every_form() {
     let code =
         "use crate::policy::Verdict;\nuse crate::{\n    json, request::{Body, Path},\n};\nlet x = crate::clock::now();";
