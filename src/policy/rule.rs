@@ -249,7 +249,6 @@ pub(super) struct Places {
     pub(super) id: Range<usize>,
     pub(super) methods: Range<usize>,
     pub(super) confirm: Option<Range<usize>>,
-    pub(super) credential: Option<Range<usize>>,
     pub(super) encoded: Option<Range<usize>>,
     /// `query`, or else `body`.
     pub(super) limits: Option<Range<usize>>,

@@ -38,16 +38,14 @@ impl Path {
     /// The first thing that R2 bars, in the text or in any of its decoded forms.
     pub fn parse(raw: &str) -> Result<Self, PathError> {
         let (canonical, in_text) = checked_text(raw)?;
-        let segments: Vec<Cow<'_, str>> = segments(&canonical).map(decode).collect::<Result<_, _>>()?;
         if in_text.is_empty() {
-            check_segments(&segments)?;
-            let deny_forms = vec![DenyForm::of(&segments)];
+            let deny_forms = vec![DenyForm::of_canonical(&canonical)?];
             return Ok(Self { deny_forms, encoded: in_text, canonical });
         }
         let (readings, in_readings) = readings(&canonical)?;
         let mut deny_forms: Vec<DenyForm> = Vec::with_capacity(readings.len());
         for reading in readings {
-            let form = DenyForm::of(&reading);
+            let form = DenyForm::of_reading(&reading);
             if !deny_forms.contains(&form) {
                 deny_forms.push(form);
             }
@@ -103,7 +101,19 @@ impl DenyForm {
         &self.segments
     }
 
-    fn of(decoded: &[Cow<'_, str>]) -> Self {
+    /// The one reading of a path without encoded reserved characters, checked against R2.4, R2.5 and R2.7.
+    fn of_canonical(canonical: &str) -> Result<Self, PathError> {
+        let mut folded = Vec::with_capacity(canonical.bytes().filter(|&byte| byte == b'/').count());
+        for segment in segments(canonical).filter(|segment| !segment.is_empty()) {
+            let decoded = decode(segment)?;
+            check_segment(&decoded)?;
+            folded.push(fold_decoded(&decoded).into());
+        }
+        Ok(Self { segments: folded })
+    }
+
+    /// A reading from [`readings`], which has checked it.
+    fn of_reading(decoded: &[Cow<'_, str>]) -> Self {
         let mut segments: Vec<Box<str>> = decoded.iter().map(|segment| fold_decoded(segment).into()).collect();
         if decoded.last().is_some_and(|last| last.is_empty()) {
             segments.pop();
@@ -122,8 +132,7 @@ pub fn canonical_glob_text(glob: &str) -> Result<String, PathError> {
     if !encoded.is_empty() {
         return Err(PathError::EncodedReserved { encoded });
     }
-    let segments: Vec<Cow<'_, str>> = segments(&canonical).map(decode).collect::<Result<_, _>>()?;
-    check_segments(&segments)?;
+    DenyForm::of_canonical(&canonical)?;
     Ok(canonical)
 }
 
@@ -172,11 +181,6 @@ pub(super) fn decode(segment: &str) -> Result<Cow<'_, str>, PathError> {
     } else {
         Ok(Cow::Borrowed(segment))
     }
-}
-
-/// R2.5 and R2.7 on decoded segments, of which the last may be empty.
-fn check_segments(segments: &[Cow<'_, str>]) -> Result<(), PathError> {
-    segments.iter().filter(|segment| !segment.is_empty()).try_for_each(|segment| check_segment(segment))
 }
 
 /// R2.5 and R2.7 on a decoded segment.

@@ -57,13 +57,12 @@ fn decode_all(reading: &Reading) -> Result<Reading, PathError> {
 /// R2.5 to R2.7 on every part that a server could take from the segments, and the reserved characters they hold.
 fn check(decoded: &Reading) -> Result<Encoded, PathError> {
     let mut encoded = Encoded::NONE;
-    let ends_in_slash = decoded.last().is_some_and(|last| last.is_empty());
-    let count = decoded.len() - usize::from(ends_in_slash);
-    for segment in decoded.iter().take(count) {
+    for segment in decoded {
         for byte in segment.bytes() {
             encoded = encoded.union(Encoded::standing_for(byte));
         }
-        if is_one_slash(segment) {
+        // Empty: the end of a path with a trailing slash, or what a lone slash left in an earlier round.
+        if segment.is_empty() || is_one_slash(segment) {
             continue;
         }
         for part in segment.split('/') {

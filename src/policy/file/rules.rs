@@ -133,7 +133,6 @@ fn read_allow(
             id: span("id").unwrap_or_else(|| section.span()),
             methods: span("methods").unwrap_or_default(),
             confirm: span("confirm"),
-            credential: span("credential"),
             encoded: span("encoded"),
             limits: span("query").or_else(|| span("body")),
         },
