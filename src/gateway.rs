@@ -13,7 +13,7 @@ use crate::audit::AuditLog;
 use crate::audit::entry::{Answer, Entry, Outcome};
 use crate::catalog::Tool;
 use crate::clock::Clock;
-use crate::limit::{Charge, Limiter, Permit, Throttled};
+use crate::limit::{Admitted, Charge, Limiter, Permit, Throttled};
 use crate::policy::Policy;
 use crate::policy::{Denial, Grant, Held, Verdict};
 use crate::refusal::{Code, Refusal};
@@ -105,10 +105,10 @@ impl Gateway {
     /// The path of a call: open the books, slow a flood down, parse, decide, charge, record, send, shape, close.
     async fn handle(&self, call: &ToolCall, cancel: &Cancel) -> Answer {
         let entry = self.audit.entry(&self.agent, call.tool.name());
-        match unless(cancel, self.limiter.admit(&self.agent)).await {
-            Ok(()) => {}
+        let admitted = match unless(cancel, self.limiter.admit(&self.agent)).await {
+            Ok(admitted) => admitted,
             Err(refusal) => return entry.refuse(&refusal, None),
-        }
+        };
         let request = match resolve(call) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(entry, &refusal, None),
@@ -118,7 +118,7 @@ impl Gateway {
             Verdict::Hold(held) => return self.refuse(entry, &hold(&held), Some(held.request())),
             Verdict::Deny(denial) => return self.refuse(entry, &deny(&self.policy, &denial), Some(denial.request())),
         };
-        let _permit = match unless(cancel, self.budget(authorized.grant())).await {
+        let _permit = match unless(cancel, self.budget(admitted, authorized.grant())).await {
             Ok(permit) => permit,
             Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
         };
@@ -137,9 +137,9 @@ impl Gateway {
         entry.refuse(refusal, request)
     }
 
-    async fn budget(&self, grant: &Grant) -> Result<Permit, Throttled> {
-        let slot = self.limiter.budget(&self.agent, Charge::of(grant)).await?;
-        slot.enter().await
+    async fn budget(&self, admitted: Admitted, grant: &Grant) -> Result<Permit, Throttled> {
+        let charge = Charge { effect: grant.effect(), rules: grant.rates() };
+        self.limiter.budget(&self.agent, admitted, charge).await?.enter().await
     }
 
     fn outcome(&self, result: Result<Reply, Failure>, call: &str) -> Outcome {

@@ -34,6 +34,8 @@ mod client;
 mod credential;
 pub mod error;
 pub mod forward;
+#[cfg(test)]
+mod loopback;
 mod redact;
 pub mod reply;
 pub mod rotation;
@@ -60,19 +62,19 @@ pub struct Upstream {
 
 /// A request that may be sent, as plain borrowed parts.
 #[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
+struct Outgoing<'a> {
     /// As it was checked (R1).
-    pub method: Method,
+    method: Method,
     /// Canonical path and query (R3, R6); begins with `/`.
-    pub target: &'a str,
+    target: &'a str,
     /// The agent's own headers (R7), names in lower case.
-    pub headers: &'a [(&'a str, &'a str)],
+    headers: &'a [(&'a str, &'a str)],
     /// JSON, as it was checked (R8).
-    pub body: Option<&'a [u8]>,
+    body: Option<&'a [u8]>,
     /// What the rule that granted the request says.
-    pub credential: CredentialChoice<'a>,
+    credential: CredentialChoice<'a>,
     /// What the policy takes the request for.
-    pub effect: Effect,
+    effect: Effect,
 }
 
 impl Upstream {
@@ -117,7 +119,7 @@ impl Upstream {
     ///
     /// # Errors
     /// No answer, or none that can be shown whole. [`UpstreamError::delivery`] tells whether the request may have been carried out.
-    pub async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, UpstreamError> {
+    async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, UpstreamError> {
         let shown = self.credentials.shown(out.credential).await?;
         let answered = tokio::time::timeout(self.timeout, self.exchange(out, shown.as_deref())).await;
         let reply = answered.map_err(|_| UpstreamError::Timeout)??;
@@ -351,7 +353,7 @@ mod tests {
         for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "[64:ff9b::a9fe:a9fe]"] {
             let (upstream, asked) = resolving("https://api.example.test/", &[address]).await;
             let error = upstream.send(&get()).await.unwrap_err();
-            assert_eq!((error.code(), error.name()), ("upstream_unreachable", "address_refused"), "{address}");
+            assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "address_refused"), "{address}");
             assert_eq!(asked.load(Ordering::SeqCst), 1);
             assert!(!error.to_string().contains(address), "{error}");
         }
@@ -394,7 +396,7 @@ mod tests {
         let clock = Arc::new(SystemClock::new());
         let upstream = Upstream::open_with(&spec, 1_000, surroundings, clock, lookup).await.unwrap();
         let error = upstream.send(&get()).await.unwrap_err();
-        assert_eq!((error.code(), error.name()), ("upstream_unreachable", "unresolved"));
+        assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "unresolved"));
         assert!(error.cause().contains("no such host"), "{}", error.cause());
     }
 }

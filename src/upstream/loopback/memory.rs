@@ -9,7 +9,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
-use crate::support::{After, LIMIT, Server, get};
+use super::support::{After, LIMIT, Server, get};
 
 /// The child of [`a_bomb_takes_little_memory`], and a test of its own: ten GiB of zeros, in a few MiB.
 #[tokio::test]
@@ -31,7 +31,7 @@ async fn a_bomb_is_cut_at_the_limit() {
             After::Close
         });
         let error = server.upstream().await.send(&get("/x")).await.unwrap_err();
-        assert_eq!((error.code(), error.name()), ("response_too_large", "too_large"), "{encoding}");
+        assert_eq!((error.code().as_str(), error.name()), ("response_too_large", "too_large"), "{encoding}");
         assert!(error.to_string().contains(&LIMIT.to_string()), "{error}");
         while !hung_up.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(10)).await;

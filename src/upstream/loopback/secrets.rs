@@ -6,14 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::support::{LIMIT, Server, TOKEN, get, ok, surroundings_in};
+use super::support::{LIMIT, Server, TOKEN, get, ok, surroundings_in};
+use crate::clock::ManualClock;
+use crate::policy::{CredentialSpec, SecretSpec, UpstreamSpec};
+use crate::upstream::error::{Delivery, UpstreamSetupError};
+use crate::upstream::rotation::CredentialChoice;
+use crate::upstream::{Outgoing, Upstream};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis::clock::ManualClock;
-use portcullis::policy::{CredentialSpec, SecretSpec, UpstreamSpec};
-use portcullis::upstream::error::{Delivery, UpstreamSetupError};
-use portcullis::upstream::rotation::CredentialChoice;
-use portcullis::upstream::{Outgoing, Upstream};
 use tempfile::TempDir;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -208,7 +208,10 @@ async fn a_file_that_vanished_or_was_opened_to_others_refuses_calls_until_it_is_
     clock.advance(SECOND);
     for _ in 0..3 {
         let error = upstream.send(&get("/x")).await.unwrap_err();
-        assert_eq!((error.code(), error.name(), error.delivery()), ("upstream_error", "credential", Delivery::NotSent));
+        assert_eq!(
+            (error.code().as_str(), error.name(), error.delivery()),
+            ("upstream_error", "credential", Delivery::NotSent)
+        );
         assert!(error.cause().contains("token"), "{}", error.cause());
         assert!(!error.to_string().contains("/token"), "{error}");
         clock.advance(SECOND);

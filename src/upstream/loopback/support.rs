@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use portcullis::clock::{Clock, SystemClock};
-use portcullis::policy::{CredentialSpec, Effect, SecretSpec, UpstreamSpec};
-use portcullis::request::method::Method;
-use portcullis::upstream::error::UpstreamError;
-use portcullis::upstream::reply::Reply;
-use portcullis::upstream::rotation::CredentialChoice;
-use portcullis::upstream::source::Surroundings;
-use portcullis::upstream::{Outgoing, Upstream};
+use crate::clock::{Clock, SystemClock};
+use crate::policy::{CredentialSpec, Effect, SecretSpec, UpstreamSpec};
+use crate::request::method::Method;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::reply::Reply;
+use crate::upstream::rotation::CredentialChoice;
+use crate::upstream::source::Surroundings;
+use crate::upstream::{Outgoing, Upstream};
 
 pub(crate) const TOKEN: &str = "tok-9f8e7d6c5b4a3210/+==";
 pub(crate) const LIMIT: u64 = 8 * 1024 * 1024;
