@@ -279,14 +279,30 @@ fn tracked() -> Vec<PathBuf> {
 fn sources() -> Vec<(PathBuf, String)> {
     let files =
         tracked().into_iter().filter(|path| path.starts_with("src") && path.extension().is_some_and(|e| e == "rs"));
-    let all: Vec<_> =
-        files.filter(|path| !path.ends_with("tests.rs")).map(|path| (path.clone(), code(&read(&path)))).collect();
-    assert!(all.len() > 10, "the sources were not found");
-    all
+    let all: Vec<(PathBuf, String)> = files.map(|path| (path.clone(), read(&path))).collect();
+    let tests: Vec<PathBuf> = all.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let is_test = |path: &Path| tests.iter().any(|test| path.starts_with(test) || *path == test.with_extension("rs"));
+    let code: Vec<_> =
+        all.into_iter().filter(|(path, _)| !is_test(path)).map(|(path, text)| (path, code(&text))).collect();
+    assert!(code.len() > 10, "the sources were not found");
+    code
 }
 
+/// Where the modules live that a file declares for tests alone, as the path of a directory.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let stem = path.file_stem().unwrap();
+    let root = ["mod", "lib", "main"].iter().any(|name| stem == *name);
+    let directory = if root { path.parent().unwrap().to_owned() } else { path.with_extension("") };
+    let declared = text.split("\n#[cfg(test)]\nmod ").skip(1).filter_map(|rest| {
+        let (name, after) = rest.split_once([';', ' '])?;
+        (!after.starts_with('{')).then(|| directory.join(name))
+    });
+    declared.collect()
+}
+
+/// The code without its module of tests, which comes last, and without comments but the first line's.
 fn code(text: &str) -> String {
-    let code = text.split_once("\n#[cfg(test)]\nmod ").map_or(text, |(code, _)| code);
+    let code = text.split_once("\n#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code);
     let blank = |(number, line): (usize, &str)| {
         let comment = number > 0 && line.trim_start().starts_with("//");
         format!("{}\n", if comment { "" } else { line })
