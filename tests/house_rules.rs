@@ -72,6 +72,26 @@ fn a_module_names_only_the_modules_it_may_know() {
 }
 
 #[test]
+fn architecture_md_shows_the_same_table() {
+    let text = read(Path::new("ARCHITECTURE.md"));
+    let map = text.split_once("## Code map").unwrap().1.split_once("\n## ").unwrap().0;
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let mut shown: Vec<(String, Vec<String>)> = Vec::new();
+    for row in map.lines().filter(|row| row.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
+        if cells[2].trim() != "all" {
+            shown.push((words(cells[0]).concat(), words(cells[2])));
+        }
+    }
+    shown.sort();
+    let table: Vec<_> = MAY_USE
+        .iter()
+        .map(|(module, used)| ((*module).to_owned(), used.iter().map(|used| (*used).to_owned()).collect::<Vec<_>>()))
+        .collect();
+    assert_eq!(shown, table);
+}
+
+#[test]
 fn crate_paths_are_found_in_every_form() {
     let code =
         "use crate::policy::Verdict;\nuse crate::{\n    json, request::{Body, Path},\n};\nlet x = crate::clock::now();";
@@ -187,7 +207,8 @@ fn every_file_that_the_documents_name_exists() {
         let text = read(Path::new(document));
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
         for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
-            assert!(root().join(link).exists(), "{document} links to {link}");
+            let file = link.split('#').next().unwrap_or_default();
+            assert!(root().join(file).exists(), "{document} links to {link}");
         }
         for path in
             text.split('`').skip(1).step_by(2).filter(|word| word.starts_with("tests/") || word.starts_with("src/"))
@@ -258,14 +279,30 @@ fn tracked() -> Vec<PathBuf> {
 fn sources() -> Vec<(PathBuf, String)> {
     let files =
         tracked().into_iter().filter(|path| path.starts_with("src") && path.extension().is_some_and(|e| e == "rs"));
-    let all: Vec<_> =
-        files.filter(|path| !path.ends_with("tests.rs")).map(|path| (path.clone(), code(&read(&path)))).collect();
-    assert!(all.len() > 10, "the sources were not found");
-    all
+    let all: Vec<(PathBuf, String)> = files.map(|path| (path.clone(), read(&path))).collect();
+    let tests: Vec<PathBuf> = all.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+    let is_test = |path: &Path| tests.iter().any(|test| path.starts_with(test) || *path == test.with_extension("rs"));
+    let code: Vec<_> =
+        all.into_iter().filter(|(path, _)| !is_test(path)).map(|(path, text)| (path, code(&text))).collect();
+    assert!(code.len() > 10, "the sources were not found");
+    code
 }
 
+/// Where the modules live that a file declares for tests alone, as the path of a directory.
+fn test_modules(path: &Path, text: &str) -> Vec<PathBuf> {
+    let stem = path.file_stem().unwrap();
+    let root = ["mod", "lib", "main"].iter().any(|name| stem == *name);
+    let directory = if root { path.parent().unwrap().to_owned() } else { path.with_extension("") };
+    let declared = text.split("\n#[cfg(test)]\nmod ").skip(1).filter_map(|rest| {
+        let (name, after) = rest.split_once([';', ' '])?;
+        (!after.starts_with('{')).then(|| directory.join(name))
+    });
+    declared.collect()
+}
+
+/// The code without its module of tests, which comes last, and without comments but the first line's.
 fn code(text: &str) -> String {
-    let code = text.split_once("\n#[cfg(test)]\nmod ").map_or(text, |(code, _)| code);
+    let code = text.split_once("\n#[cfg(test)]\nmod tests {").map_or(text, |(code, _)| code);
     let blank = |(number, line): (usize, &str)| {
         let comment = number > 0 && line.trim_start().starts_with("//");
         format!("{}\n", if comment { "" } else { line })
