@@ -1,39 +1,21 @@
 //! How a gate begins and ends: drained at the end of input and on SIGTERM, quiet where a call is
 //! cancelled, unmoved by noise; and where it must not start, one clear sentence.
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt,
-    process::Output,
-    sync::{Mutex, mpsc},
-};
+use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::common::{
-    Dice, MEMORY_CAP_KIB, PATIENCE, eventually,
-    gate::{Gate, Home, LEGACY, Launch},
+    Dice, MEMORY_CAP_KIB, eventually,
+    gate::{Gate, Home, LEGACY, Launch, cancel},
     policy::{self, TOKEN},
-    recorder::{Recorder, Reply},
+    recorder::{Recorder, Reply, held_upstream},
     rounds,
 };
 
 const GOOD: &str = "/api/v1/organization/1";
 const SLOW: &str = r#"{"path":"/api/v1/organization/slow"}"#;
-
-/// An upstream that answers the slow target only after a word from the test.
-fn held_upstream() -> (Recorder, mpsc::Sender<()>) {
-    let (release, held) = mpsc::channel();
-    let held = Mutex::new(held);
-    let upstream = Recorder::start(move |seen| {
-        if seen.target().contains("slow") {
-            held.lock().expect("no script panics").recv_timeout(PATIENCE).ok();
-        }
-        Reply::json(r#"{"ok":true}"#)
-    });
-    (upstream, release)
-}
 
 /// The call in flight was answered, is on record, and the log is closed after it.
 fn assert_drained(mut gate: Gate, id: &str) {
@@ -124,6 +106,24 @@ fn a_cancelled_call_is_not_answered_and_is_on_record_as_cancelled() {
         assert_eq!(gate.finish(), Vec::<Value>::new(), "{legacy:?}: no answer to a cancelled call");
         drop(release);
     }
+}
+
+#[test]
+fn a_write_that_is_cancelled_under_way_is_seen_through_and_its_outcome_is_on_record() {
+    let (upstream, release) = held_upstream();
+    let mut gate = Gate::start(&policy::b(&upstream, policy::NEVER));
+    let id = gate.begin("api_send", r#"{"method":"PATCH","path":"/api/v1/service_item/slow/labels/","body":{}}"#);
+    upstream.wait_for(1);
+    gate.send(&cancel(&id));
+    assert!(gate.get(GOOD).is_success(), "the cancel was heard");
+    release.send(()).expect("the upstream waits");
+    let records = gate.log_until("both calls are closed", |records| {
+        records.iter().filter(|record| record["kind"] == "answer").count() == 2
+    });
+    let write = records.iter().find(|record| record["method"] == "PATCH").expect("an intent");
+    let outcome = records.iter().find(|record| record["kind"] == "answer" && record["call"] == write["call"]);
+    assert_eq!(outcome.expect("an outcome")["status"], 200, "{records:#?}");
+    assert_eq!(gate.finish(), Vec::<Value>::new(), "no answer to a cancelled call");
 }
 
 #[test]

@@ -11,10 +11,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use super::common::{
-    Dice, MEMORY_CAP_KIB, PATIENCE, corpus, eventually,
-    gate::{Answer, Gate, Home, LEGACY, Launch, META, initialize},
+    Dice, MEMORY_CAP_KIB, corpus, eventually,
+    gate::{Answer, Gate, Home, LEGACY, Launch, META, cancel, initialize},
     policy,
-    recorder::{Recorder, Reply},
+    recorder::{Recorder, Reply, held_upstream},
     rounds,
 };
 
@@ -221,19 +221,6 @@ fn a_call_with_fifty_thousand_arguments_is_refused() {
     assert_eq!(upstream.count(), 1, "only the good call");
 }
 
-/// An upstream that answers targets holding `slow` only after a word from the test.
-fn held_upstream() -> (Recorder, std::sync::mpsc::Sender<()>) {
-    let (release, held) = std::sync::mpsc::channel();
-    let held = std::sync::Mutex::new(held);
-    let upstream = Recorder::start(move |seen| {
-        if seen.target().contains("slow") {
-            held.lock().expect("no script panics").recv_timeout(PATIENCE).ok();
-        }
-        Reply::json(r#"{"ok":true}"#)
-    });
-    (upstream, release)
-}
-
 #[test]
 fn mb_052_an_id_in_flight_is_refused_the_second_time_and_answered_once() {
     let (upstream, release) = held_upstream();
@@ -283,10 +270,6 @@ fn mb_118_a_cancel_that_races_the_answer_leaves_at_most_one_answer_and_a_closed_
     assert_eq!(answers.len(), all, "at most one answer each");
     assert!(upstream.count() as u64 <= calls, "{} requests for {calls} calls", upstream.count());
     assert_every_question_closed(&home.records(), usize::try_from(calls).expect("a small number"));
-}
-
-fn cancel(id: &str) -> String {
-    json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } }).to_string()
 }
 
 /// Every question has exactly one end after it: an answer, or an `abandoned` record.

@@ -539,6 +539,11 @@ pub(crate) fn initialize(id: &str, version: &str, capabilities: &Value) -> Strin
     json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": params }).to_string()
 }
 
+/// A notification that takes the request `id` back.
+pub(crate) fn cancel(id: &str) -> String {
+    json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } }).to_string()
+}
+
 fn is_message(line: &[u8]) -> bool {
     let Ok(Value::Object(message)) = serde_json::from_slice(line) else { return false };
     let has = |key: &str| message.contains_key(key);
