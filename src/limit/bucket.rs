@@ -2,7 +2,7 @@
 //!
 //! Promises that no window of length `t` sees more calls let through than `burst + t / interval`, whatever the order in which their turns were given out.
 //! `governor` offers no look without a charge, no turn in the future and no way to give one back, and a call is charged to
-//! several buckets or to none. So the state stands outside of it, 16 bytes a bucket, and each question lays it on a slate.
+//! several buckets or to none. So the state stands outside of it, 24 bytes a bucket, and each question lays it on a slate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,18 +60,22 @@ impl Gate {
     /// Charges a call that goes through at `at`, in the operation numbered `turn` (ever growing). Where the bucket is not open at `at`, the call is charged
     /// all the same, as a debt, up to one more burst.
     pub(super) fn charge(&mut self, bucket: &mut Bucket, at: u64, turn: u64) {
-        if bucket.next < at {
-            bucket.filled = turn;
+        let short = bucket.next.saturating_sub(at);
+        if short < self.interval {
+            (bucket.filled, bucket.spare) = (turn, u64::MAX);
+        } else {
+            bucket.spare = bucket.spare.min(short);
         }
         let limit = at.saturating_add(self.full.saturating_mul(2));
         bucket.next = self.ask(*bucket, at).unwrap_or_else(|_| bucket.next.saturating_add(self.interval).min(limit));
     }
 
-    /// Takes back a charge of the operation `turn`, where that is exact: while the bucket has not been full since, charges commute.
-    /// Once it was full again there is nothing left to give back.
+    /// Takes back a charge of the operation `turn`, where that leaves the bucket as if it had never been made: where no later charge
+    /// found the bucket full, or would have found it full without this one. Elsewhere the charge stands; the bucket was nearly full, and little is lost.
     pub(super) fn refund(&self, bucket: &mut Bucket, turn: u64) {
-        if bucket.filled <= turn {
+        if bucket.filled <= turn && bucket.spare >= self.interval {
             bucket.next = bucket.next.saturating_sub(self.interval);
+            bucket.spare = bucket.spare.saturating_sub(self.interval);
         }
     }
 
@@ -92,8 +96,10 @@ impl Gate {
 pub(super) struct Bucket {
     /// GCRA's theoretical arrival time, in nanoseconds of the clock: the bucket is full from here on.
     pub(super) next: u64,
-    /// The operation that last found the bucket full.
+    /// The operation that last found the bucket full but for less than one call.
     filled: u64,
+    /// How much less than full every later operation has found it at least, in nanoseconds of refilling.
+    spare: u64,
 }
 
 /// What `governor` takes for its clock and its memory: the moment and the state of the question at hand.

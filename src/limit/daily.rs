@@ -625,6 +625,36 @@ mod tests {
         assert!(!spend(&count).await);
     }
 
+    #[tokio::test]
+    async fn a_call_of_yesterday_that_was_not_made_is_not_given_to_today() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 2, &clock).unwrap();
+        let yesterdays = count.take().await.unwrap();
+        clock.advance(DAY);
+        assert!(spend(&count).await);
+        drop(yesterdays);
+        assert!(spend(&count).await);
+        assert!(!spend(&count).await);
+    }
+
+    #[tokio::test]
+    async fn a_file_removed_while_its_lock_was_awaited_counts_for_nothing() {
+        let (home, clock) = (home(), noon());
+        let count = open(home.path(), 5, &clock).unwrap();
+        let path = home.path().join(DAILY_FILE);
+        let held = File::open(&path).unwrap();
+        held.lock().unwrap();
+        let lease = count.take();
+        let removal = async {
+            tokio::task::yield_now().await;
+            fs::remove_file(&path).unwrap();
+            drop(held);
+        };
+        let (unit, ()) = tokio::join!(lease, removal);
+        unit.unwrap().into_iter().for_each(Unit::spend);
+        assert_eq!(record(home.path()), "2026-11-23 00000000000000000001\n");
+    }
+
     #[test]
     fn dates_are_those_of_the_gregorian_calendar() {
         let cases = [
