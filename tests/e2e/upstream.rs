@@ -143,12 +143,11 @@ fn redirect_of_a_write(case: &Value) {
 
 fn redirect_on_the_same_origin(case: &Value) {
     let (status, (name, value)) = (status(case), header(case));
-    let shown = value.clone();
     let upstream = first(move |_| Reply::new(&status, &[(&name, &value)], "moved"));
     let mut session = Session::with(&upstream);
     let refusal = session.get().refusal();
     assert_eq!((&refusal["code"], &refusal["status"]), (&json!("upstream_error"), &json!(302)), "{refusal}");
-    assert!(refusal.to_string().contains(&shown), "a target of the same origin is shown: {refusal}");
+    assert!(refusal.to_string().contains("/user/me"), "a target of the same origin is shown: {refusal}");
     session.end(&upstream);
 }
 
