@@ -482,6 +482,7 @@ mod tests {
             ),
             ("a long decimal that is a double", "[0.1000000000000000000000,1.00000000000000000000000000e0]"),
             ("an exact power of two", "[2251799813685248.5,9007199254740992.0]"),
+            ("both of two nearest fractions", "[187243829675776.62,187243829675776.63]"),
             ("all short escapes", r#""\"\\\/\b\f\n\r\t""#),
             ("an escaped nul", r#""\u0000""#),
             ("a surrogate pair", r#""\ud83d\uDE00""#),
@@ -580,6 +581,8 @@ mod tests {
             ("a small number that becomes zero", "[1e-999]", Float { at: 1 }),
             ("a fraction with a digit too many", "[0.10000000000000001]", Float { at: 1 }),
             ("a third, written out", "[0.33333333333333333333]", Float { at: 1 }),
+            ("a fraction beside the nearest", "[187243829675776.61]", Float { at: 1 }),
+            ("a fraction beside the other nearest", "[187243829675776.64]", Float { at: 1 }),
             ("an integer beyond 2^53 as a double", "[9007199254740993.0]", Float { at: 1 }),
             ("a subnormal with more digits than it has", "[1.6e-323]", Float { at: 1 }),
         ]);

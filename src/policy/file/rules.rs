@@ -118,7 +118,7 @@ fn read_allow(
     let span = |key: &str| section.get(key).map(|value| value.span());
     Some(Written {
         rule: Allow {
-            rule: rule?,
+            name: rule?,
             methods,
             effect,
             query,
@@ -196,7 +196,7 @@ fn read_deny(section: &Section<'_>, rule: Option<RuleRef>, findings: &mut Findin
         methods: span("methods").unwrap_or_default(),
         ..Places::default()
     };
-    Some(Written { paths: paths?, rule: Deny { rule: rule?, methods, names: names?, reason }, places })
+    Some(Written { paths: paths?, rule: Deny { name: rule?, methods, names: names?, reason }, places })
 }
 
 fn read_methods(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<Methods> {

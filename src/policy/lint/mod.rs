@@ -92,8 +92,8 @@ fn check_unused_credentials(file: &File, findings: &mut Findings<'_>) {
 
 fn check_duplicates(file: &File, findings: &mut Findings<'_>) {
     let mut seen: HashMap<String, u32> = HashMap::new();
-    let allows = file.allows.iter().map(|allow| (allow_key(allow), allow.rule.rule.line(), &allow.places));
-    let denies = file.denies.iter().map(|deny| (deny_key(deny), deny.rule.rule.line(), &deny.places));
+    let allows = file.allows.iter().map(|allow| (allow_key(allow), allow.rule.name.line(), &allow.places));
+    let denies = file.denies.iter().map(|deny| (deny_key(deny), deny.rule.name.line(), &deny.places));
     for (key, line, places) in allows.chain(denies) {
         let first = *seen.entry(key).or_insert(line);
         if first != line {
@@ -103,13 +103,13 @@ fn check_duplicates(file: &File, findings: &mut Findings<'_>) {
 }
 
 fn allow_key(allow: &Written<Allow>) -> String {
-    let Allow { rule: _, methods, effect, query, body, encoded, confirm, credential, rate } = &allow.rule;
+    let Allow { name: _, methods, effect, query, body, encoded, confirm, credential, rate } = &allow.rule;
     let paths: BTreeSet<&str> = allow.paths.iter().map(|path| path.pattern.text()).collect();
     format!("{paths:?} {methods:?} {effect:?} {query:?} {body:?} {encoded:?} {confirm:?} {credential:?} {rate:?}")
 }
 
 fn deny_key(deny: &Written<Deny>) -> String {
-    let Deny { rule: _, methods, names, reason: _ } = &deny.rule;
+    let Deny { name: _, methods, names, reason: _ } = &deny.rule;
     let paths: BTreeSet<&str> = deny.paths.iter().map(|path| path.pattern.text()).collect();
     format!("deny {paths:?} {methods:?} {names:?}")
 }

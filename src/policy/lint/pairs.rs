@@ -8,6 +8,7 @@ use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::rule::{Allow, DEFAULT_BODY, Deny, Methods, Written, WrittenPath};
 use crate::policy::trie::{Symbols, Trie};
 use crate::policy::verdict::Effect;
+use crate::request::encoded::Encoded;
 
 /// The rules, and which of them share a path.
 #[derive(Debug)]
@@ -18,30 +19,30 @@ pub(super) struct Pairs<'f> {
     denied: Index,
 }
 
-/// Paths by number, each with its rule, in the two forms in which they can share a request: for allow rules canonical
-/// and in deny form, for denials what they name and everything below it.
+/// Paths by number, each with its rule.
 #[derive(Debug, Default)]
 struct Index {
-    plain: Trie,
-    wide: Trie,
+    trie: Trie,
     symbols: Symbols,
     /// The rule and the path in it, by number.
     owners: Vec<(usize, usize)>,
 }
 
 impl Index {
-    fn add(&mut self, rule: usize, path: usize, plain: &[Segment], wide: &[Segment]) {
+    fn add(&mut self, rule: usize, path: usize, forms: &[Vec<Segment>]) {
         let number = u32::try_from(self.owners.len()).unwrap_or(u32::MAX);
-        self.plain.add(plain, number, &mut self.symbols);
-        self.wide.add(wide, number, &mut self.symbols);
+        for form in forms {
+            self.trie.add(form, number, &mut self.symbols);
+        }
         self.owners.push((rule, path));
     }
 
-    /// The paths that share a request with these segments, as rule and path.
-    fn meeting(&self, plain: &[Segment], wide: &[Segment]) -> BTreeSet<(usize, usize)> {
+    /// The paths that share a request with one of these forms, as rule and path.
+    fn meeting(&self, forms: &[Vec<Segment>]) -> BTreeSet<(usize, usize)> {
         let mut found = Vec::new();
-        self.plain.meeting(plain, &self.symbols, &mut found);
-        self.wide.meeting(wide, &self.symbols, &mut found);
+        for form in forms {
+            self.trie.meeting(form, &self.symbols, &mut found);
+        }
         found.into_iter().filter_map(|number| self.owners.get(number as usize).copied()).collect()
     }
 }
@@ -51,13 +52,14 @@ impl<'f> Pairs<'f> {
         let (mut allowed, mut denied) = (Index::default(), Index::default());
         for (rule, allow) in allows.iter().enumerate() {
             for (path, written) in allow.paths.iter().enumerate() {
-                allowed.add(rule, path, written.pattern.segments(), written.pattern.folded());
+                allowed.add(rule, path, &forms(&allow.rule, &written.pattern));
             }
         }
         for (rule, deny) in denies.iter().enumerate() {
             for (path, written) in deny.paths.iter().enumerate() {
-                let (itself, below) = (written.pattern.denied(), below(written.pattern.denied()));
-                denied.add(rule, path, itself, &below);
+                let itself = written.pattern.denied().to_vec();
+                let below = below(&itself);
+                denied.add(rule, path, &[itself, below]);
             }
         }
         Self { allows, denies, allowed, denied }
@@ -70,11 +72,11 @@ impl<'f> Pairs<'f> {
         for allow in self.allows.iter().filter(special) {
             let mut told = BTreeSet::new();
             for path in &allow.paths {
-                for (other, _) in self.neighbours(&path.pattern) {
+                for (other, _) in self.neighbours(allow, path) {
                     let shared = allow.rule.methods.shared(other.rule.methods);
                     let mut differ =
                         shared.iter().filter(|method| allow.rule.effect_of(*method) != other.rule.effect_of(*method));
-                    let (Some(method), true) = (differ.next(), told.insert(other.rule.rule.index())) else { continue };
+                    let (Some(method), true) = (differ.next(), told.insert(other.rule.name.index())) else { continue };
                     // Told once, at the rule that says it; where both do, at the read.
                     if allow.rule.effect_of(method) == Effect::Write && other.rule.effect == Some(Effect::Read) {
                         continue;
@@ -83,8 +85,8 @@ impl<'f> Pairs<'f> {
                         "{method} is a {} here, but a {} in rule {} on line {}, which shares paths with this one",
                         allow.rule.effect_of(method).as_str(),
                         other.rule.effect_of(method).as_str(),
-                        quoted(other.rule.rule.id()),
-                        other.rule.rule.line(),
+                        quoted(other.rule.name.id()),
+                        other.rule.name.line(),
                     );
                     let help = Some("make the paths of the two rules disjoint");
                     findings.error("effect-overlap", path.span.clone(), message, help);
@@ -101,19 +103,19 @@ impl<'f> Pairs<'f> {
         for allow in self.allows {
             let mut told = BTreeSet::new();
             for path in &allow.paths {
-                for (other, met) in self.neighbours(&path.pattern) {
-                    let tie = other.rule.rule.index() < allow.rule.rule.index()
+                for (other, met) in self.neighbours(allow, path) {
+                    let tie = other.rule.name.index() < allow.rule.name.index()
                         && met.pattern.rank() == path.pattern.rank()
                         && other.rule.credential != allow.rule.credential
                         && !allow.rule.methods.shared(other.rule.methods).is_empty();
-                    if !tie || !told.insert(other.rule.rule.index()) {
+                    if !tie || !told.insert(other.rule.name.index()) {
                         continue;
                     }
                     let message = format!(
                         "this path and {} in rule {} on line {} are equally specific, but choose different credentials",
                         quoted(met.pattern.text()),
-                        quoted(other.rule.rule.id()),
-                        other.rule.rule.line(),
+                        quoted(other.rule.name.id()),
+                        other.rule.name.line(),
                     );
                     let help = Some("choose the same credential, or make one of the paths more specific");
                     findings.error("credential-tie", path.span.clone(), message, help);
@@ -130,7 +132,7 @@ impl<'f> Pairs<'f> {
                 continue;
             }
             for path in &allow.paths {
-                let mut open = self.neighbours(&path.pattern).into_iter().filter(|(other, met)| {
+                let mut open = self.neighbours(allow, path).into_iter().filter(|(other, met)| {
                     let limits = &other.rule;
                     !limits.methods.shared(allow.rule.methods).is_empty()
                         && limits.query.is_open()
@@ -141,8 +143,8 @@ impl<'f> Pairs<'f> {
                 let Some((other, _)) = open.next() else { continue };
                 let message = format!(
                     "the limits of this rule are pointless here: rule {} on line {} allows the same without them",
-                    quoted(other.rule.rule.id()),
-                    other.rule.rule.line(),
+                    quoted(other.rule.name.id()),
+                    other.rule.name.line(),
                 );
                 let span = if allow.paths.len() == 1 { allow.places.limits.clone() } else { None };
                 findings.warn("pointless-limit", span.unwrap_or_else(|| path.span.clone()), message, None);
@@ -197,7 +199,7 @@ impl<'f> Pairs<'f> {
                     continue;
                 }
                 let tail = below(&deeper);
-                let mut reaching = self.allowed.meeting(&deeper, &tail).into_iter().filter_map(|(rule, met)| {
+                let mut reaching = self.allowed.meeting(&[deeper, tail]).into_iter().filter_map(|(rule, met)| {
                     let allow = self.allows.get(rule)?;
                     let met = allow.paths.get(met)?;
                     let shared = !allow.rule.methods.shared(deny.rule.methods).is_empty();
@@ -206,8 +208,8 @@ impl<'f> Pairs<'f> {
                 let Some(allow) = reaching.next() else { continue };
                 let message = format!(
                     "`*` is exactly one segment: rule {} on line {} reaches deeper than this denial",
-                    quoted(allow.rule.rule.id()),
-                    allow.rule.rule.line(),
+                    quoted(allow.rule.name.id()),
+                    allow.rule.name.line(),
                 );
                 let help = format!("deny `{}` to cover any depth", widened(path.pattern.text()));
                 findings.warn("shallow-deny", path.span.clone(), message, Some(&help));
@@ -216,18 +218,18 @@ impl<'f> Pairs<'f> {
     }
 
     /// The allow rules, and their paths, that share a request with a path.
-    fn neighbours(&self, pattern: &Pattern) -> Vec<(&'f Written<Allow>, &'f WrittenPath)> {
-        let met = self.allowed.meeting(pattern.segments(), pattern.folded());
+    fn neighbours(&self, allow: &Written<Allow>, path: &WrittenPath) -> Vec<(&'f Written<Allow>, &'f WrittenPath)> {
+        let met = self.allowed.meeting(&forms(&allow.rule, &path.pattern));
         let found = met.into_iter().filter_map(|(rule, path)| {
             let allow = self.allows.get(rule)?;
             Some((allow, allow.paths.get(path)?))
         });
-        found.filter(|(_, path)| !std::ptr::eq(&raw const path.pattern, pattern)).collect()
+        found.filter(|(other, _)| other.rule.name.index() != allow.rule.name.index()).collect()
     }
 
     /// The deny rules, and their paths, that share a request with a path.
     fn denials(&self, pattern: &Pattern) -> Vec<(&'f Written<Deny>, &'f WrittenPath)> {
-        let met = self.denied.meeting(pattern.folded(), pattern.folded());
+        let met = self.denied.meeting(&[pattern.folded().to_vec()]);
         let found = met.into_iter().filter_map(|(rule, path)| {
             let deny = self.denies.get(rule)?;
             Some((deny, deny.paths.get(path)?))
@@ -237,7 +239,36 @@ impl<'f> Pairs<'f> {
 }
 
 fn named(deny: &Written<Deny>) -> String {
-    format!("the deny rule {} on line {}", quoted(deny.rule.rule.id()), deny.rule.rule.line())
+    format!("the deny rule {} on line {}", quoted(deny.rule.name.id()), deny.rule.name.line())
+}
+
+/// The deny forms in which an allow path can match a request. A trailing `/`, which deny forms drop, is matched by a
+/// `*` or `**` at the end, so there is a form without it; and where encoded characters are accepted, one `*` may be
+/// read as several segments.
+fn forms(allow: &Allow, pattern: &Pattern) -> Vec<Vec<Segment>> {
+    let mut form = pattern.folded().to_vec();
+    if allow.encoded != Encoded::NONE {
+        form = form.iter().enumerate().flat_map(|(at, segment)| split(segment, at + 1 == form.len())).collect();
+    }
+    let mut forms = vec![form.clone()];
+    let ends = form.pop();
+    if matches!(ends, Some(Segment::Star | Segment::Deep)) {
+        forms.push(form.clone());
+        // `/**/*` without its last segment is any number of segments, none included.
+        if form.pop_if(|last| *last == Segment::Deep).is_some() {
+            forms.push(form);
+        }
+    }
+    forms
+}
+
+/// What one segment may be read as where it may hold an encoded `/`.
+fn split(segment: &Segment, last: bool) -> Vec<Segment> {
+    match segment {
+        Segment::Literal(_) | Segment::Deep => vec![segment.clone()],
+        Segment::Glob(_) | Segment::Star if last => vec![Segment::Deep],
+        Segment::Glob(_) | Segment::Star => vec![Segment::Star, Segment::Deep],
+    }
 }
 
 /// Everything below a path.
