@@ -249,7 +249,6 @@ impl Recorded {
     }
 
     /// What let it through, and under which obligations.
-    #[must_use]
     pub fn authorized(&self) -> &Authorized {
         &self.authorized
     }

@@ -374,9 +374,10 @@ mod tests {
         }
         let glob =
             GlobBuilder::new(name).literal_separator(true).backslash_escape(true).build().unwrap().compile_matcher();
-        let mut cuts = (0..=path.len())
-            .filter(|at| path[*at..].is_empty() || path[*at..].starts_with(|c| "/.:(),@!~$'+=&*".contains(c)));
-        name.is_empty() || cuts.any(|at| glob.is_match(&path[..at]))
+        let mut cuts = (0..=path.len()).filter(|at| {
+            path.get(*at..).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c| "/.:(),@!~$'+=&*".contains(c)))
+        });
+        name.is_empty() || cuts.any(|at| glob.is_match(path.get(..at).unwrap()))
     }
 
     fn pattern() -> impl Strategy<Value = String> {

@@ -2,7 +2,7 @@
 //!
 //! Promises that a secret is read only from a place that nobody else can write (and, for a file, read), that a command gets no secret
 //! in its environment and cannot hang or flood the gateway, and that no error repeats a byte of a value. Refuses an empty value and one
-//! over [`MAX_BYTES`]. Trusts `config.rs` to hand over the environment (nothing here reads it), root, and the command that the policy
+//! over 64 KiB. Trusts `config.rs` to hand over the environment (nothing here reads it), root, and the command that the policy
 //! names to print what it should.
 
 use std::collections::BTreeMap;
