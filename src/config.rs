@@ -1,7 +1,7 @@
 //! What this process reads from its surroundings at the start: the policy's file, the environment, the state directory.
 //!
 //! Promises that nothing else in this crate reads the environment, that a policy's text comes from a file that passed
-//! [`trust`](crate::trust), and that the state directory exists and only its owner can put anything in it. Refuses whatever it cannot check. Trusts
+//! [`trust`], and that the state directory exists and only its owner can put anything in it. Refuses whatever it cannot check. Trusts
 //! the environment no more than the caller that set it: a path from it must be absolute.
 
 use std::collections::BTreeMap;

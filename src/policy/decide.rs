@@ -84,24 +84,21 @@ impl Rules {
 
     /// The verdict's five steps.
     fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
-        let (denied, mut matching) = self.walk_folded(request);
+        let (denied, matching) = self.walk_folded(request);
         if let Some(deny) = denied {
-            return Err((DenyReason::Rule { reason: deny.reason.clone() }, Some(deny.rule.clone())));
+            return Err((DenyReason::Rule { reason: deny.reason.clone() }, Some(deny.name.clone())));
         }
-        let about = self.walk_canonical(request);
-        // Whatever grants has obligations too, even where deny forms keep apart what canonical text does not.
-        matching.extend(about.iter().copied());
         let matching = self.by_rule(matching, |rule| rule.methods.contains(request.method()));
         let effect = effect(request.method(), &matching);
         if effect == Effect::Write && !self.writes {
             return Err((DenyReason::WritesOff, None));
         }
-        let rule = self.granting(request, about)?;
+        let rule = self.granting(request, &matching)?;
         Ok(Grant {
             effect,
             rule,
-            obligations: matching.iter().map(|(rule, _)| rule.rule.clone()).collect(),
-            rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.rule.index()).collect(),
+            obligations: matching.iter().map(|(rule, _)| rule.name.clone()).collect(),
+            rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.name.index()).collect(),
             credential: most_specific(matching.iter().copied()).and_then(|rule| rule.credential.clone()),
             confirm: matching.iter().map(|(rule, _)| rule.confirm).max().unwrap_or(Confirm::Typed),
         })
@@ -119,7 +116,7 @@ impl Rules {
             self.denied.covering(&steps, open, &self.symbols, &mut numbers);
             for target in numbers.drain(..).filter_map(|number| self.deny_paths.get(number as usize)) {
                 let Some(rule) = self.denies.get(target.rule).filter(|rule| rule.is_about(request)) else { continue };
-                if denied.is_none_or(|(rank, best)| (target.rank, best.rule.id()) > (rank, rule.rule.id())) {
+                if denied.is_none_or(|(rank, best)| (target.rank, best.name.id()) > (rank, rule.name.id())) {
                     denied = Some((target.rank, rule));
                 }
             }
@@ -150,20 +147,29 @@ impl Rules {
     }
 
     /// The most specific rule that grants the request, or why the one that came closest does not.
-    fn granting(&self, request: &Request, about: Vec<Target>) -> Result<RuleRef, (DenyReason, Option<RuleRef>)> {
-        let about = self.by_rule(about, |_| true);
-        let (asked, other): (Vec<_>, Vec<_>) =
+    ///
+    /// INVARIANT (what grants is among what matches): a rule whose canonical text matches while its deny form does not,
+    /// as `/v1.*` and the path `/v1.`, grants nothing, since its obligations would be lost.
+    fn granting(
+        &self,
+        request: &Request,
+        matching: &[(&Allow, Rank)],
+    ) -> Result<RuleRef, (DenyReason, Option<RuleRef>)> {
+        let about = self.by_rule(self.walk_canonical(request), |_| true);
+        let (mut asked, other): (Vec<_>, Vec<_>) =
             about.into_iter().partition(|(rule, _)| rule.methods.contains(request.method()));
+        let index = |rule: &Allow| rule.name.index();
+        asked.retain(|(rule, _)| matching.binary_search_by_key(&index(rule), |(rule, _)| index(rule)).is_ok());
         let granting = asked.iter().copied().filter(|(rule, _)| rule.refuses(request).is_none());
         if let Some(rule) = most_specific(granting) {
-            return Ok(rule.rule.clone());
+            return Ok(rule.name.clone());
         }
         if let Some(rule) = most_specific(asked.into_iter()) {
             let reason = rule.refuses(request).unwrap_or(DenyReason::NoRule);
-            return Err((reason, Some(rule.rule.clone())));
+            return Err((reason, Some(rule.name.clone())));
         }
         match most_specific(other.into_iter()) {
-            Some(rule) => Err((DenyReason::Method { method: request.method() }, Some(rule.rule.clone()))),
+            Some(rule) => Err((DenyReason::Method { method: request.method() }, Some(rule.name.clone()))),
             None => Err((DenyReason::NoRule, None)),
         }
     }
@@ -182,5 +188,5 @@ fn effect(method: Method, matching: &[(&Allow, Rank)]) -> Effect {
 }
 
 fn most_specific<'r>(rules: impl Iterator<Item = (&'r Allow, Rank)>) -> Option<&'r Allow> {
-    rules.max_by(|(a, x), (b, y)| x.cmp(y).then_with(|| b.rule.id().cmp(a.rule.id()))).map(|(rule, _)| rule)
+    rules.max_by(|(a, x), (b, y)| x.cmp(y).then_with(|| b.name.id().cmp(a.name.id()))).map(|(rule, _)| rule)
 }

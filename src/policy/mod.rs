@@ -74,12 +74,12 @@ impl Policy {
 
     fn new(file: &str, text: &str, read: File) -> Self {
         let allows = read.allows.iter().map(|allow| RuleInfo {
-            rule: allow.rule.rule.clone(),
+            name: allow.rule.name.clone(),
             kind: RuleKind::Allow,
             rate: allow.rule.rate,
         });
         let denies =
-            read.denies.iter().map(|deny| RuleInfo { rule: deny.rule.rule.clone(), kind: RuleKind::Deny, rate: None });
+            read.denies.iter().map(|deny| RuleInfo { name: deny.rule.name.clone(), kind: RuleKind::Deny, rate: None });
         Self {
             file: file.to_owned(),
             name: read.name,

@@ -285,3 +285,91 @@ impl PatternError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_other_glob_languages_add_is_refused_with_its_place() {
+        for (text, at) in [
+            ("/a[!b]c", 2),
+            ("/a]c", 2),
+            ("/{a,b}/c", 1),
+            ("/a\\*", 2),
+            ("/a?b=1", 2),
+            ("/a/b**", 4),
+            ("/a/**b", 3),
+            ("/***", 1),
+        ] {
+            let error = Pattern::parse(text).unwrap_err();
+            assert_eq!(error.span().map(|span| span.start), Some(at), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_no_canonical_path_can_match_is_refused() {
+        for text in [
+            "",
+            "a/b",
+            "//a",
+            "/a//b",
+            "/a/../b",
+            "/a/./b",
+            "/a b",
+            "/a%2Fb",
+            "/%2e",
+            "/%zz",
+            "/a;b",
+            "/a#b",
+            "/a\u{200b}",
+        ] {
+            assert!(matches!(Pattern::parse(text), Err(PatternError::Path(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn literals_go_through_the_canonical_function_of_paths() {
+        assert_eq!(Pattern::parse("/é/%c3%a9*").unwrap().text(), "/%C3%A9/%C3%A9*");
+    }
+
+    #[test]
+    fn the_more_specific_pattern_has_the_longer_literal_beginning_then_fewer_asterisks() {
+        for (less, more) in [
+            ("/**", "/a/**"),
+            ("/a/**", "/a/*"),
+            ("/a/*/*", "/a/*"),
+            ("/a/*", "/a/b"),
+            ("/a/*/long/text", "/a/b*"),
+            ("/a/b", "/a/b/"),
+        ] {
+            let rank = |text| Pattern::parse(text).unwrap().rank();
+            assert!(rank(less) < rank(more), "{less} < {more}");
+        }
+    }
+
+    #[test]
+    fn a_denied_name_goes_on_after_these_characters_alone() {
+        let covered: String =
+            ('!'..='~').filter(|end| denied_beginnings(&format!("a{end}b")).any(|start| start == "a")).collect();
+        assert_eq!(covered, "!$&'()*+,.:=@~");
+    }
+
+    #[test]
+    fn two_globs_meet_where_some_text_matches_both() {
+        for (a, b, expected) in [
+            ("a*", "*b", true),
+            ("a*", "b*", false),
+            ("*a", "*b", false),
+            ("a*c", "ab*", true),
+            ("*x*", "a*b", true),
+            ("a*b*c", "a*c", true),
+            ("ab*", "a*c*", true),
+            ("ab*cd", "abcd*", true),
+            ("aa*", "*a", true),
+        ] {
+            let (x, y) = (Glob::parse(a).unwrap(), Glob::parse(b).unwrap());
+            assert_eq!((x.meets(&y), y.meets(&x)), (expected, expected), "{a} and {b}");
+        }
+    }
+}

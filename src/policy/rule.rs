@@ -22,7 +22,7 @@ pub(super) const DEFAULT_BODY: u64 = 64 * 1024;
 /// What other parts of the gateway may know of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleInfo {
-    pub(super) rule: RuleRef,
+    pub(super) name: RuleRef,
     pub(super) kind: RuleKind,
     pub(super) rate: Option<Rate>,
 }
@@ -40,13 +40,13 @@ impl RuleInfo {
     /// Its `id`.
     #[must_use]
     pub fn id(&self) -> &str {
-        self.rule.id()
+        self.name.id()
     }
 
     /// The line of the policy file on which it begins, from 1.
     #[must_use]
     pub fn line(&self) -> u32 {
-        self.rule.line()
+        self.name.line()
     }
 
     /// Whether it opens or closes.
@@ -108,7 +108,7 @@ impl Methods {
 /// An allow rule, without its paths.
 #[derive(Debug, Clone)]
 pub(super) struct Allow {
-    pub(super) rule: RuleRef,
+    pub(super) name: RuleRef,
     pub(super) methods: Methods,
     pub(super) effect: Option<Effect>,
     pub(super) query: QueryLimit,
@@ -204,7 +204,7 @@ impl BodyLimit {
 /// A deny rule, without its paths.
 #[derive(Debug, Clone)]
 pub(super) struct Deny {
-    pub(super) rule: RuleRef,
+    pub(super) name: RuleRef,
     /// With HEAD wherever there is GET.
     pub(super) methods: Methods,
     /// Folded names, sorted; absent: whatever the query.
@@ -249,7 +249,6 @@ pub(super) struct Places {
     pub(super) id: Range<usize>,
     pub(super) methods: Range<usize>,
     pub(super) confirm: Option<Range<usize>>,
-    pub(super) credential: Option<Range<usize>>,
     pub(super) encoded: Option<Range<usize>>,
     /// `query`, or else `body`.
     pub(super) limits: Option<Range<usize>>,

@@ -349,3 +349,114 @@ impl<'t> Walk<'t> {
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use globset::GlobBuilder;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::pattern::Pattern;
+    use crate::request::path::Path;
+
+    /// What a pattern means, by R4.
+    fn globset(text: &str, path: &str) -> bool {
+        let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build().unwrap();
+        glob.compile_matcher().is_match(path)
+    }
+
+    /// What a denial means, by R5, of texts in deny form: some beginning of the path is what the denial names, and what
+    /// follows is nothing, a segment below, or one of the ends.
+    fn denial(text: &str, path: &str) -> bool {
+        let mut name = text;
+        while let Some(shorter) = name.strip_suffix("/**").or_else(|| name.strip_suffix('/')) {
+            name = shorter;
+        }
+        let glob =
+            GlobBuilder::new(name).literal_separator(true).backslash_escape(true).build().unwrap().compile_matcher();
+        let mut cuts = (0..=path.len()).filter(|at| {
+            path.get(*at..).is_some_and(|rest| rest.is_empty() || rest.starts_with(|c| "/.:(),@!~$'+=&*".contains(c)))
+        });
+        name.is_empty() || cuts.any(|at| glob.is_match(path.get(..at).unwrap()))
+    }
+
+    fn pattern() -> impl Strategy<Value = String> {
+        let segment =
+            prop::sample::select(vec!["a", "b", "ab", "a.b", "*", "**", "a*", "*b", "a*b", "*a*", "a*a*a", "(a)"]);
+        (prop::collection::vec(segment, 1..5), any::<bool>())
+            .prop_map(|(segments, slash)| format!("/{}{}", segments.join("/"), if slash { "/" } else { "" }))
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        let segment = prop::sample::select(vec!["a", "b", "ab", "a.b", "aab", "aaa", "a:x", "a.b.c", "b~", "(a)", "x"]);
+        (prop::collection::vec(segment, 0..6), any::<bool>()).prop_map(|(segments, slash)| {
+            format!("/{}{}", segments.join("/"), if slash && !segments.is_empty() { "/" } else { "" })
+        })
+    }
+
+    fn numbers(patterns: &[Pattern], form: impl Fn(&Pattern) -> &[Segment]) -> (Trie, Symbols) {
+        let (mut trie, mut symbols) = (Trie::default(), Symbols::default());
+        for (number, pattern) in (0..).zip(patterns) {
+            trie.add(form(pattern), number, &mut symbols);
+        }
+        (trie, symbols)
+    }
+
+    fn sorted(mut found: Vec<u32>) -> Vec<u32> {
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_means_what_globset_makes_of_it(texts in prop::collection::vec(pattern(), 1..8), path in path()) {
+            let patterns: Vec<Pattern> = texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+            let (trie, symbols) = numbers(&patterns, Pattern::segments);
+            let parsed = Path::parse(&path).unwrap();
+            let steps: Vec<Step<'_>> = parsed.segments().map(|text| symbols.step(text, false)).collect();
+            let mut found = Vec::new();
+            trie.matching(&steps, false, &symbols, &mut found);
+            let expected: Vec<u32> = (0..).zip(&texts).filter(|(_, text)| globset(text, &path)).map(|(at, _)| at).collect();
+            prop_assert_eq!(sorted(found), expected, "{:?} on {}", texts, path);
+        }
+
+        #[test]
+        fn a_denial_covers_what_r5_says(texts in prop::collection::vec(pattern(), 1..8), path in path()) {
+            let patterns: Vec<Pattern> = texts.iter().map(|text| Pattern::parse(text).unwrap()).collect();
+            let (trie, symbols) = numbers(&patterns, Pattern::denied);
+            let parsed = Path::parse(&path).unwrap();
+            let form = &parsed.deny_forms()[0];
+            let steps: Vec<Step<'_>> = form.segments().iter().map(|text| symbols.step(text, false)).collect();
+            let mut found = Vec::new();
+            trie.covering(&steps, path.ends_with('/'), &symbols, &mut found);
+            let expected = (0..).zip(&texts).filter(|(_, text)| denial(text, &path) || denial(text, path.trim_end_matches('/')));
+            let expected: Vec<u32> = expected.map(|(at, _)| at).collect();
+            prop_assert_eq!(sorted(found), expected, "{:?} on {}", texts, path);
+        }
+
+        #[test]
+        fn patterns_that_match_one_path_meet(one in pattern(), other in pattern(), path in path()) {
+            let (one, other) = (Pattern::parse(&one).unwrap(), Pattern::parse(&other).unwrap());
+            if globset(one.text(), &path) && globset(other.text(), &path) {
+                let (trie, symbols) = numbers(std::slice::from_ref(&one), Pattern::segments);
+                let mut found = Vec::new();
+                trie.meeting(other.segments(), &symbols, &mut found);
+                prop_assert_eq!(sorted(found), [0], "{} and {} on {}", one.text(), other.text(), path);
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_without_a_common_path_do_not_meet() {
+        for (one, other) in
+            [("/a", "/b"), ("/a", "/a/b"), ("/a/**", "/a"), ("/*/x", "/*/y"), ("/**/x", "/**/y"), ("/a*", "/b*")]
+        {
+            let pattern = Pattern::parse(one).unwrap();
+            let (trie, symbols) = numbers(&[pattern], Pattern::segments);
+            let mut found = Vec::new();
+            trie.meeting(Pattern::parse(other).unwrap().segments(), &symbols, &mut found);
+            assert!(found.is_empty(), "{one} and {other}");
+        }
+    }
+}

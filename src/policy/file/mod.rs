@@ -117,8 +117,7 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     let name = read_name(&root, findings);
     let (upstream, sources) = upstream::read(&root, findings);
     let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
-    let credentials = upstream.iter().flat_map(|upstream| upstream.credentials.keys());
-    let (allows, denies) = rules::read(&root, &credentials.map(String::as_str).collect::<Vec<_>>(), findings);
+    let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
     let (limits, response, audit) =
         (read_limits(&root, findings), read_response(&root, findings), read_audit(&root, findings));
     Some(File { name: name?, upstream: upstream?, sources, writes, allows, denies, limits, response, audit })

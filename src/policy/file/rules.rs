@@ -118,7 +118,7 @@ fn read_allow(
     let span = |key: &str| section.get(key).map(|value| value.span());
     Some(Written {
         rule: Allow {
-            rule: rule?,
+            name: rule?,
             methods,
             effect,
             query,
@@ -133,7 +133,6 @@ fn read_allow(
             id: span("id").unwrap_or_else(|| section.span()),
             methods: span("methods").unwrap_or_default(),
             confirm: span("confirm"),
-            credential: span("credential"),
             encoded: span("encoded"),
             limits: span("query").or_else(|| span("body")),
         },
@@ -197,7 +196,7 @@ fn read_deny(section: &Section<'_>, rule: Option<RuleRef>, findings: &mut Findin
         methods: span("methods").unwrap_or_default(),
         ..Places::default()
     };
-    Some(Written { paths: paths?, rule: Deny { rule: rule?, methods, names: names?, reason }, places })
+    Some(Written { paths: paths?, rule: Deny { name: rule?, methods, names: names?, reason }, places })
 }
 
 fn read_methods(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<Methods> {

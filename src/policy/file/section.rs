@@ -58,6 +58,12 @@ impl<'a> Section<'a> {
         value
     }
 
+    /// A table of this one, without a word about what is wrong with it.
+    pub(super) fn peek(&self, key: &str) -> Option<Section<'a>> {
+        let value = self.get(key)?;
+        Some(Section { table: value.item.get_ref().as_table()?, span: value.span(), name: value.name })
+    }
+
     /// Every key with its value, in the order of their names.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, Range<usize>, Value<'a>)> {
         self.table.iter().map(|(key, item)| {

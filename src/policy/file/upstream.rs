@@ -112,6 +112,12 @@ pub(super) fn read(root: &Section<'_>, findings: &mut Findings<'_>) -> (Option<U
     (upstream, sources)
 }
 
+/// The names of `[upstream.credentials]`, whatever else is wrong with them.
+pub(super) fn credential_names<'a>(root: &Section<'a>) -> Vec<&'a str> {
+    let table = root.peek("upstream").and_then(|upstream| upstream.peek("credentials"));
+    table.iter().flat_map(Section::entries).map(|(name, _, _)| name).collect()
+}
+
 fn read_timeouts(section: &Section<'_>, findings: &mut Findings<'_>) -> (Duration, Duration) {
     let second = Duration::from_secs(1);
     let timeout = section.number("timeout", second * 30, second..=second * 600, findings);
