@@ -33,7 +33,7 @@ const KEYS: [&str; 13] = [
     "credentials",
 ];
 const CREDENTIAL: [&str; 3] = ["bearer", "basic", "header"];
-const SECRET: [&str; 5] = ["env", "file", "command", "systemd", "keyring"];
+const SECRET: [&str; 4] = ["env", "file", "command", "systemd"];
 
 /// Headers that the gateway or its HTTP client writes, or that belong to one connection (RFC 9110 section 7.6.1).
 const OWN_HEADERS: [&str; 17] = [
@@ -422,22 +422,18 @@ fn refuse_literal(value: &Value<'_>, findings: &mut Findings<'_>) {
 }
 
 fn read_secret(value: &Value<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> Option<SecretSpec> {
+    if let Some(keyring) = value.peek("keyring") {
+        let message = "`keyring` is not in this build".to_owned();
+        let help = Some("use `command = [\"…\"]` with a program that prints the secret");
+        findings.error("unknown-key", keyring.span(), message, help);
+        return None;
+    }
     let section = whole(value, &SECRET, findings)?;
     let secret = match one_of(&section, &SECRET, findings)? {
         ("env", value) => SecretSpec::Env(variable(&value, "_", findings)?),
         ("file", value) => SecretSpec::File(file_name(&value, findings)?),
         ("command", value) => SecretSpec::Command(read_command(&value, findings)?),
-        ("systemd", value) => SecretSpec::Systemd(variable(&value, "_.-", findings)?),
-        (_, value) => {
-            let message = "`keyring` is not in this build".to_owned();
-            findings.error(
-                "unknown-key",
-                value.span(),
-                message,
-                Some("use `command = [\"…\"]` with a program that prints it"),
-            );
-            return None;
-        }
+        (_, value) => SecretSpec::Systemd(variable(&value, "_.-", findings)?),
     };
     sources.push(source(SourceSpec::Secret(secret.clone()), value, findings));
     Some(secret)
