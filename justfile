@@ -13,7 +13,8 @@ soak:
 
 # The figures of the README.
 bench:
-    cargo bench --locked
+    cargo bench --locked --bench decide
+    benches/end_to_end/run.sh --reps 3
 
 # One session through the gate, told in plain words.
 demo:

@@ -13,9 +13,9 @@ use crate::audit::AuditLog;
 use crate::audit::entry::{Answer, Entry, Outcome};
 use crate::catalog::Tool;
 use crate::clock::Clock;
-use crate::limit::{Charge, Limiter, Permit, Throttled};
+use crate::limit::{Admitted, Charge, Limiter, Permit, Throttled};
 use crate::policy::Policy;
-use crate::policy::{Denial, Grant, Held, Verdict};
+use crate::policy::{Denial, Effect, Grant, Held, Verdict};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
 use crate::upstream::Upstream;
@@ -105,10 +105,10 @@ impl Gateway {
     /// The path of a call: open the books, slow a flood down, parse, decide, charge, record, send, shape, close.
     async fn handle(&self, call: &ToolCall, cancel: &Cancel) -> Answer {
         let entry = self.audit.entry(&self.agent, call.tool.name());
-        match unless(cancel, self.limiter.admit(&self.agent)).await {
-            Ok(()) => {}
+        let admitted = match unless(cancel, self.limiter.admit(&self.agent)).await {
+            Ok(admitted) => admitted,
             Err(refusal) => return entry.refuse(&refusal, None),
-        }
+        };
         let request = match resolve(call) {
             Ok(request) => request,
             Err(refusal) => return self.refuse(entry, &refusal, None),
@@ -118,16 +118,17 @@ impl Gateway {
             Verdict::Hold(held) => return self.refuse(entry, &hold(&held), Some(held.request())),
             Verdict::Deny(denial) => return self.refuse(entry, &deny(&self.policy, &denial), Some(denial.request())),
         };
-        let _permit = match unless(cancel, self.budget(authorized.grant())).await {
+        let _permit = match unless(cancel, self.budget(admitted, authorized.grant())).await {
             Ok(permit) => permit,
             Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
         };
+        let effect = authorized.grant().effect();
         let recorded = match entry.record(authorized).await {
             Ok(recorded) => recorded,
             Err(answer) => return answer,
         };
         let Sent { entry, result } = self.upstream.forward(recorded, cancel).await;
-        let outcome = self.outcome(result, entry.call());
+        let outcome = self.outcome(result, effect, entry.call());
         entry.close(outcome)
     }
 
@@ -137,16 +138,16 @@ impl Gateway {
         entry.refuse(refusal, request)
     }
 
-    async fn budget(&self, grant: &Grant) -> Result<Permit, Throttled> {
-        let slot = self.limiter.budget(&self.agent, Charge::of(grant)).await?;
-        slot.enter().await
+    async fn budget(&self, admitted: Admitted, grant: &Grant) -> Result<Permit, Throttled> {
+        let charge = Charge { effect: grant.effect(), rules: grant.rates() };
+        self.limiter.budget(&self.agent, admitted, charge).await?.enter().await
     }
 
-    fn outcome(&self, result: Result<Reply, Failure>, call: &str) -> Outcome {
+    fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str) -> Outcome {
         let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
         match result {
             Ok(reply) => replied(reply, call, max_bytes),
-            Err(Failure::Upstream(error)) => unanswered(&failed(&error), call),
+            Err(Failure::Upstream(error)) => unanswered(&failed(&error, effect), call),
             Err(Failure::Cancelled) => {
                 unanswered(&Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it"), call)
             }
@@ -204,10 +205,10 @@ fn hold(held: &Held) -> Refusal {
     .by(Some(held.grant().rule().clone()))
 }
 
-fn failed(error: &UpstreamError) -> Refusal {
-    let message = match error.delivery() {
-        Delivery::NotSent => error.to_string(),
-        Delivery::Unknown => format!("{error}; a write may have been carried out"),
+fn failed(error: &UpstreamError, effect: Effect) -> Refusal {
+    let message = match (error.delivery(), effect) {
+        (Delivery::NotSent, _) | (Delivery::Unknown, Effect::Read) => error.to_string(),
+        (Delivery::Unknown, Effect::Write) => format!("{error}; the write may have been carried out: look before you repeat it"),
     };
     Refusal::new(error.code(), message).because(error.cause())
 }

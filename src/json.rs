@@ -5,8 +5,14 @@
 //! (compared unescaped), nesting beyond the given depth, text after the value, and numbers that a reader working with
 //! 64-bit integers and doubles would change. Trusts: nothing but that the text is UTF-8.
 
+mod number;
+mod text;
+
 use std::borrow::Cow;
 use std::ops::Range;
+
+use self::number::survives_as_double;
+use self::text::{hex4, plain_length, unescape};
 
 /// Nesting that [`scan`] never passes, whatever it is asked for: it recurses once for each level.
 pub const DEPTH_LIMIT: usize = 128;
@@ -350,15 +356,12 @@ impl<'t, 'm, M: FnMut(Member<'_>)> Scanner<'t, 'm, M> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|&byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
-            let Some(plain) = plain else {
-                return Err(JsonError::End { at: self.text.len() });
-            };
-            self.at += plain;
+            self.at += plain_length(rest);
             match self.peek() {
                 Some(b'"') => break,
                 Some(b'\\') => self.skip_escape()?,
-                _ => return Err(JsonError::Control { at: self.at }),
+                Some(_) => return Err(JsonError::Control { at: self.at }),
+                None => return Err(JsonError::End { at: self.at }),
             }
             escaped = true;
         }
@@ -442,86 +445,320 @@ impl<'t, 'm, M: FnMut(Member<'_>)> Scanner<'t, 'm, M> {
     }
 }
 
-/// The code unit that four hexadecimal digits stand for.
-fn hex4(digits: &[u8]) -> Option<u32> {
-    let four = digits.get(..4)?;
-    four.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Map, Value};
 
-/// Undoes the escapes of a string's inside; `None` for one that [`Scanner::skip_string`] would have refused.
-fn unescape(inner: &str) -> Option<String> {
-    let mut text = String::with_capacity(inner.len());
-    let mut rest = inner;
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        text.push_str(plain);
-        let mut characters = escape.chars();
-        let (character, length) = match characters.next()? {
-            'b' => ('\u{8}', 1),
-            'f' => ('\u{c}', 1),
-            'n' => ('\n', 1),
-            'r' => ('\r', 1),
-            't' => ('\t', 1),
-            'u' => unescape_unit(escape)?,
-            other @ ('"' | '\\' | '/') => (other, 1),
-            _ => return None,
-        };
-        text.push(character);
-        rest = escape.get(length..)?;
+    use super::JsonError::*;
+    use super::*;
+
+    fn accepts(text: &str) -> Result<(), JsonError> {
+        scan(text, 32, &mut |_| ())
     }
-    text.push_str(rest);
-    Some(text)
-}
 
-/// The character that `uXXXX` or `uXXXX\uXXXX` stands for, and the length of what was read.
-fn unescape_unit(escape: &str) -> Option<(char, usize)> {
-    let first = hex4(escape.as_bytes().get(1..)?)?;
-    if !(0xd800..=0xdbff).contains(&first) {
-        return Some((char::from_u32(first)?, 5));
+    fn members(text: &str) -> Vec<(usize, String, String)> {
+        let mut found = Vec::new();
+        scan(text, 32, &mut |m| found.push((m.depth, m.key.into_owned(), text.get(m.value).unwrap().to_owned())))
+            .unwrap();
+        found
     }
-    let second = hex4(escape.as_bytes().get(5..)?.strip_prefix(b"\\u")?)?.checked_sub(0xdc00)?;
-    Some((char::from_u32(0x10000 + ((first - 0xd800) << 10) + second)?, 11))
-}
 
-/// Whether a reader that keeps `written` as a double still has the number that was written: the shortest decimal that
-/// reads back as the same double is, as a decimal, the one written.
-fn survives_as_double(written: &str) -> bool {
-    let Some(decimal) = Decimal::read(written) else {
-        return false;
-    };
-    // Every decimal of at most 15 digits survives, far from the ends of the range (IEEE 754, DBL_DIG).
-    if decimal.digits.len() <= 15 && (-290..=290).contains(&decimal.exponent) {
-        return true;
-    }
-    match written.parse::<f64>() {
-        Ok(double) if double.is_finite() => Decimal::read(&format!("{double:e}")) == Some(decimal),
-        Ok(_) | Err(_) => false,
-    }
-}
-
-/// The magnitude of a number as written: `0.DIGITS × 10^exponent`, the digits without zeros at either end. Zero has no
-/// digits and exponent 0. A sign survives always and is left out.
-#[derive(PartialEq, Eq)]
-struct Decimal {
-    digits: Vec<u8>,
-    exponent: i64,
-}
-
-impl Decimal {
-    /// Reads a number of the JSON grammar; `None` where its exponent is beyond counting and it is not zero.
-    fn read(written: &str) -> Option<Self> {
-        let (mantissa, exponent) = written.split_once(['e', 'E']).unwrap_or((written, "0"));
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let whole = whole.trim_start_matches('-').trim_start_matches('0');
-        let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-        let end = digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
-        digits.truncate(end);
-        let zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
-        digits.drain(..zeros);
-        if digits.is_empty() {
-            return Some(Self { digits, exponent: 0 });
+    #[test]
+    fn what_every_reader_reads_alike_is_accepted() {
+        let cases = [
+            ("empty object", "{}"),
+            ("empty array", "[ ]"),
+            ("words", "[true,false,null]"),
+            ("space of all four kinds", " \t\r\n{ \"a\" : 1 , \"b\" : [ 1 , 2 ] } \n"),
+            ("a bare string", r#""text""#),
+            ("a bare number", "42"),
+            ("zero and minus zero", "[0,-0,0.0,-0.0,0e5,0.000e-999999999999999999999999]"),
+            ("the ends of 64 bits", "[-9223372036854775808,9223372036854775807,18446744073709551615]"),
+            ("fractions that survive", "[0.1,-1.50,1e3,1E+3,12.5e-3,123456789012345e-20]"),
+            (
+                "seventeen digits of a double",
+                "[0.30000000000000004,5e-324,1.7976931348623157e308,2.2250738585072014e-308]",
+            ),
+            ("a long decimal that is a double", "[0.1000000000000000000000,1.00000000000000000000000000e0]"),
+            ("an exact power of two", "[2251799813685248.5,9007199254740992.0]"),
+            ("both of two nearest fractions", "[187243829675776.62,187243829675776.63]"),
+            ("all short escapes", r#""\"\\\/\b\f\n\r\t""#),
+            ("an escaped nul", r#""\u0000""#),
+            ("a surrogate pair", r#""\ud83d\uDE00""#),
+            ("raw characters beyond ASCII", "\"é\u{7f}\u{2028}\u{feff}😀\""),
+            ("one key in two objects", r#"{"a":{"a":1},"b":[{"a":1},{"a":2}]}"#),
+            ("keys that differ in case", r#"{"a":1,"A":2}"#),
+            ("an empty key", r#"{"":1}"#),
+        ];
+        for (name, text) in cases {
+            assert_eq!(accepts(text), Ok(()), "{name}: {text}");
         }
-        let shift = i64::try_from(whole.len()).ok()? - i64::try_from(zeros).ok()?;
-        let exponent = exponent.parse::<i64>().ok()?.checked_add(shift)?;
-        Some(Self { digits, exponent })
+    }
+
+    fn refuses(cases: &[(&str, &str, JsonError)]) {
+        for (name, text, error) in cases {
+            assert_eq!(accepts(text), Err(*error), "{name}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn bad_grammar_is_refused_where_it_stands() {
+        refuses(&[
+            ("nothing", "", End { at: 0 }),
+            ("space only", "  ", End { at: 2 }),
+            ("a byte order mark", "\u{feff}{}", ByteOrderMark),
+            ("two values", "{}{}", Trailing { at: 2 }),
+            ("a nul after the value", "{}\0", Trailing { at: 2 }),
+            ("a trailing comma in an object", r#"{"a":1,}"#, Unexpected { at: 7 }),
+            ("a trailing comma in an array", "[1,]", Unexpected { at: 3 }),
+            ("a leading comma", "[,1]", Unexpected { at: 1 }),
+            ("two commas", "[1,,2]", Unexpected { at: 3 }),
+            ("no comma", "[1 2]", Unexpected { at: 3 }),
+            ("no colon", r#"{"a" 1}"#, Unexpected { at: 5 }),
+            ("a comment", "[/*c*/1]", Unexpected { at: 1 }),
+            ("single quotes", "{'a':1}", Unexpected { at: 1 }),
+            ("a bare key", "{a:1}", Unexpected { at: 1 }),
+            ("a number for a key", "{1:1}", Unexpected { at: 1 }),
+            ("NaN", "[NaN]", Unexpected { at: 1 }),
+            ("Infinity", "[-Infinity]", Unexpected { at: 2 }),
+            ("a word in capitals", "[True]", Unexpected { at: 1 }),
+            ("a word cut short", "[tru]", Unexpected { at: 4 }),
+            ("a word that goes on", "[nulll]", Unexpected { at: 5 }),
+            ("a vertical tab for space", "[\u{b}1]", Unexpected { at: 1 }),
+            ("a no-break space for space", "[\u{a0}1]", Unexpected { at: 1 }),
+            ("brackets that cross", r#"{"a":[1}"#, Unexpected { at: 7 }),
+            ("an open array", "[1", End { at: 2 }),
+            ("an open object", r#"{"a":1"#, End { at: 6 }),
+            ("an open string", r#"["abc"#, End { at: 5 }),
+            ("an open escape", r#"["\"#, End { at: 3 }),
+            ("a leading zero", "[01]", Unexpected { at: 2 }),
+            ("a plus sign", "[+1]", Unexpected { at: 1 }),
+            ("a minus alone", "[-]", Unexpected { at: 2 }),
+            ("a point alone", "[.5]", Unexpected { at: 1 }),
+            ("nothing after the point", "[1.]", Unexpected { at: 3 }),
+            ("nothing in the exponent", "[1e]", Unexpected { at: 3 }),
+            ("hexadecimal", "[0x10]", Unexpected { at: 2 }),
+        ]);
+    }
+
+    #[test]
+    fn strings_that_readers_disagree_about_are_refused() {
+        refuses(&[
+            ("a raw newline in a string", "[\"a\nb\"]", Control { at: 3 }),
+            ("a raw nul in a key", "{\"\0\":1}", Control { at: 2 }),
+            ("an unknown escape", r#"["\x41"]"#, Escape { at: 2 }),
+            ("an escaped quote mark of another language", r#"["\'"]"#, Escape { at: 2 }),
+            ("three hexadecimal digits", r#"["\u123"]"#, Escape { at: 2 }),
+            ("a sign among hexadecimal digits", r#"["\u+123"]"#, Escape { at: 2 }),
+            ("a high surrogate alone", r#"["\ud800"]"#, Surrogate { at: 2 }),
+            ("a low surrogate alone", r#"["a\udc00"]"#, Surrogate { at: 3 }),
+            ("two high surrogates", r#"["\ud800\ud800"]"#, Surrogate { at: 2 }),
+            ("a pair the wrong way round", r#"["\udc00\ud800"]"#, Surrogate { at: 2 }),
+            ("half a pair in a key", r#"{"\ud800":1}"#, Surrogate { at: 2 }),
+        ]);
+    }
+
+    #[test]
+    fn a_key_given_twice_is_refused_however_it_is_spelled() {
+        refuses(&[
+            ("a key twice", r#"{"a":1,"a":1}"#, DuplicateKey { at: 7 }),
+            ("a key twice, once escaped", r#"{"path":1,"\u0070ath":2}"#, DuplicateKey { at: 10 }),
+            ("a key twice, escaped in two ways", r#"{"\u002f":1,"\/":2}"#, DuplicateKey { at: 12 }),
+            ("a key twice, deep down", r#"[{"x":{"b":1,"c":[],"b":2}}]"#, DuplicateKey { at: 20 }),
+            ("a key twice around a nested one", r#"{"a":{"b":1},"b":1,"a":2}"#, DuplicateKey { at: 19 }),
+        ]);
+    }
+
+    #[test]
+    fn numbers_that_a_reader_would_change_are_refused() {
+        refuses(&[
+            ("an integer over 64 bits", "[18446744073709551616]", Integer { at: 1 }),
+            ("an integer under 64 bits", "[-9223372036854775809]", Integer { at: 1 }),
+            ("more than a double holds", "[1e999]", Float { at: 1 }),
+            ("less than nothing", "[-1e999]", Float { at: 1 }),
+            ("an exponent beyond counting", "[1e99999999999999999999]", Float { at: 1 }),
+            ("a small number that becomes zero", "[1e-999]", Float { at: 1 }),
+            ("a fraction with a digit too many", "[0.10000000000000001]", Float { at: 1 }),
+            ("a third, written out", "[0.33333333333333333333]", Float { at: 1 }),
+            ("a fraction beside the nearest", "[187243829675776.61]", Float { at: 1 }),
+            ("a fraction beside the other nearest", "[187243829675776.64]", Float { at: 1 }),
+            ("an integer beyond 2^53 as a double", "[9007199254740993.0]", Float { at: 1 }),
+            ("a subnormal with more digits than it has", "[1.6e-323]", Float { at: 1 }),
+        ]);
+    }
+
+    #[test]
+    fn only_number_errors_say_that_the_grammar_was_good() {
+        assert!(accepts("[1e999]").unwrap_err().is_number());
+        assert!(accepts("[18446744073709551616]").unwrap_err().is_number());
+        assert!(!accepts("[1,]").unwrap_err().is_number());
+        assert!(!accepts(r#"{"a":1,"a":2}"#).unwrap_err().is_number());
+        assert_eq!(accepts("[1,]").unwrap_err().offset(), 3);
+        assert_eq!(accepts("\u{feff}1").unwrap_err().offset(), 0);
+    }
+
+    #[test]
+    fn nesting_ends_at_the_depth_asked_for_and_always_at_the_limit() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(scan("1", 0, &mut |_| ()), Ok(()));
+        assert_eq!(scan("[]", 0, &mut |_| ()), Err(JsonError::Depth { at: 0 }));
+        assert_eq!(scan(&nested(32), 32, &mut |_| ()), Ok(()));
+        assert_eq!(scan(&nested(33), 32, &mut |_| ()), Err(JsonError::Depth { at: 32 }));
+        assert_eq!(scan(r#"{"a":{"b":{}}}"#, 2, &mut |_| ()), Err(JsonError::Depth { at: 10 }));
+        assert_eq!(scan(&nested(DEPTH_LIMIT), usize::MAX, &mut |_| ()), Ok(()));
+        assert_eq!(scan(&nested(1_000_000), usize::MAX, &mut |_| ()), Err(JsonError::Depth { at: DEPTH_LIMIT }));
+    }
+
+    #[test]
+    fn members_are_reported_after_their_values_with_depth_and_span() {
+        let found = members(r#" {"a": {"b\n": [1, {"c":2}]}, "d" : "x" } "#);
+        let expected =
+            [(4, "c", "2"), (2, "b\n", r#"[1, {"c":2}]"#), (1, "a", r#"{"b\n": [1, {"c":2}]}"#), (1, "d", r#""x""#)];
+        let expected = expected.map(|(depth, key, value)| (depth, key.to_owned(), value.to_owned()));
+        assert_eq!(found, expected);
+        assert_eq!(members(r#"[{"a":1}]"#)[0].0, 2, "an object in an array is not the root");
+        assert!(members("[1,2]").is_empty());
+    }
+
+    #[test]
+    fn a_repeated_key_is_found_among_any_number_of_keys() {
+        for count in [2, 16, 17, 18, 40, 1000] {
+            for again in [0, count / 2, count - 1] {
+                let mut text: String = (0..count).map(|n| format!(r#""k{n}":[{{"k1":1}}],"#)).collect();
+                text.insert(0, '{');
+                let honest = format!("{}}}", text.trim_end_matches(','));
+                assert_eq!(accepts(&honest), Ok(()), "{count} keys");
+                let at = text.len();
+                text.push_str(&format!(r#""k{again}":1}}"#));
+                assert_eq!(accepts(&text), Err(JsonError::DuplicateKey { at }), "{count} keys, k{again} again");
+            }
+        }
+    }
+
+    #[test]
+    fn elements_of_an_array_are_given_as_they_are_written() {
+        let list = |text: &'static str| {
+            let mut found = Vec::new();
+            elements(text, &mut |element| found.push(element)).map(|()| found)
+        };
+        assert_eq!(list("[]"), Ok(vec![]));
+        assert_eq!(list(r#"[1, "a,b" ,[2,3], {"x":[4]}]"#), Ok(vec!["1", r#""a,b""#, "[2,3]", r#"{"x":[4]}"#]));
+        assert_eq!(list(r#"{"a":[1]}"#), Ok(vec![]), "not an array");
+        assert_eq!(list("[1"), Err(JsonError::End { at: 2 }));
+    }
+
+    #[test]
+    fn a_string_literal_gives_its_value() {
+        let cases = [
+            ("plain", r#""abc""#, Some("abc")),
+            ("empty", r#""""#, Some("")),
+            ("short escapes", r#""\"\\\/\b\f\n\r\t""#, Some("\"\\/\u{8}\u{c}\n\r\t")),
+            ("units", r#""\u0041\u00e9x""#, Some("Aéx")),
+            ("a pair", r#""\ud83d\ude00!""#, Some("😀!")),
+            ("a number", "1", None),
+            ("an array", "[]", None),
+            ("one quote", "\"", None),
+        ];
+        for (name, literal, value) in cases {
+            assert_eq!(string(literal).as_deref(), value, "{name}");
+        }
+    }
+
+    /// Any JSON value without floats that JSON cannot hold.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(6, 64, 24, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..24).prop_map(Value::from),
+                prop::collection::vec((".{0,4}", inner), 0..24)
+                    .prop_map(|pairs| Value::from(pairs.into_iter().collect::<Map<_, _>>())),
+            ]
+        })
+    }
+
+    fn keys_in(value: &Value) -> usize {
+        match value {
+            Value::Object(map) => map.len() + map.values().map(keys_in).sum::<usize>(),
+            Value::Array(list) => list.iter().map(keys_in).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+        }
+    }
+
+    /// Holds the verdict of `scan` against that of serde_json, which is laxer on repeated keys and on numbers.
+    fn compare(text: &str) -> Result<(), TestCaseError> {
+        let mut count = 0;
+        let verdict = scan(text, 100, &mut |member| {
+            count += 1;
+            assert!(serde_json::from_str::<Value>(text.get(member.value).unwrap()).is_ok());
+        });
+        match (verdict, serde_json::from_str::<Value>(text)) {
+            (Ok(()), Ok(value)) => prop_assert_eq!(count, keys_in(&value), "as many keys as there are members"),
+            (Ok(()), Err(error)) => prop_assert!(false, "accepted although {}", error),
+            (Err(error), Ok(_)) => prop_assert!(
+                matches!(
+                    error,
+                    JsonError::DuplicateKey { .. }
+                        | JsonError::Integer { .. }
+                        | JsonError::Float { .. }
+                        | JsonError::Depth { .. }
+                ),
+                "refused for {:?}",
+                error
+            ),
+            (Err(_), Err(_)) => {}
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn every_printed_value_is_accepted(value in value()) {
+            let text = value.to_string();
+            prop_assert_eq!(scan(&text, 100, &mut |_| ()), Ok(()), "{}", text);
+            prop_assert_eq!(scan(&format!("{value:#}"), 100, &mut |_| ()), Ok(()));
+            compare(&text)?;
+        }
+
+        #[test]
+        fn a_value_with_a_piece_changed_is_judged_as_serde_json_judges_it(
+            value in value(),
+            place in any::<prop::sample::Index>(),
+            cut in 0_usize..3,
+            piece in prop::sample::select(vec![
+                "", "{", "}", "[", "]", ":", ",", "\"", "\\", "\\u0061", "\\ud800", "\\udc00", "0", "-", ".", "e9", "1e400", "99999999999999999999",
+                "null", "true", " ", "\u{feff}", "\u{0}", "\"a\":1,", "\"a\":1,\"a\":1,",
+            ]),
+        ) {
+            let text: Vec<char> = value.to_string().chars().collect();
+            let at = place.index(text.len() + 1);
+            let changed: String = text[..at].iter().copied().chain(piece.chars()).chain(text.iter().copied().skip(at + cut)).collect();
+            compare(&changed)?;
+        }
+
+        #[test]
+        fn no_text_makes_the_scanner_panic(text in any::<String>(), bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            compare(&text)?;
+            compare(&String::from_utf8_lossy(&bytes))?;
+        }
+
+        #[test]
+        fn a_string_reads_back_as_what_was_printed(text in any::<String>()) {
+            let literal = Value::from(text.as_str()).to_string();
+            let read = string(&literal);
+            prop_assert_eq!(read.as_deref(), Some(text.as_str()));
+            let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            let escaped = format!("\"{units}\"");
+            prop_assert_eq!(accepts(&escaped), Ok(()));
+            let read = string(&escaped);
+            prop_assert_eq!(read.as_deref(), Some(text.as_str()));
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::audit::{AuditLog, Place};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, PolicyFile};
 use crate::gateway::{Gateway, Parts};
-use crate::limit::Limiter;
+use crate::limit::{DailyCount, DailyError, Limiter};
 use crate::policy::{Parsed, Policy};
 use crate::server;
 use crate::upstream::Upstream;
@@ -51,7 +51,7 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<(Runtime, Arc<Gateway>
     let upstream = runtime
         .block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))
         .map_err(|error| complain(&error))?;
-    let limiter = Limiter::open(&policy, &directory, clock.clone()).map_err(|error| complain(&error))?;
+    let limiter = limiter(&policy, &directory, &clock).map_err(|error| complain(&error))?;
     let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
     let audit = AuditLog::open(&place, &policy, clock.clone()).map_err(|error| complain(&error))?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), "ready");
@@ -91,10 +91,21 @@ async fn told_to_stop(stop: CancellationToken) {
     stop.cancel();
 }
 
+fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<Limiter, DailyError> {
+    let daily = DailyCount::open(directory, policy.limits().daily, clock.clone())?;
+    let rates: Vec<_> = policy.rules().iter().map(crate::policy::RuleInfo::rate).collect();
+    Ok(Limiter::new(policy.limits(), &rates, policy.upstream().timeout, clock.clone(), daily))
+}
+
 /// The policy, or its findings on standard error and exit code 1.
 fn parse(file: PolicyFile) -> Result<Policy, ExitCode> {
     let Parsed { policy, findings, hidden } = Policy::parse(&file.shown_path.display().to_string(), &file.text);
-    if !findings.is_empty() {
+    if policy.is_some() {
+        if !findings.is_empty() {
+            let (count, file) = (findings.len(), file.shown_path.display());
+            tracing::warn!("`portcullis check {file}` has {count} warnings");
+        }
+    } else {
         let checked = Checked { file: file.shown_path.display().to_string(), text: file.text, findings, hidden };
         if let Err(error) = check::write_human(&mut io::stderr(), &[checked], Look::Plain) {
             tracing::warn!(%error, "the findings could not be shown");

@@ -1,6 +1,6 @@
 //! What is left when the session is over: the log, read and checked, and the sum of what the API received.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,7 @@ use super::scratch::Scratch;
 use super::screen::{Screen, Tone};
 use super::session::Spoken;
 use super::walk::unexpected;
+use crate::audit::verify::{Summary, VerifyError, verify_file};
 
 const LOG: &str = "The log";
 const SEARCH: &str = "The search for the credential";
@@ -41,8 +42,33 @@ pub(super) fn show_log(screen: &mut Screen<'_>, scratch: &Scratch) -> Result<Str
         screen.row(&line, Tone::Plain)?;
     }
     screen.blank()?;
-    screen.pair("log", &path.display().to_string(), Tone::Plain)?;
+    screen.pair("verify", &verified(&path)?, Tone::Good)?;
+    screen.pair("verify", &forged(&text, scratch)?, Tone::Refused)?;
     Ok(text)
+}
+
+/// What the verifier says of the log, which must be whole.
+fn verified(path: &Path) -> Result<String, DemoError> {
+    let summary = verify_file(path).map_err(|error| unexpected(LOG, "an unbroken chain", &error.to_string()))?;
+    if !summary.stopped || summary.open > 0 || summary.questions != summary.answers {
+        return Err(unexpected(LOG, "an answer to each question and an orderly end", &format!("{summary:?}")));
+    }
+    let Summary { records, questions, .. } = summary;
+    Ok(format!("{records} records in an unbroken chain; {questions} calls asked, {questions} answered"))
+}
+
+/// What the verifier says of a copy in which one verdict was changed; it must not be taken in.
+fn forged(text: &str, scratch: &Scratch) -> Result<String, DemoError> {
+    let changed = text.replacen("\"verdict\":\"deny\"", "\"verdict\":\"allow\"", 1);
+    let copy = scratch.place("changed.jsonl");
+    std::fs::write(&copy, changed).map_err(DemoError::Scratch)?;
+    match verify_file(&copy) {
+        Err(VerifyError::Chain { line }) => {
+            Ok(format!("the same log with one `deny` changed to `allow`: broken before line {line}"))
+        }
+        Err(other) => Err(unexpected(LOG, "a broken chain in the changed copy", &other.to_string())),
+        Ok(_) => Err(unexpected(LOG, "a broken chain in the changed copy", "a copy that verifies")),
+    }
 }
 
 /// Looks for the credential in everything the gate wrote.
@@ -65,7 +91,7 @@ pub(super) fn search(token: &str, spoken: &Spoken, log: &str, scratch: &Scratch)
 
 /// The end of the demo, on one screen.
 pub(super) fn sum_up(screen: &mut Screen<'_>, received: &[Seen]) -> Result<(), DemoError> {
-    screen.title(&format!("The API received exactly {} requests", received.len()))?;
+    screen.title(&format!("The API received exactly {} requests:", received.len()))?;
     for seen in received {
         screen.row(&seen.to_string(), Tone::Good)?;
     }
@@ -129,7 +155,8 @@ fn answer_line(record: &Value) -> String {
         Some(status) => format!("{status}, {} bytes", number(record, "bytes")),
         None => word(record, "code").to_owned(),
     };
-    format!("{:>3}  answer            {outcome}, after {} us", number(record, "seq"), number(record, "duration_us"))
+    let took = number(record, "duration_us");
+    format!("{:>3}  answer            {outcome}, after {}.{} ms", number(record, "seq"), took / 1000, took % 1000 / 100)
 }
 
 fn record(line: &str) -> Option<Value> {

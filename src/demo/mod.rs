@@ -122,8 +122,8 @@ pub async fn serve(out: &mut dyn Write, colour: bool, exe: &Path) -> Result<(), 
          gate, and the gate will forward what the policy allows. Press Ctrl-C to stop and remove everything.",
     )?;
     screen.blank()?;
-    screen.pair("api", &sample.base_url(), Tone::Plain)?;
-    screen.pair("policy", &scratch.policy().display().to_string(), Tone::Plain)?;
+    screen.place("API", &sample.base_url())?;
+    screen.place("policy", &scratch.policy().to_string_lossy())?;
     clients::print(&mut screen, &Connection { exe, policy: scratch.policy(), state: scratch.state() })?;
     screen.title("What the API receives")?;
     screen.paragraph("Only what passed the gate is shown here.")?;
@@ -134,7 +134,7 @@ pub async fn serve(out: &mut dyn Write, colour: bool, exe: &Path) -> Result<(), 
                 screen.blank()?;
                 return screen.paragraph("Stopped.").map_err(DemoError::Screen);
             }
-            Some(seen) = arrivals.recv() => screen.pair("api", &seen.to_string(), Tone::Plain)?,
+            Some(seen) = arrivals.recv() => screen.pair("API", &seen.to_string(), Tone::Plain)?,
         }
     }
 }

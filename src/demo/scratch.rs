@@ -40,7 +40,7 @@ impl Scratch {
         let source = match credential {
             Credential::Environment => format!("env = \"{VARIABLE}\""),
             Credential::File(token) => {
-                write_new(&scratch.root.join("sample.token"), token)?;
+                write_new(&scratch.place("sample.token"), token)?;
                 "file = \"sample.token\"".to_owned()
             }
         };
@@ -53,6 +53,11 @@ impl Scratch {
         &self.policy
     }
 
+    /// Where a further file of this run goes.
+    pub(super) fn place(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
     /// The state directory, absolute; the log appears in it.
     pub(super) fn state(&self) -> &Path {
         &self.state
@@ -61,8 +66,10 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nobody is left to be told: what stays behind holds made-up data and a made-up credential.
-        drop(std::fs::remove_dir_all(&self.root));
+        // A gate that was just killed may finish one last file while the others are removed. After that nobody is left
+        // to be told: what stays behind holds made-up data and a made-up credential.
+        let removed = std::fs::remove_dir_all(&self.root);
+        drop(removed.or_else(|_| std::fs::remove_dir_all(&self.root)));
     }
 }
 

@@ -1,7 +1,6 @@
 //! Text for a terminal of 80 columns.
 //!
-//! Promises: no line over 80 columns except where one word (a path, a JSON line to paste) is longer; no colour unless
-//! asked for; text from outside cannot steer the terminal, since every character that is not printable is escaped.
+//! Promises: no line over 80 columns except what is there to be copied (a path, a JSON line); no colour unless asked for; text from outside cannot steer the terminal, since every character that is not printable is escaped.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -47,6 +46,12 @@ impl<'a> Screen<'a> {
         for line in wrap(text, WIDTH) {
             writeln!(self.out, "{line}")?;
         }
+        self.out.flush()
+    }
+
+    /// A label and a path or address, never wrapped: it is there to be copied.
+    pub(super) fn place(&mut self, label: &str, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{label:>width$}  {}", escaped(text), width = INDENT - 2)?;
         self.out.flush()
     }
 
@@ -119,17 +124,29 @@ impl Iterator for Escape {
     }
 }
 
+/// Lines of at most `width` characters, broken at spaces, or inside a word that is longer than a line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
+    let mut used = 0;
     for word in text.split(' ') {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width {
             lines.push(std::mem::take(&mut line));
+            used = 0;
         }
-        if !line.is_empty() {
+        if used > 0 {
             line.push(' ');
+            used += 1;
         }
-        line.push_str(word);
+        for c in word.chars() {
+            if used == width {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+            }
+            line.push(c);
+            used += 1;
+        }
     }
     lines.push(line);
     lines
@@ -157,6 +174,7 @@ mod tests {
         let text = shown(false, |s| {
             s.pair("gate", &words, Tone::Good)?;
             s.paragraph(&words)?;
+            s.pair("answer", &words.replace(' ', "-"), Tone::Faint)?;
             s.row(&words, Tone::Plain)
         });
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");

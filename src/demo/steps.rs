@@ -77,8 +77,7 @@ fn refusals() -> Vec<Step> {
         },
         Step {
             title: "A path that hands out access tokens",
-            why: "The first rule would allow it; a deny always wins. It is wider than its text, so that another spelling \
-                  of the same path is the same path.",
+            why: "Rule reads would allow it, but a deny always wins, and it covers other spellings of its path.",
             calls: vec![
                 get("/organization/1/personal_access_tokens/", Ends::Refusal("denied"), None),
                 get("/organization/1/Personal_Access_Tokens", Ends::Refusal("denied"), None),
@@ -88,16 +87,8 @@ fn refusals() -> Vec<Step> {
             title: "The way around: traversal",
             why: "A path is refused, never repaired: what the rules judge is what goes on the wire.",
             calls: vec![
-                get(
-                    "/project/7/slots/../../../organization/1/personal_access_tokens/",
-                    Ends::Refusal("bad_request"),
-                    None,
-                ),
-                get(
-                    "/project/7/slots/%2e%2e/%2e%2e/%2e%2e/organization/1/personal_access_tokens/",
-                    Ends::Refusal("bad_request"),
-                    None,
-                ),
+                get("/project/7/../../organization/1/personal_access_tokens/", Ends::Refusal("bad_request"), None),
+                get("/organization/1/dashboards/%2e%2e/personal_access_tokens/", Ends::Refusal("bad_request"), None),
             ],
         },
     ]

@@ -145,10 +145,10 @@ fn refusal(error: &Value) -> String {
     let word = |name: &str| error.get(name).and_then(Value::as_str);
     let mut text = format!("{}: {}", word("code").unwrap_or_default(), word("message").unwrap_or_default());
     if let Some(rule) = word("rule") {
-        text.push_str(&format!(" [rule {rule}]"));
+        text.push_str(&format!(" [rule={rule}]"));
     }
     if let Some(seconds) = error.get("retry_after_seconds").and_then(Value::as_u64) {
-        text.push_str(&format!(" [retry_after_seconds {seconds}]"));
+        text.push_str(&format!(" [retry_after_seconds={seconds}]"));
     }
     text
 }

@@ -111,3 +111,87 @@ impl BodyError {
         "R8"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_or_array_is_kept_byte_for_byte() {
+        let cases = [
+            ("empty object", "{}", true),
+            ("empty array", "[]", false),
+            ("odd spelling", "{ \"a\" : 1.50e0 ,\n\"\\u0062\":[ ] }", true),
+            ("space around", " \n[1]\t", false),
+            ("a nested override is data", r#"{"a":{"_method":"DELETE"},"b":[{"_method":1}]}"#, true),
+            ("an override in an array is data", r#"[{"_method":"DELETE"}]"#, false),
+            ("names near the override", r#"{"method":"card","Method":1,"payment_method":2,"_methods":3}"#, true),
+            ("32 levels", &format!("{}1{}", "[".repeat(32), "]".repeat(32)), false),
+        ];
+        for (name, raw, object) in cases {
+            let body = Body::parse(raw).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(body.bytes(), raw.as_bytes(), "{name}");
+            assert_eq!(body.is_object(), object, "{name}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        use BodyError::*;
+        let deep = format!("{}1{}", "[".repeat(33), "]".repeat(33));
+        let cases = [
+            ("empty", "", Json(JsonError::End { at: 0 })),
+            ("a string", r#""text""#, Kind),
+            ("a number", "1", Kind),
+            ("null", "null", Kind),
+            ("a form", "labels=a", Json(JsonError::Unexpected { at: 0 })),
+            ("two values", "{}{}", Json(JsonError::Trailing { at: 2 })),
+            ("a byte order mark", "\u{feff}{}", Json(JsonError::ByteOrderMark)),
+            ("33 levels", &deep, Json(JsonError::Depth { at: 32 })),
+            ("a repeated key, deep down", r#"{"a":[{"b":1,"b":2}]}"#, Json(JsonError::DuplicateKey { at: 13 })),
+            ("an integer over 64 bits", r#"{"a":18446744073709551616}"#, Json(JsonError::Integer { at: 5 })),
+            ("a number beyond a double", r#"{"a":1e999}"#, Json(JsonError::Float { at: 5 })),
+            ("half a surrogate pair", r#"{"a":"\ud800"}"#, Json(JsonError::Surrogate { at: 6 })),
+        ];
+        for (name, raw, error) in cases {
+            assert_eq!(Body::parse(raw).map(|_| ()), Err(error), "{name}");
+        }
+        let sized = |length: usize| format!("[\"{}\"]", "x".repeat(length - 4));
+        assert!(Body::parse(&sized(MAX_BODY)).is_ok());
+        assert_eq!(Body::parse(&sized(MAX_BODY + 1)).map(|_| ()), Err(TooLong));
+    }
+
+    #[test]
+    fn a_top_level_override_of_the_method_is_refused_in_any_spelling() {
+        let names = [
+            "_method",
+            "_METHOD",
+            "__method",
+            "-method",
+            ".method",
+            "[method]",
+            "$_method",
+            "_method[]",
+            "\\u005fmethod",
+        ];
+        for name in names {
+            let raw = format!(r#"{{"a":1,"{name}":"DELETE"}}"#);
+            let error = Body::parse(&raw).unwrap_err();
+            assert!(matches!(error, BodyError::MethodOverride { .. }), "{name}: {error}");
+            assert_eq!(error.rule(), "R8");
+        }
+    }
+
+    #[test]
+    fn members_are_the_top_level_ones_in_order() {
+        let body = Body::parse(r#"{"b": {"x":1}, "\u0061":[1, 2]}"#).unwrap();
+        let members: Vec<_> = body.members().collect();
+        assert_eq!(members, [("b", br#"{"x":1}"#.as_slice()), ("a", b"[1, 2]")]);
+        assert_eq!(Body::parse(r#"[{"a":1}]"#).unwrap().members().len(), 0);
+    }
+
+    #[test]
+    fn debug_output_holds_no_value() {
+        assert!(!format!("{:?}", Body::parse(r#"{"a":"sesame"}"#).unwrap()).contains("sesame"));
+    }
+}

@@ -56,6 +56,9 @@ pub(super) fn is_unreserved(byte: u8) -> bool {
 /// Refuses a decoded text with a character that R2.5 bars. The five reserved characters of [`Encoded`] pass: whoever
 /// decoded them knows that they are there.
 pub(super) fn check_characters(decoded: &str) -> Result<(), PathError> {
+    if decoded.bytes().all(is_raw) {
+        return Ok(());
+    }
     decoded.chars().try_for_each(check_character)
 }
 

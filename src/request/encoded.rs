@@ -86,3 +86,30 @@ impl fmt::Debug for Encoded {
         f.debug_set().entries(self.iter()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_names_the_five_in_upper_case_only() {
+        for (name, _, one) in Encoded::ALL {
+            assert_eq!(Encoded::parse(name), Some(one));
+            assert_eq!(one.to_string(), name);
+        }
+        for other in ["", "%2f", "%20", "%5C", "/", "2F", "%2F ", "%2F%25"] {
+            assert_eq!(Encoded::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_lists_all_of_them_covers_a_path_and_no_lesser_one_does() {
+        let slash = Encoded::in_canonical("/a%2Fb");
+        let both = Encoded::in_canonical("/a%2Fb%25");
+        assert_eq!(both.to_string(), "%2F, %25");
+        assert!(Encoded::NONE.is_subset(slash) && slash.is_subset(both) && both.is_subset(both));
+        assert!(!both.is_subset(slash) && !slash.is_subset(Encoded::NONE));
+        assert_eq!(slash.union(Encoded::in_canonical("%25")), both);
+        assert!(Encoded::in_canonical("/a%20b/100").is_empty());
+    }
+}

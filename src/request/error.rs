@@ -70,3 +70,28 @@ impl fmt::Display for Excerpt {
         f.write_str(&self.escaped)
     }
 }
+
+/// A character of the input in a message: as it is where it is printable ASCII, escaped where it is not.
+pub(super) struct Shown(pub(super) char);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            plain @ ' '..='~' => write!(f, "{plain}"),
+            other => write!(f, "{}", other.escape_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_escaped() {
+        assert_eq!(Excerpt::of("page").to_string(), "page");
+        assert_eq!(Excerpt::of("a\r\n\u{202e}é").to_string(), "a\\r\\n\\u{202e}\\u{e9}");
+        assert_eq!(Excerpt::of(&"n".repeat(24)).to_string(), "n".repeat(24));
+        assert_eq!(Excerpt::of(&"n".repeat(5_000)).to_string(), "n".repeat(24) + "...");
+    }
+}

@@ -137,3 +137,97 @@ impl HeaderError {
         "R7"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(object: &str) -> Result<Vec<(&'static str, String)>, HeaderError> {
+        Headers::parse(Some(object))
+            .map(|headers| headers.iter().map(|(name, value)| (name, value.to_owned())).collect())
+    }
+
+    #[test]
+    fn four_headers_may_be_chosen_in_any_case() {
+        let cases = [
+            ("none", "{}", vec![]),
+            ("accept", r#"{"Accept":"application/json"}"#, vec![("accept", "application/json")]),
+            ("capitals", r#"{"ACCEPT-LANGUAGE":"de-DE,de;q=0.9"}"#, vec![("accept-language", "de-DE,de;q=0.9")]),
+            (
+                "conditions",
+                r#"{"If-None-Match":"\"abc\"","if-modified-since":"Sun, 06 Nov 1994 08:49:37 GMT"}"#,
+                vec![("if-none-match", "\"abc\""), ("if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT")],
+            ),
+            ("every printable end", r#"{"accept":"!~"}"#, vec![("accept", "!~")]),
+        ];
+        for (name, object, expected) in cases {
+            let expected: Vec<_> = expected.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+            assert_eq!(parsed(object), Ok(expected), "{name}");
+        }
+        assert_eq!(Headers::parse(None).unwrap().iter().len(), 0);
+    }
+
+    #[test]
+    fn any_other_header_refuses_the_call() {
+        let names = [
+            "Authorization",
+            "Cookie",
+            "Host",
+            "Content-Type",
+            "Accept-Encoding",
+            "User-Agent",
+            "X-HTTP-Method-Override",
+            "X-Forwarded-For",
+            "Transfer-Encoding",
+            "Connection",
+            "TE",
+            "Range",
+            "If-Match",
+            "Idempotency-Key",
+            ":authority",
+            "Accept:",
+            " accept",
+            "accept ",
+            "",
+            "accept_language",
+            "acc\u{212a}ept",
+            "\u{ff41}ccept",
+        ];
+        for name in names {
+            let error = parsed(&json!({ name: "x" }).to_string()).unwrap_err();
+            assert_eq!(error, HeaderError::NotAllowed { name: Excerpt::of(name) });
+        }
+    }
+
+    #[test]
+    fn a_value_is_one_line_of_printable_ascii() {
+        use HeaderError::*;
+        let name = "accept";
+        let cases = [
+            ("a list for an object", "[]", NotObject),
+            ("text for an object", r#""Accept: a/b""#, NotObject),
+            ("the same name", r#"{"accept":"a","accept":"b"}"#, Json(JsonError::DuplicateKey { at: 14 })),
+            ("the same name in another case", r#"{"accept":"a","Accept":"b"}"#, Repeated { name }),
+            ("a number", r#"{"accept":1}"#, NotText { name }),
+            ("null", r#"{"accept":null}"#, NotText { name }),
+            ("an array", r#"{"accept":["a","b"]}"#, NotText { name }),
+            ("empty", r#"{"accept":""}"#, ValueLength { name }),
+            ("a line end", r#"{"accept":"a\r\nX-Admin: 1"}"#, ValueCharacter { name }),
+            ("a line feed", r#"{"accept":"a\nX: y"}"#, ValueCharacter { name }),
+            ("a nul", r#"{"accept":"a\u0000"}"#, ValueCharacter { name }),
+            ("a tab", r#"{"accept":"a\tb"}"#, ValueCharacter { name }),
+            ("a delete", r#"{"accept":"a\u007f"}"#, ValueCharacter { name }),
+            ("a letter beyond ASCII", r#"{"accept":"text/é"}"#, ValueCharacter { name }),
+            ("a space before", r#"{"accept":" a"}"#, ValueSpace { name }),
+            ("a space after", r#"{"accept":"a "}"#, ValueSpace { name }),
+        ];
+        for (case, object, error) in cases {
+            assert_eq!(error.rule(), "R7");
+            assert_eq!(parsed(object), Err(error), "{case}");
+        }
+        assert!(parsed(&json!({ name: "x".repeat(512) }).to_string()).is_ok());
+        assert_eq!(parsed(&json!({ name: "x".repeat(513) }).to_string()), Err(ValueLength { name }));
+    }
+}

@@ -79,3 +79,41 @@ impl MethodError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn six_methods_are_known_by_their_exact_names() {
+        for name in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            assert_eq!(Method::parse(name).map(Method::as_str), Ok(name));
+        }
+        assert_eq!(Method::ALL.len(), 6);
+    }
+
+    #[test]
+    fn any_other_bytes_are_no_method() {
+        let known = |method| MethodError::Spelling { method };
+        let cases = [
+            ("lower case", "get", known(Method::Get)),
+            ("mixed case", "GeT", known(Method::Get)),
+            ("a space before", " GET", known(Method::Get)),
+            ("a space after", "PATCH ", known(Method::Patch)),
+            ("a line end", "GET\r\n", known(Method::Get)),
+            ("empty", "", MethodError::Unknown),
+            ("an asterisk", "*", MethodError::Unknown),
+            ("not for requests of ours", "OPTIONS", MethodError::Unknown),
+            ("a tunnel", "CONNECT", MethodError::Unknown),
+            ("an echo", "TRACE", MethodError::Unknown),
+            ("a letter of another script", "G\u{415}T", MethodError::Unknown),
+            ("a whole request line", "GET /x HTTP/1.1\r\nX: ", MethodError::Unknown),
+            ("two methods", "GET,POST", MethodError::Unknown),
+        ];
+        for (name, raw, error) in cases {
+            assert_eq!(Method::parse(raw), Err(error), "{name}");
+            assert_eq!(error.rule(), "R1");
+        }
+        assert_eq!(Method::parse("get").unwrap_err().to_string(), "`method` is not spelled exactly: write `GET`");
+    }
+}

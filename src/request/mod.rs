@@ -137,3 +137,164 @@ impl fmt::Debug for RawRequest<'_> {
 fn present(part: Option<&RawValue>) -> Option<&str> {
     part.map(RawValue::get).filter(|text| *text != "null")
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::value::to_raw_value;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    struct Call {
+        method: &'static str,
+        path: String,
+        query: Value,
+        headers: Value,
+        body: Value,
+    }
+
+    impl Call {
+        fn new(method: &'static str, path: &str) -> Self {
+            Self { method, path: path.to_owned(), query: Value::Null, headers: Value::Null, body: Value::Null }
+        }
+
+        fn parse(&self) -> Result<Request, RequestError> {
+            let [query, headers, body] =
+                [&self.query, &self.headers, &self.body].map(|part| to_raw_value(part).unwrap());
+            Request::parse(&RawRequest {
+                method: self.method,
+                path: &self.path,
+                query: Some(&query),
+                headers: Some(&headers),
+                body: Some(&body),
+            })
+        }
+    }
+
+    #[test]
+    fn the_target_is_the_canonical_path_and_the_encoded_query() {
+        let call = Call { query: json!({ "q": "a b", "n": [1, 2] }), ..Call::new("GET", "/Müller/") };
+        assert_eq!(call.parse().unwrap().target(), "/M%C3%BCller/?q=a%20b&n=1&n=2");
+        let call = Call { query: json!({}), ..Call::new("GET", "/a") };
+        assert_eq!(call.parse().unwrap().target(), "/a");
+    }
+
+    #[test]
+    fn null_and_absent_are_the_same() {
+        let absent = RawRequest { method: "GET", path: "/a", query: None, headers: None, body: None };
+        let absent = Request::parse(&absent).unwrap();
+        let null = Call::new("GET", "/a").parse().unwrap();
+        for request in [absent, null] {
+            assert_eq!((request.method(), request.target()), (Method::Get, "/a"));
+            assert!(request.body().is_none() && request.query().pairs().is_empty());
+            assert_eq!(request.headers().iter().len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_body_goes_with_the_methods_that_take_one() {
+        let refused = |method| Err(BodyError::NotTaken { method }.into());
+        let cases = [
+            ("GET", None, Ok(())),
+            ("GET", Some(()), refused(Method::Get)),
+            ("HEAD", None, Ok(())),
+            ("HEAD", Some(()), refused(Method::Head)),
+            ("POST", None, Ok(())),
+            ("POST", Some(()), Ok(())),
+            ("PUT", None, Ok(())),
+            ("PUT", Some(()), Ok(())),
+            ("PATCH", None, Err(BodyError::Missing.into())),
+            ("PATCH", Some(()), Ok(())),
+            ("DELETE", None, Ok(())),
+            ("DELETE", Some(()), refused(Method::Delete)),
+        ];
+        for (method, body, expected) in cases {
+            let call = Call { body: body.map_or(Value::Null, |()| json!({ "a": 1 })), ..Call::new(method, "/a") };
+            assert_eq!(call.parse().map(|_| ()), expected, "{method} {body:?}");
+        }
+    }
+
+    #[test]
+    fn each_part_is_checked_and_the_error_names_the_rule() {
+        let cases = [
+            (Call::new("get", "/a"), "R1"),
+            (Call::new("GET", "/a/../b"), "R2.7"),
+            (Call { query: json!({ "_method": "DELETE" }), ..Call::new("GET", "/a") }, "R6"),
+            (Call { headers: json!({ "Host": "evil.test" }), ..Call::new("GET", "/a") }, "R7"),
+            (Call { body: json!({ "_method": "DELETE" }), ..Call::new("POST", "/a") }, "R8"),
+            (Call { body: json!("text"), ..Call::new("POST", "/a") }, "R8"),
+        ];
+        for (call, rule) in cases {
+            assert_eq!(call.parse().unwrap_err().rule(), rule);
+        }
+    }
+
+    #[test]
+    fn a_target_ends_at_8000_bytes() {
+        let of = |length: usize| {
+            let call = Call {
+                query: json!({ "a": "x".repeat(4_000), "b": "x".repeat(length - 4_007) }),
+                ..Call::new("GET", "/")
+            };
+            call.parse().map(|request| request.target().len())
+        };
+        assert_eq!(of(8_000), Ok(8_000));
+        assert_eq!(of(8_001), Err(RequestError::TargetTooLong));
+        let encoded = Call { query: json!({ "a": " ".repeat(3_000) }), ..Call::new("GET", "/") };
+        assert_eq!(encoded.parse().unwrap_err().rule(), "R2.8", "it is the encoded form that counts");
+    }
+
+    #[test]
+    fn debug_output_holds_no_values() {
+        let call = Call {
+            query: json!({ "q": "sesame" }),
+            headers: json!({ "accept": "sesame" }),
+            body: json!({ "a": "sesame" }),
+            ..Call::new("POST", "/a")
+        };
+        let request = call.parse().unwrap();
+        for shown in [format!("{request:?}"), format!("{:?}", request.headers()), format!("{:?}", request.body())] {
+            assert!(!shown.contains("sesame"), "{shown}");
+        }
+    }
+
+    /// Any JSON that a client may put into one of the parts.
+    fn part() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,8}".prop_map(Value::from),
+        ];
+        let list = prop::collection::vec(leaf.clone(), 0..4).prop_map(Value::from);
+        let name = prop_oneof![
+            4 => "[a-zA-Z_$.-]{0,6}",
+            1 => prop::sample::select(vec!["accept", "Accept", "_method", "password"]).prop_map(str::to_owned),
+        ];
+        let object = prop::collection::vec((name, prop_oneof![3 => leaf.clone(), 1 => list.clone()]), 0..6)
+            .prop_map(|pairs| Value::from(pairs.into_iter().collect::<serde_json::Map<_, _>>()));
+        prop_oneof![4 => object, 1 => leaf, 1 => list]
+    }
+
+    proptest! {
+        #[test]
+        fn no_call_makes_the_parser_panic_and_an_accepted_one_is_sent_unchanged(
+            method in prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "get", ""]),
+            path in "(/[a-zA-Zé%20.:*~!-]{0,8}){0,4}/?",
+            query in part(),
+            headers in prop_oneof![Just(Value::Null), part()],
+            body in prop_oneof![Just(Value::Null), part()],
+        ) {
+            match (Call { method, path, query, headers, body }).parse() {
+                Err(error) => prop_assert!(error.rule().starts_with('R') && error.to_string().len() < 400),
+                Ok(request) => {
+                    let written = format!("https://api.example.test{}", request.target());
+                    let url = url::Url::parse(&written).unwrap();
+                    prop_assert_eq!(url.as_str(), written);
+                    prop_assert!(request.target().bytes().all(|byte| byte.is_ascii_graphic()));
+                }
+            }
+        }
+    }
+}

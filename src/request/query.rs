@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::canonical::{is_unreserved, push_percent};
-use super::error::Excerpt;
+use super::error::{Excerpt, Shown};
 use super::fold::fold_name;
 use crate::json::{self, JsonError};
 
@@ -214,7 +214,7 @@ pub enum QueryError {
         name: Excerpt,
     },
     /// A character that a name may not hold.
-    #[error("the name `{name}` in `query` holds `{}`: use letters, digits and `_.$:[]-`", found.escape_default())]
+    #[error("the name `{name}` in `query` holds `{}`: use letters, digits and `_.$:[]-`", Shown(*found))]
     NameCharacter {
         /// The beginning of the name.
         name: Excerpt,
@@ -272,5 +272,201 @@ impl QueryError {
     /// The rule that was broken.
     pub fn rule(&self) -> &'static str {
         "R6"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn written(object: &str) -> Result<String, QueryError> {
+        let query = Query::parse(Some(object))?;
+        let mut target = String::new();
+        query.write_to(&mut target);
+        Ok(target)
+    }
+
+    #[test]
+    fn names_and_values_are_encoded_in_one_way_in_the_order_given() {
+        let cases = [
+            ("nothing", "{}", ""),
+            ("order", r#"{"b":"1","a":"2"}"#, "?b=1&a=2"),
+            (
+                "an array repeats the name",
+                r#"{"ids[]":[1,"x",true],"n":"y"}"#,
+                "?ids%5B%5D=1&ids%5B%5D=x&ids%5B%5D=true&n=y",
+            ),
+            ("an empty value", r#"{"a":""}"#, "?a="),
+            ("booleans", r#"{"a":true,"b":false}"#, "?a=true&b=false"),
+            (
+                "integers",
+                r#"{"a":0,"b":-7,"c":9007199254740992,"d":-9007199254740992}"#,
+                "?a=0&b=-7&c=9007199254740992&d=-9007199254740992",
+            ),
+            ("unreserved stay", r#"{"q":"~-._aZ9"}"#, "?q=~-._aZ9"),
+            ("delimiters are data", r#"{"q":"a&b=c#d?e/../%2e+ "}"#, "?q=a%26b%3Dc%23d%3Fe%2F..%2F%252e%2B%20"),
+            ("escapes of JSON", r#"{"\u0061":"\u00e9\/\ud83d\ude00"}"#, "?a=%C3%A9%2F%F0%9F%98%80"),
+            ("every mark in a name", r#"{"a.b_$c:[d]-":"1"}"#, "?a.b_%24c%3A%5Bd%5D-=1"),
+            ("names that differ in case", r#"{"a":"1","A":"2"}"#, "?a=1&A=2"),
+            ("method, exactly", r#"{"method":"card","payment_method":"x"}"#, "?method=card&payment_method=x"),
+            (
+                "names near a credential",
+                r#"{"next_token":"x","user[password]":"y","api_keys":"z"}"#,
+                "?next_token=x&user%5Bpassword%5D=y&api_keys=z",
+            ),
+        ];
+        for (name, object, expected) in cases {
+            assert_eq!(written(object).as_deref(), Ok(expected), "{name}");
+        }
+        assert!(Query::parse(None).unwrap().pairs().is_empty());
+    }
+
+    #[test]
+    fn what_is_no_plain_query_is_refused() {
+        use QueryError::*;
+        let n = |name: &str| Excerpt::of(name);
+        let cases = [
+            ("an array", "[]", NotObject),
+            ("a string", r#""a=b""#, NotObject),
+            ("a number", "1", NotObject),
+            ("a repeated name", r#"{"a":"1","a":"2"}"#, Json(JsonError::DuplicateKey { at: 9 })),
+            ("a repeated name, escaped", r#"{"a":"1","\u0061":"2"}"#, Json(JsonError::DuplicateKey { at: 9 })),
+            ("an empty name", r#"{"":"1"}"#, NameLength { name: n("") }),
+            ("an ampersand in a name", r#"{"a&b":"1"}"#, NameCharacter { name: n("a&b"), found: '&' }),
+            ("an equals sign in a name", r#"{"a=b":"1"}"#, NameCharacter { name: n("a=b"), found: '=' }),
+            ("a plus in a name", r#"{"+method":"1"}"#, NameCharacter { name: n("+method"), found: '+' }),
+            ("a percent sign in a name", r#"{"a%5fb":"1"}"#, NameCharacter { name: n("a%5fb"), found: '%' }),
+            ("a semicolon in a name", r#"{"a;b":"1"}"#, NameCharacter { name: n("a;b"), found: ';' }),
+            ("a line end in a name", r#"{"a\r\nX":"1"}"#, NameCharacter { name: n("a\r\nX"), found: '\r' }),
+            ("a letter beyond ASCII in a name", r#"{"ä":"1"}"#, NameCharacter { name: n("ä"), found: 'ä' }),
+            ("null", r#"{"a":null}"#, ValueKind { name: n("a") }),
+            ("an object", r#"{"a":{"$ne":1}}"#, ValueKind { name: n("a") }),
+            ("an array in an array", r#"{"a":[["1"]]}"#, ValueKind { name: n("a") }),
+            ("null in an array", r#"{"a":["1",null]}"#, ValueKind { name: n("a") }),
+            ("an empty array", r#"{"a":[]}"#, EmptyArray { name: n("a") }),
+            ("an empty array with space", r#"{"a":[ ]}"#, EmptyArray { name: n("a") }),
+            ("beyond 2^53", r#"{"a":9007199254740993}"#, Number { name: n("a") }),
+            ("below -2^53", r#"{"a":[-9007199254740993]}"#, Number { name: n("a") }),
+            ("beyond a signed integer", r#"{"a":18446744073709551615}"#, Number { name: n("a") }),
+            ("a fraction", r#"{"a":1.5}"#, Number { name: n("a") }),
+            ("an integer written as a fraction", r#"{"a":1.0}"#, Number { name: n("a") }),
+            ("an exponent", r#"{"a":1e3}"#, Number { name: n("a") }),
+            ("a line end in a value", r#"{"a":"x\r\ny"}"#, ValueControl { name: n("a") }),
+            ("a C1 control in a value", r#"{"a":["x\u0085"]}"#, ValueControl { name: n("a") }),
+        ];
+        for (name, object, error) in cases {
+            assert_eq!(error.rule(), "R6", "{name}");
+            assert_eq!(written(object), Err(error), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_change_the_method_are_refused_in_any_spelling() {
+        let names = [
+            "_method",
+            "_METHOD",
+            "__method",
+            "-method",
+            "$method",
+            "$_method",
+            ".method",
+            "method[]",
+            "[method]",
+            "Method",
+            "METHOD",
+            "method_",
+            "http_method",
+            "HTTP-Method",
+            "httpMethod",
+            "httpMethodOverride",
+            "X-HTTP-Method",
+            "x_http_method_override",
+            "X-Method-Override",
+            "method-override",
+            "method.override[]",
+        ];
+        for name in names {
+            let error = written(&json!({ name: "DELETE" }).to_string()).unwrap_err();
+            assert_eq!(error, QueryError::MethodOverride { name: Excerpt::of(name) }, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_carry_a_credential_are_refused_in_any_spelling() {
+        for folded in CREDENTIALS {
+            for name in [
+                folded.to_owned(),
+                folded.to_uppercase(),
+                folded.replace('_', "-"),
+                format!("${folded}"),
+                format!("{folded}[]"),
+            ] {
+                let error = written(&json!({ &name: "x" }).to_string()).unwrap_err();
+                assert_eq!(error, QueryError::Credential { name: Excerpt::of(&name) }, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_and_counts_have_ends() {
+        let pairs =
+            |count: usize| Value::Object((0..count).map(|n| (format!("k{n}"), json!("v"))).collect()).to_string();
+        assert!(written(&pairs(64)).is_ok());
+        assert_eq!(written(&pairs(65)), Err(QueryError::TooManyPairs));
+        assert_eq!(written(&json!({ "a": vec![1; 65] }).to_string()), Err(QueryError::TooManyPairs));
+        assert_eq!(written(&json!({ "a": vec![1; 40], "b": vec![1; 40] }).to_string()), Err(QueryError::TooManyPairs));
+        assert!(written(&json!({ "n".repeat(128): "" }).to_string()).is_ok());
+        let long = "n".repeat(129);
+        assert_eq!(
+            written(&json!({ &long: "" }).to_string()),
+            Err(QueryError::NameLength { name: Excerpt::of(&long) })
+        );
+        assert!(written(&json!({ "q": "x".repeat(4_096) }).to_string()).is_ok());
+        assert!(written(&json!({ "q": "é".repeat(2_048) }).to_string()).is_ok());
+        for value in ["x".repeat(4_097), "é".repeat(2_049)] {
+            let error = written(&json!({ "q": value }).to_string());
+            assert_eq!(error, Err(QueryError::ValueTooLong { name: Excerpt::of("q") }));
+        }
+    }
+
+    #[test]
+    fn denials_see_folded_names() {
+        let query = Query::parse(Some(r#"{"Show-Secrets[]":[1,2],"page":3}"#)).unwrap();
+        assert_eq!(query.folded_names().collect::<Vec<_>>(), ["show_secrets", "show_secrets", "page"]);
+    }
+
+    #[test]
+    fn debug_output_holds_no_value() {
+        let query = Query::parse(Some(r#"{"a":"sesame"}"#)).unwrap();
+        assert!(!format!("{query:?}").contains("sesame"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_server_that_decodes_the_query_gets_what_was_given(
+            given in prop::collection::vec(("[a-z]{1,3}[0-9]{4}", "\\PC{0,12}"), 0..12),
+        ) {
+            let object: serde_json::Map<String, Value> = given.into_iter().map(|(name, value)| (name, Value::from(value))).collect();
+            let expected: Vec<(String, String)> = object.iter().map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+            let query = Query::parse(Some(&Value::from(object).to_string())).unwrap();
+            prop_assert_eq!(query.pairs(), expected.as_slice());
+            let mut target = String::new();
+            query.write_to(&mut target);
+            let decoded: Vec<(String, String)> =
+                url::form_urlencoded::parse(target.trim_start_matches('?').as_bytes()).into_owned().collect();
+            prop_assert_eq!(decoded, expected);
+        }
+
+        #[test]
+        fn no_text_makes_the_query_parser_panic(text in any::<String>(), name in any::<String>()) {
+            for object in [&text, &json!({ &name: &text }).to_string(), &json!({ "a": [&text] }).to_string()] {
+                if let Err(error) = written(object) {
+                    prop_assert!(error.to_string().len() < 400);
+                }
+            }
+        }
     }
 }

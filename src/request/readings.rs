@@ -57,13 +57,12 @@ fn decode_all(reading: &Reading) -> Result<Reading, PathError> {
 /// R2.5 to R2.7 on every part that a server could take from the segments, and the reserved characters they hold.
 fn check(decoded: &Reading) -> Result<Encoded, PathError> {
     let mut encoded = Encoded::NONE;
-    let ends_in_slash = decoded.last().is_some_and(|last| last.is_empty());
-    let count = decoded.len() - usize::from(ends_in_slash);
-    for segment in decoded.iter().take(count) {
+    for segment in decoded {
         for byte in segment.bytes() {
             encoded = encoded.union(Encoded::standing_for(byte));
         }
-        if is_one_slash(segment) {
+        // Empty: the end of a path with a trailing slash, or what a lone slash left in an earlier round.
+        if segment.is_empty() || is_one_slash(segment) {
             continue;
         }
         for part in segment.split('/') {
@@ -116,4 +115,86 @@ fn holds_encoding(segment: &str) -> bool {
         .split('%')
         .skip(1)
         .any(|rest| matches!(rest.as_bytes(), [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::path::Path;
+
+    fn forms(raw: &str) -> BTreeSet<String> {
+        let path = Path::parse(raw).unwrap_or_else(|error| panic!("{raw}: {error}"));
+        path.deny_forms().iter().map(|form| form.segments().join("|")).collect()
+    }
+
+    #[test]
+    fn every_way_to_read_an_encoded_reserved_character_is_made() {
+        let cases: [(&str, &str, &str, &[&str]); 14] = [
+            ("a slash", "/g%2Fp/x", "%2F", &["g/p|x", "g|p|x"]),
+            ("a slash, folded", "/G%2FP./", "%2F", &["g/p", "g|p"]),
+            ("a slash alone", "/q/%2F/n", "%2F", &["q|/|n", "q|||n", "q|n"]),
+            ("a slash alone and last", "/q/%2F", "%2F", &["q|/", "q|", "q"]),
+            ("a percent sign", "/100%25", "%25", &["100%"]),
+            ("a percent sign before letters", "/100%25zz", "%25", &["100%zz"]),
+            ("a semicolon", "/a%3Bb/c", "%3B", &["a;b|c", "a|c"]),
+            ("a question mark", "/a%3Fb/c", "%3F", &["a?b|c", "a|c"]),
+            ("a hash", "/a%23b", "%23", &["a#b", "a"]),
+            ("a slash, encoded twice", "/a%252Fb", "%2F, %25", &["a%2fb", "a/b", "a|b"]),
+            ("a slash, encoded three times", "/a%25252Fb", "%2F, %25", &["a%252fb", "a%2fb", "a/b", "a|b"]),
+            ("a letter, encoded twice", "/%2570ersonal", "%25", &["%70ersonal", "personal"]),
+            ("a space, encoded twice", "/a%2520b", "%25", &["a%20b", "a b"]),
+            (
+                "a cut that hides a slash from the next round",
+                "/a%3Bb%252Fc/sec%2572et",
+                "%2F, %25, %3B",
+                &["a;b%2fc|sec%72et", "a|sec%72et", "a;b/c|secret", "a|secret", "a;b|c|secret", "a|c|secret"],
+            ),
+        ];
+        for (name, raw, encoded, expected) in cases {
+            let expected: BTreeSet<String> = expected.iter().map(|form| (*form).to_owned()).collect();
+            assert_eq!(forms(raw), expected, "{name}");
+            assert_eq!(Path::parse(raw).unwrap().encoded().to_string(), encoded, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_a_forbidden_reading_is_refused() {
+        let cases = [
+            ("dots behind an encoded slash", "/a/..%2Fb", "R2.7"),
+            ("dots before an encoded slash", "/a/b%2F..", "R2.7"),
+            ("dots, encoded twice", "/a/%252e%252e/b", "R2.7"),
+            ("dots, encoded three times", "/a/%25252e%25252e/b", "R2.7"),
+            ("dots before a semicolon", "/a/..%3Bx/b", "R2.7"),
+            ("dots behind a semicolon and a slash", "/a/x%3B%2F../b", "R2.7"),
+            ("a dot before a question mark", "/a/.%3Fx", "R2.7"),
+            ("nothing before a semicolon", "/a/%3Bx/b", "R2.7"),
+            ("nothing before a hash", "/a/%23", "R2.7"),
+            ("an encoded slash first", "/%2Fevil.test", "R2.6"),
+            ("an encoded slash last", "/a%2F", "R2.6"),
+            ("two encoded slashes", "/a%2F%2Fb", "R2.6"),
+            ("two encoded slashes alone", "/a/%2F%2F", "R2.6"),
+            ("a nul, encoded twice", "/a%2500", "R2.5"),
+            ("a backslash, encoded twice", "/a%255Cb", "R2.5"),
+            ("a fullwidth slash, encoded twice", "/a%25EF%25BC%258F", "R2.5"),
+            ("bytes that are not UTF-8, encoded twice", "/a%25FF", "R2.4"),
+            ("an overlong dot, encoded twice", "/%25c0%25ae", "R2.4"),
+            ("four layers", "/a%2525252Fb", "R2.3"),
+            ("five layers of a space", "/a%2525252520b", "R2.3"),
+            ("too many segments once split", &format!("/{}", ["a%2Fa%2Fa"; 22].join("/")), "R2.8"),
+        ];
+        for (name, raw, rule) in cases {
+            assert_eq!(
+                Path::parse(raw).map(|path| path.to_string()).map_err(|error| error.rule()),
+                Err(rule),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_lone_slash_goes_through_every_round() {
+        assert!(forms("/q/%2F/a%2520b").contains("q|a b"));
+        assert!(forms("/q/%252F/n").contains("q|n"));
+    }
 }

@@ -22,7 +22,7 @@ const MAX_ID_BYTES: usize = 256;
 
 /// What a line turned out to be.
 #[derive(Debug)]
-pub(super) enum Frame {
+pub enum Frame {
     /// A request, with the id it must be answered under.
     Request(RequestId, ClientJsonRpcMessage),
     /// The client gives up on a request of its own.
@@ -37,14 +37,15 @@ pub(super) enum Frame {
 
 /// Why a line is refused.
 #[derive(Debug)]
-pub(super) struct Refused {
+pub struct Refused {
     /// The id to answer under; none where it could not be read.
-    pub(super) id: Option<RequestId>,
-    pub(super) code: ErrorCode,
+    pub id: Option<RequestId>,
+    /// One of JSON-RPC's.
+    pub code: ErrorCode,
     /// For the client and the log alike: it repeats nothing of the line.
-    pub(super) message: &'static str,
+    pub message: &'static str,
     /// The method, where it is the fault.
-    pub(super) name: Option<String>,
+    pub name: Option<String>,
 }
 
 /// The `arguments` of a `tools/call` exactly as they arrived, handed to the handler beside the message.
@@ -77,7 +78,8 @@ const INVALID: &str = "this is not a JSON-RPC 2.0 message as MCP defines it";
 const TOO_LONG: &str = "the message is longer than 1 MiB";
 
 /// Reads one whole line.
-pub(super) fn read(line: &[u8]) -> Frame {
+#[must_use]
+pub fn read(line: &[u8]) -> Frame {
     let Ok(text) = std::str::from_utf8(line) else { return refuse(None, ErrorCode::PARSE_ERROR, PARSE) };
     let mut envelope = Envelope::default();
     // A number that is not exact is refused where it is used, with the code of a bad request.

@@ -6,7 +6,7 @@
 //! [`Answer`]: crate::audit::entry::Answer
 
 mod calls;
-mod frame;
+pub mod frame;
 mod handler;
 mod lines;
 mod outbox;

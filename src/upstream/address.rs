@@ -203,3 +203,97 @@ fn zone_v6(address: Ipv6Addr) -> Zone {
 fn embedded(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_special_address_is_told_from_a_public_one() {
+        let cases = [
+            (
+                Zone::Public,
+                "1.1.1.1 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 172.15.255.255 172.32.0.0 191.255.255.255",
+            ),
+            (
+                Zone::Public,
+                "192.0.1.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 203.0.112.1 203.0.114.1 223.255.255.255",
+            ),
+            (Zone::Public, "2606:4700::1111 2a00::1 2001:200::1 ::ffff:1.1.1.1 64:ff9b::1.1.1.1"),
+            (
+                Zone::Loopback,
+                "127.0.0.1 127.255.255.255 ::1 ::ffff:127.0.0.1 64:ff9b::127.0.0.1 2002:7f00:1::1 64:ff9b:1::127.0.0.1",
+            ),
+            (Zone::LinkLocal, "169.254.0.1 169.254.169.254 168.63.129.16 fe80::1 febf::1 fd00:ec2::254"),
+            (
+                Zone::LinkLocal,
+                "::ffff:169.254.169.254 64:ff9b::169.254.169.254 2002:a9fe:a9fe::1 64:ff9b:1::169.254.169.254",
+            ),
+            (
+                Zone::Private,
+                "10.0.0.1 10.255.255.255 172.16.0.1 172.31.255.255 192.168.1.1 100.64.0.1 100.127.255.255 192.0.0.8",
+            ),
+            (Zone::Private, "192.0.2.1 198.18.0.1 198.19.255.255 198.51.100.1 203.0.113.1 192.88.99.1 ::ffff:10.0.0.1"),
+            (
+                Zone::Private,
+                "fc00::1 fdff::1 fec0::1 feff::1 2001::1 2001:1ff::1 2001:db8::1 3fff::1 64:ff9b::10.0.0.1 64:ff9b:1::1.1.1.1",
+            ),
+            (Zone::Private, "2002:101:101::1 2002:a00:1::1"),
+            (
+                Zone::Nowhere,
+                "0.0.0.0 0.1.2.3 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255 :: ff02::1 ::ffff:0.0.0.0",
+            ),
+            (Zone::Nowhere, "::127.0.0.1 ::10.0.0.1 100::1 1fff::1 4000::1 5f00::1 2002:e000:1::1 ::ffff:0:127.0.0.1"),
+        ];
+        for (expected, addresses) in cases {
+            for address in addresses.split(' ') {
+                assert_eq!(zone(address.parse().unwrap()), expected, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_is_dialled_only_as_far_as_the_policy_reaches() {
+        use Spelled::{Literal, Name};
+        let all = [Reach::Public, Reach::Loopback, Reach::Private];
+        let cases = [
+            ("1.1.1.1", Name, [true, false, true]),
+            ("127.0.0.1", Name, [false, true, true]),
+            ("10.0.0.1", Name, [false, false, true]),
+            ("169.254.169.254", Name, [false, false, false]),
+            ("169.254.169.254", Literal, [false, false, true]),
+            ("::ffff:169.254.169.254", Name, [false, false, false]),
+            ("0.0.0.0", Literal, [false, false, false]),
+            ("224.0.0.1", Literal, [false, false, false]),
+        ];
+        for (address, spelled, expected) in cases {
+            let allowed = all.map(|reach| reach.judge(address.parse().unwrap(), spelled).is_ok());
+            assert_eq!(allowed, expected, "{address} {spelled:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_address_that_is_not_allowed_refuses_the_whole_answer() {
+        for (answer, allowed) in [
+            ("1.1.1.1:0", true),
+            ("1.1.1.1:0 [2606:4700::1111]:0", true),
+            ("1.1.1.1:0 10.0.0.1:0", false),
+            ("10.0.0.1:0 1.1.1.1:0", false),
+            ("[::ffff:169.254.169.254]:0", false),
+            ("", false),
+        ] {
+            let addresses: Vec<SocketAddr> =
+                answer.split_whitespace().map(|address| address.parse().unwrap()).collect();
+            let given = addresses.clone();
+            let lookup: Lookup = Arc::new(move |_| {
+                let given = given.clone();
+                Box::pin(async move { Ok(given) })
+            });
+            let resolved = Guard::new(Reach::Public, lookup).resolve("api.example.test".parse().unwrap()).await;
+            match resolved {
+                Ok(resolved) => assert!(allowed && resolved.eq(addresses), "{answer}"),
+                Err(_) => assert!(!allowed, "{answer}"),
+            }
+        }
+    }
+}

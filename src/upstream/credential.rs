@@ -141,11 +141,23 @@ fn header(name: &HeaderName, value: &Secret) -> Result<Shown, SourceError> {
     let mut forms = Forms::default();
     forms.add(value);
     if is_short(value) {
-        for between in [&b": "[..], b":", b"\":\"", b"\": \"", b"="] {
-            forms.add_exact(&join(&[name.as_str().as_bytes(), between, value]));
+        for name in [name.as_str().to_owned(), titled(name.as_str())] {
+            for between in ["=", ":", ": ", "\":\"", "\": \""] {
+                forms.add_exact(&join(&[name.as_bytes(), between.as_bytes(), value]));
+            }
         }
     }
     Ok(Shown { name: name.clone(), value: sensitive(value)?, forms })
+}
+
+/// `x-api-key` as `X-Api-Key`, the other way in which echoes write it.
+fn titled(name: &str) -> String {
+    let mut titled = String::with_capacity(name.len());
+    for letter in name.chars() {
+        let starts = titled.is_empty() || titled.ends_with('-');
+        titled.push(if starts { letter.to_ascii_uppercase() } else { letter });
+    }
+    titled
 }
 
 /// Headers that the HTTP client, the policy's other keys or the connection own; no credential or fixed header may take their place.

@@ -34,6 +34,8 @@ mod client;
 mod credential;
 pub mod error;
 pub mod forward;
+#[cfg(test)]
+mod loopback;
 mod redact;
 pub mod reply;
 pub mod rotation;
@@ -60,19 +62,19 @@ pub struct Upstream {
 
 /// A request that may be sent, as plain borrowed parts.
 #[derive(Debug, Clone, Copy)]
-pub struct Outgoing<'a> {
+struct Outgoing<'a> {
     /// As it was checked (R1).
-    pub method: Method,
+    method: Method,
     /// Canonical path and query (R3, R6); begins with `/`.
-    pub target: &'a str,
+    target: &'a str,
     /// The agent's own headers (R7), names in lower case.
-    pub headers: &'a [(&'a str, &'a str)],
+    headers: &'a [(&'a str, &'a str)],
     /// JSON, as it was checked (R8).
-    pub body: Option<&'a [u8]>,
+    body: Option<&'a [u8]>,
     /// What the rule that granted the request says.
-    pub credential: CredentialChoice<'a>,
+    credential: CredentialChoice<'a>,
     /// What the policy takes the request for.
-    pub effect: Effect,
+    effect: Effect,
 }
 
 impl Upstream {
@@ -117,7 +119,7 @@ impl Upstream {
     ///
     /// # Errors
     /// No answer, or none that can be shown whole. [`UpstreamError::delivery`] tells whether the request may have been carried out.
-    pub async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, UpstreamError> {
+    async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, UpstreamError> {
         let shown = self.credentials.shown(out.credential).await?;
         let answered = tokio::time::timeout(self.timeout, self.exchange(out, shown.as_deref())).await;
         let reply = answered.map_err(|_| UpstreamError::Timeout)??;
@@ -289,4 +291,112 @@ fn redact(mut reply: Reply, redactor: &Redactor) -> Reply {
     }
     reply.redacted = count;
     reply
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    fn spec(base_url: &str) -> UpstreamSpec {
+        UpstreamSpec {
+            base_url: base_url.parse().unwrap(),
+            openapi: None,
+            timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(5),
+            allow_http: true,
+            allow_private: false,
+            ca_file: None,
+            client_certificate: None,
+            proxy: None,
+            user_agent: "portcullis/test".to_owned(),
+            headers: Vec::new(),
+            credential: None,
+            credentials: Default::default(),
+        }
+    }
+
+    /// An upstream whose name resolves to one answer after the other (then to the last), and the number of look-ups.
+    async fn resolving(base_url: &str, answers: &[&str]) -> (Upstream, Arc<AtomicUsize>) {
+        let spec = spec(base_url);
+        let answers: Vec<SocketAddr> = answers.iter().map(|address| format!("{address}:0").parse().unwrap()).collect();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let lookup: Lookup = Arc::new(move |_| {
+            let number = count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+            let answer = vec![answers[number]];
+            Box::pin(async move { Ok(answer) })
+        });
+        let surroundings = Surroundings::collect(&spec, Path::new("/"), &|_| None);
+        let upstream = Upstream::open_with(&spec, 1_000, surroundings, Arc::new(SystemClock::new()), lookup).await;
+        (upstream.unwrap(), asked)
+    }
+
+    fn get() -> Outgoing<'static> {
+        Outgoing {
+            method: Method::Get,
+            target: "/x",
+            headers: &[],
+            body: None,
+            credential: CredentialChoice::Default,
+            effect: Effect::Read,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_private_address_is_never_dialled() {
+        for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "[64:ff9b::a9fe:a9fe]"] {
+            let (upstream, asked) = resolving("https://api.example.test/", &[address]).await;
+            let error = upstream.send(&get()).await.unwrap_err();
+            assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "address_refused"), "{address}");
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+            assert!(!error.to_string().contains(address), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_is_resolved_once_for_a_connection_and_judged_again_for_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (hang_up, told) = std::sync::mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            for _ in 0..5 {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    request.push(byte[0]);
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").unwrap();
+            }
+            told.recv().unwrap_err();
+        });
+        let (upstream, asked) = resolving(&format!("http://localhost:{port}/"), &["127.0.0.1", "10.0.0.1"]).await;
+        for _ in 0..5 {
+            assert_eq!(upstream.send(&get()).await.unwrap().status, 200);
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        drop(hang_up);
+        let error = upstream.send(&get()).await.unwrap_err();
+        assert_eq!(error.name(), "address_refused", "{}", error.cause());
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_nowhere_is_unreachable() {
+        let spec = spec("https://api.example.test/");
+        let surroundings = Surroundings::collect(&spec, Path::new("/"), &|_| None);
+        let lookup: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such host")) }));
+        let clock = Arc::new(SystemClock::new());
+        let upstream = Upstream::open_with(&spec, 1_000, surroundings, clock, lookup).await.unwrap();
+        let error = upstream.send(&get()).await.unwrap_err();
+        assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "unresolved"));
+        assert!(error.cause().contains("no such host"), "{}", error.cause());
+    }
 }

@@ -189,7 +189,8 @@ impl Forms {
         self.add_exact(value);
         self.add_exact(&percent(value, Hex::Upper));
         self.add_exact(&percent(value, Hex::Lower));
-        self.add_exact(&json(value));
+        self.add_exact(&json(value, b"\"\\"));
+        self.add_exact(&json(value, b"\"\\/"));
         self.add_exact(&hexed(value, Hex::Upper));
         self.add_exact(&hexed(value, Hex::Lower));
         for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
@@ -243,11 +244,11 @@ fn percent(value: &[u8], case: Hex) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// As a JSON string's content, with the slash escaped, as PHP and others do.
-fn json(value: &[u8]) -> Zeroizing<Vec<u8>> {
+/// As a JSON string's content. Some writers, PHP's among them, escape the slash as well.
+fn json(value: &[u8], escaped: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(value.len() * 2));
     for byte in value {
-        if b"\"\\/".contains(byte) {
+        if escaped.contains(byte) {
             out.push(b'\\');
         }
         out.push(*byte);
@@ -299,4 +300,159 @@ fn replace(text: &[u8], mut spans: Vec<Range<usize>>) -> Redacted {
     }
     out.extend_from_slice(text.get(done..).unwrap_or_default());
     Redacted { bytes: out, count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use proptest::prelude::*;
+
+    const SECRET: &[u8] = b"s3cr3t/+?-value~\"x%41\\";
+
+    fn redactor(values: &[&[u8]]) -> Redactor {
+        let mut forms = Forms::default();
+        for value in values {
+            forms.add(value);
+        }
+        Redactor::new([&forms].into_iter()).unwrap()
+    }
+
+    fn redacted(redactor: &Redactor, text: &[u8]) -> String {
+        String::from_utf8(redactor.redact(text.to_vec()).bytes).unwrap()
+    }
+
+    fn around(echo: &[u8]) -> Vec<u8> {
+        [b"{\"a\\n\": \"%20", echo, b"\", \"b\": 1}"].concat()
+    }
+
+    #[test]
+    fn every_listed_form_is_redacted_whole() {
+        let redactor = redactor(&[SECRET]);
+        let forms: Vec<(&str, Vec<u8>)> = vec![
+            ("raw", SECRET.to_vec()),
+            ("percent", percent(SECRET, Hex::Upper).to_vec()),
+            ("percent, lower case", percent(SECRET, Hex::Lower).to_vec()),
+            (
+                "every byte percent-encoded",
+                SECRET.iter().flat_map(|byte| format!("%{byte:02x}").into_bytes()).collect(),
+            ),
+            ("every byte as \\u", SECRET.iter().flat_map(|byte| format!("\\u00{byte:02X}").into_bytes()).collect()),
+            (
+                "json",
+                serde_json::to_vec(str::from_utf8(SECRET).unwrap())
+                    .map(|text| text[1..text.len() - 1].to_vec())
+                    .unwrap(),
+            ),
+            ("json with escaped slashes", json(SECRET, b"\"\\/").to_vec()),
+            ("hex", hexed(SECRET, Hex::Lower).to_vec()),
+            ("HEX", hexed(SECRET, Hex::Upper).to_vec()),
+            ("base64", STANDARD.encode(SECRET).into_bytes()),
+            ("base64url", URL_SAFE.encode(SECRET).into_bytes()),
+            ("base64 unpadded", STANDARD_NO_PAD.encode(SECRET).into_bytes()),
+            ("base64url unpadded", URL_SAFE_NO_PAD.encode(SECRET).into_bytes()),
+            ("base64, percent-encoded", percent(STANDARD.encode(SECRET).as_bytes(), Hex::Upper).to_vec()),
+            ("base64, slashes escaped", STANDARD.encode(SECRET).replace('/', "\\/").into_bytes()),
+        ];
+        for (name, form) in forms {
+            let text = around(&form);
+            assert_eq!(redacted(&redactor, &text).as_bytes(), around(PLACEHOLDER), "{name}");
+            assert_eq!(redactor.redact(text).count, 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn base64_of_a_text_that_holds_the_secret_is_redacted_at_every_alignment() {
+        let redactor = redactor(&[SECRET]);
+        for before in ["", "B", "Be", "Bearer ", "Bearer: ", "user@example.test:"] {
+            for after in ["", "}", "\r\n", "&x="] {
+                let text = [before.as_bytes(), SECRET, after.as_bytes()].concat();
+                for encoded in [STANDARD.encode(&text), URL_SAFE.encode(&text)] {
+                    let result = redactor.redact(encoded.clone().into_bytes());
+                    assert_eq!(result.count, 1, "{before:?} {after:?}");
+                    // Three characters on each side at most hold bits of its neighbours too.
+                    let left = encoded.len() - (result.bytes.len() - PLACEHOLDER.len());
+                    assert!(left >= SECRET.len() * 4 / 3 - 3, "{before:?} {after:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mixture_of_escapes_is_redacted() {
+        let redactor = redactor(&[b"abcdefgh/ijkl"]);
+        for echo in
+            ["%61bcdefgh%2fijkl", "a\\u0062c%64efgh\\/ijk%6C", "abcdefgh\\u002Fijk\\u006c", "abcdefgh%2Fijk\\u006C"]
+        {
+            assert_eq!(redacted(&redactor, &around(echo.as_bytes())).as_bytes(), around(PLACEHOLDER), "{echo}");
+        }
+    }
+
+    #[test]
+    fn an_echo_after_many_escapes_is_found() {
+        let redactor = redactor(&[b"abcdefgh/ijkl"]);
+        let mut text = "\\/%61\\u0062%zz\\".repeat(10_000);
+        text.push_str("abcdefgh\\/ijkl");
+        assert!(redacted(&redactor, text.as_bytes()).ends_with("%zz\\[redacted]"));
+    }
+
+    #[test]
+    fn an_answer_without_an_echo_is_not_copied() {
+        let redactor = redactor(&[SECRET]);
+        let text = b"{\"next\": \"https:\\/\\/api.example.test\\/?a=%2B%2F\"}".to_vec();
+        let place = text.as_ptr();
+        let result = redactor.redact(text);
+        assert_eq!((result.count, result.bytes.as_ptr()), (0, place));
+        let nothing = Redactor::default().redact(b"abc".to_vec());
+        assert_eq!((nothing.count, nothing.bytes), (0, b"abc".to_vec()));
+    }
+
+    #[test]
+    fn echoes_beside_each_other_are_replaced_one_by_one() {
+        let redactor = redactor(&[b"aaaabbbb", b"bbbbcccc"]);
+        assert_eq!(redacted(&redactor, b"aaaabbbbaaaabbbb"), "[redacted][redacted]");
+        assert_eq!(redactor.redact(b"xaaaabbbb,bbbbccccx".to_vec()).count, 2);
+    }
+
+    #[test]
+    fn a_short_value_is_not_searched_for_by_itself() {
+        let redactor = redactor(&[b"1234567"]);
+        assert_eq!(redacted(&redactor, b"1234567"), "1234567");
+    }
+
+    proptest! {
+        #[test]
+        fn no_mixture_of_escapes_hides_a_secret(
+            secret in "[!-~]{8,40}",
+            before in "[ -~]{0,60}",
+            after in "[ -~]{0,60}",
+            ways in proptest::collection::vec(0_u8..4, 40),
+        ) {
+            // A secret which looks like an escape itself may be hidden by escaping a part of it; its whole forms are tested above.
+            prop_assume!(!secret.contains(['%', '\\']));
+            let mut text = before.clone();
+            for (byte, way) in secret.bytes().zip(ways) {
+                match way {
+                    0 => text.push(char::from(byte)),
+                    1 => text.push_str(&format!("%{byte:02x}")),
+                    2 => text.push_str(&format!("%{byte:02X}")),
+                    _ => text.push_str(&format!("\\u00{byte:02x}")),
+                }
+            }
+            text.push_str(&after);
+            // What comes before may swallow the first byte (`%4` + `1`): then it is another text.
+            prop_assume!(!before.ends_with(['%', '\\', 'u', '0'])
+                && !before.as_bytes().iter().rev().take(6).any(|byte| b"%\\".contains(byte)));
+            let result = redactor(&[secret.as_bytes()]).redact(text.into_bytes());
+            prop_assert!(result.count >= 1);
+            let clean = String::from_utf8(result.bytes).unwrap();
+            prop_assert!(clean.contains("[redacted]") && !clean.contains(&secret));
+        }
+
+        #[test]
+        fn any_bytes_are_searched_without_harm(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let result = redactor(&[b"abcdefgh"]).redact(text.clone());
+            prop_assert!(result.count > 0 || result.bytes == text);
+        }
+    }
 }

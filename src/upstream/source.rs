@@ -206,7 +206,7 @@ impl SecretSource {
                 trust::check_ancestors(path)?;
                 read_file(trust::open_file(path)?)?
             }
-            Self::Command { program, arguments } => run(program, arguments, surroundings).await?,
+            Self::Command { program, arguments } => run(program, arguments, surroundings, COMMAND_TIMEOUT).await?,
         };
         if bytes.len() > MAX_BYTES {
             return Err(SourceError::TooLong);
@@ -256,6 +256,7 @@ async fn run(
     program: &Path,
     arguments: &[String],
     surroundings: &Surroundings,
+    timeout: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, SourceError> {
     let mut child = Command::new(program)
         .args(arguments)
@@ -270,7 +271,7 @@ async fn run(
         .spawn()
         .map_err(SourceError::CommandBroken)?;
     let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let ended = tokio::time::timeout(COMMAND_TIMEOUT, output(&mut child)).await;
+    let ended = tokio::time::timeout(timeout, output(&mut child)).await;
     match ended {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => {
@@ -319,5 +320,43 @@ fn trim_newline(bytes: &mut Vec<u8>) {
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::test_kill_process;
+
+    #[tokio::test]
+    async fn a_command_that_hangs_is_stopped_with_everything_it_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("grandchild");
+        let script = format!("sleep 1000 & echo $! > '{}'; wait", file.display());
+        let surroundings = Surroundings {
+            directory: PathBuf::from("/"),
+            variables: BTreeMap::new(),
+            credentials_directory: None,
+            inherited: vec![("PATH", "/usr/bin:/bin".into())],
+        };
+        let arguments = ["-c".to_owned(), script];
+        let error = run(Path::new("/bin/sh"), &arguments, &surroundings, Duration::from_millis(500)).await.unwrap_err();
+        assert!(matches!(error, SourceError::CommandTimeout));
+        let grandchild: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        // Killed at once; the kernel takes a moment to end it.
+        for _ in 0..1_000 {
+            if !is_alive(grandchild) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("process {grandchild} is still alive");
+    }
+
+    /// Whether a process is there and not merely waiting to be buried.
+    fn is_alive(process: i32) -> bool {
+        let there = test_kill_process(Pid::from_raw(process).unwrap()).is_ok();
+        let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+        there && !state.contains(") Z ")
     }
 }
