@@ -208,7 +208,9 @@ fn hold(held: &Held) -> Refusal {
 fn failed(error: &UpstreamError, effect: Effect) -> Refusal {
     let message = match (error.delivery(), effect) {
         (Delivery::NotSent, _) | (Delivery::Unknown, Effect::Read) => error.to_string(),
-        (Delivery::Unknown, Effect::Write) => format!("{error}; the write may have been carried out: look before you repeat it"),
+        (Delivery::Unknown, Effect::Write) => {
+            format!("{error}; the write may have been carried out: look before you repeat it")
+        }
     };
     Refusal::new(error.code(), message).because(error.cause())
 }

@@ -3,6 +3,8 @@
 //! Promises that an unknown key, a second value for a key, a value of another type or outside its range is an error, and
 //! that a default never opens anything. Trusts nothing in the file but its author's intent.
 
+mod credential;
+mod headers;
 mod rules;
 mod section;
 mod units;

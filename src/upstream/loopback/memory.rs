@@ -43,7 +43,10 @@ async fn a_bomb_is_cut_at_the_limit() {
 #[test]
 fn a_bomb_takes_little_memory() {
     let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.args(["--exact", "--nocapture", "upstream::loopback::memory::a_bomb_is_cut_at_the_limit"]).output().unwrap();
+    let output = child
+        .args(["--exact", "--nocapture", "upstream::loopback::memory::a_bomb_is_cut_at_the_limit"])
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
     let peak = text.split_once("peak: ").unwrap().1.split(' ').next().unwrap();

@@ -556,7 +556,10 @@ fn a_proxy_named_by_the_environment_is_never_asked() {
     let proxy = Server::saying(ok("", b"{}"));
     let url = format!("http://{}", proxy.address);
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", "upstream::loopback::wire::a_call_reaches_its_upstream"]).env_remove("NO_PROXY").env_remove("no_proxy");
+    child
+        .args(["--exact", "upstream::loopback::wire::a_call_reaches_its_upstream"])
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy");
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
         child.env(name, &url);
     }
