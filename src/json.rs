@@ -38,10 +38,33 @@ pub struct Member<'a> {
 /// # Errors
 /// The first thing wrong with the text. Members may have been reported before it was found.
 pub fn scan(text: &str, max_depth: usize, members: &mut impl FnMut(Member<'_>)) -> Result<(), JsonError> {
+    scan_with(text, max_depth, Numbers::Exact, members)
+}
+
+/// Which numbers a scan lets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// Those that an `i64`, a `u64` or a double keeps.
+    Exact,
+    /// All of the grammar: for an envelope whose numbers are judged where they are used.
+    Any,
+}
+
+/// As [`scan`], with a choice of the numbers that pass.
+///
+/// # Errors
+/// The first thing wrong with the text. Members may have been reported before it was found.
+pub fn scan_with(
+    text: &str,
+    max_depth: usize,
+    numbers: Numbers,
+    members: &mut impl FnMut(Member<'_>),
+) -> Result<(), JsonError> {
     if text.starts_with('\u{feff}') {
         return Err(JsonError::ByteOrderMark);
     }
     let mut scanner = Scanner::new(text, max_depth, members);
+    scanner.numbers = numbers;
     scanner.skip_space();
     scanner.value(0)?;
     scanner.skip_space();
@@ -173,6 +196,7 @@ struct Scanner<'t, 'm, M> {
     text: &'t str,
     at: usize,
     max_depth: usize,
+    numbers: Numbers,
     /// The keys of all open objects, the innermost object's last.
     keys: Vec<Key<'t>>,
     members: &'m mut M,
@@ -180,7 +204,14 @@ struct Scanner<'t, 'm, M> {
 
 impl<'t, 'm, M: FnMut(Member<'_>)> Scanner<'t, 'm, M> {
     fn new(text: &'t str, max_depth: usize, members: &'m mut M) -> Self {
-        Self { text, at: 0, max_depth: max_depth.min(DEPTH_LIMIT), keys: Vec::with_capacity(FEW_KEYS), members }
+        Self {
+            text,
+            at: 0,
+            max_depth: max_depth.min(DEPTH_LIMIT),
+            numbers: Numbers::Exact,
+            keys: Vec::with_capacity(FEW_KEYS),
+            members,
+        }
     }
 
     fn peek(&self) -> Option<u8> {
@@ -399,6 +430,9 @@ impl<'t, 'm, M: FnMut(Member<'_>)> Scanner<'t, 'm, M> {
                 self.at += 1;
             }
             self.digits()?;
+        }
+        if self.numbers == Numbers::Any {
+            return Ok(());
         }
         let written = self.text.get(at..self.at).unwrap_or_default();
         if integer && written.len() > 18 && written.parse::<i64>().is_err() && written.parse::<u64>().is_err() {

@@ -1,0 +1,42 @@
+# Everyday commands. `.ci/run` does the same without `just`.
+
+# What has to hold before a change is called done.
+check: fmt lint test docs
+
+# The whole test suite, with small counts where a test is random.
+test:
+    cargo test --locked
+
+# The random tests with their full counts: hours, not minutes.
+soak:
+    PORTCULLIS_SOAK=1 PROPTEST_CASES=100000 cargo test --locked --release
+
+# The figures of the README.
+bench:
+    cargo bench --locked --bench decide
+    benches/end_to_end/run.sh --reps 3
+
+# One session through the gate, told in plain words.
+demo:
+    cargo run --release --locked -- demo
+
+# Formatting, as a check.
+fmt:
+    cargo fmt --check
+
+# Every lint is an error.
+lint:
+    cargo clippy --locked --all-targets -- -D warnings
+
+# Documentation without a broken link.
+docs:
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+# Licences, bans, sources and advisories of the dependency tree; needs cargo-deny.
+deny:
+    cargo deny --locked check
+
+# The real clients and the real APIs.
+outside:
+    tests/clients/run.sh
+    tests/real/run.sh

@@ -1,0 +1,96 @@
+//! Keyed digests of values: two equal values show as equal in the log, and nobody without the key can guess one.
+//!
+//! HMAC-SHA256 (RFC 2104), cut to 128 bits, over length-prefixed parts, so that no two lists of parts collide.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use super::{AuditError, hex};
+use crate::request::Request;
+use crate::request::body::Body;
+use crate::trust;
+
+const KEY_BYTES: usize = 32;
+const KEY_FILE: &str = "digest.key";
+/// Bytes of the digest that are kept.
+const KEPT: usize = 16;
+
+/// The key of one state directory, made at first use and shared by all its logs.
+pub(super) struct DigestKey {
+    mac: Hmac<Sha256>,
+    id: String,
+}
+
+impl std::fmt::Debug for DigestKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DigestKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl DigestKey {
+    /// Reads the key of `directory`, making one when there is none.
+    pub(super) fn load(directory: &Path) -> Result<Self, AuditError> {
+        let path = directory.join(KEY_FILE);
+        let open = |source| AuditError::Open { path: path.clone(), source };
+        if !path.try_exists().map_err(open)? {
+            make(directory, &path)?;
+        }
+        let file = trust::open_private(&path).map_err(AuditError::Trust)?;
+        let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
+        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(open)?;
+        if bytes.len() != KEY_BYTES {
+            return Err(AuditError::Key { path });
+        }
+        let mac = Hmac::new_from_slice(&bytes).map_err(|_| AuditError::Key { path })?;
+        let id = hex(Sha256::digest(&bytes).get(..8).unwrap_or_default());
+        Ok(Self { mac, id })
+    }
+
+    /// Names the key without telling it: the first 64 bits of its SHA-256.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The digest of a list of parts, 32 hex digits.
+    pub(super) fn of(&self, parts: &[&[u8]]) -> String {
+        let mut mac = self.mac.clone();
+        for part in parts {
+            mac.update(&(part.len() as u64).to_le_bytes());
+            mac.update(part);
+        }
+        hex(mac.finalize().into_bytes().get(..KEPT).unwrap_or_default())
+    }
+
+    /// The digest of everything the agent determined in a request.
+    pub(super) fn of_request(&self, request: &Request) -> String {
+        let mut parts: Vec<&[u8]> = vec![b"request", request.method().as_str().as_bytes(), request.target().as_bytes()];
+        for (name, value) in request.headers().iter() {
+            parts.extend([name.as_bytes(), value.as_bytes()]);
+        }
+        // The count of headers is part of what is digested: a body cannot pass for one.
+        let body = request.body().map(Body::bytes);
+        parts.extend([if body.is_some() { b"body".as_slice() } else { b"none" }, body.unwrap_or_default()]);
+        self.of(&parts)
+    }
+}
+
+/// Makes the key under another name and links it, so that of two processes that start at once one key wins.
+fn make(directory: &Path, path: &Path) -> Result<(), AuditError> {
+    let open = |source| AuditError::Open { path: path.to_owned(), source };
+    let mut bytes = [0; KEY_BYTES];
+    getrandom::fill(&mut bytes).map_err(AuditError::Random)?;
+    let draft = directory.join(format!("{KEY_FILE}.{}", std::process::id()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(open)?;
+    let linked =
+        file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| match std::fs::hard_link(&draft, path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+    std::fs::remove_file(&draft).map_err(open)?;
+    linked.map_err(open)
+}

@@ -1,0 +1,241 @@
+//! The audit log: one record for each question and one for each answer, each naming the hash of the one before.
+//!
+//! Promises: a request reaches the upstream only as a [`Recorded`](entry::Recorded), and that exists only once its question is in the
+//! file (on disk, for a write); a front door can send back only an [`Answer`](entry::Answer), and that exists only once it is in
+//! the file. Refuses: to go on after a write or a sync failed. Trusts: the file system's `fdatasync`, and whoever can
+//! write to the state directory (the chain shows an edit, it does not prevent one).
+
+mod book;
+mod digest;
+pub mod entry;
+mod record;
+mod sync;
+pub mod verify;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::agent::Agent;
+use crate::clock::Clock;
+use crate::policy::Policy;
+use crate::policy::Sync;
+use book::Book;
+use digest::DigestKey;
+use entry::Entry;
+use record::{Fact, Frame, Start, Stop};
+use sync::Syncer;
+
+/// Characters of an unknown tool's or method's name that a record keeps.
+const NAME_CAP: usize = 128;
+
+/// Why the log cannot be opened or written. Each is an exit code 2 at the start and `audit_unavailable` later.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The file could not be created or opened.
+    #[error("the audit log `{}` cannot be opened: {source}", path.display())]
+    Open {
+        /// The log or key file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The key or its directory can be read or changed by others.
+    #[error(transparent)]
+    Trust(crate::trust::TrustError),
+    /// Another process holds the lock of this very file.
+    #[error("the audit log `{}` is locked by another process; give each gateway its own state directory or stop the other one", path.display())]
+    Locked {
+        /// The log file.
+        path: PathBuf,
+    },
+    /// The key file holds something else than 32 bytes.
+    #[error("the digest key `{}` is not 32 bytes; restore it from a copy or move it away to begin a new one", path.display())]
+    Key {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// No randomness for a new key or a log's name.
+    #[error("the system gave no random bytes for the audit log: {0}")]
+    Random(getrandom::Error),
+    /// A record could not be written; nothing is forwarded from then on.
+    #[error("the audit log cannot be written: {0}")]
+    Write(std::io::Error),
+    /// An earlier write or sync failed; that is final for this process.
+    #[error("the audit log failed earlier; restart the gateway once the disk is well")]
+    Broken,
+    /// A record could not be put into words (never seen; refused all the same).
+    #[error("a record could not be serialized: {0}")]
+    Serialize(serde_json::Error),
+    /// The thread that syncs could not be started.
+    #[error("the thread that syncs the audit log could not be started: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Where and how the log is kept.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// The state directory, already checked.
+    pub directory: &'a Path,
+    /// The first part of the file's name (`[audit] prefix`).
+    pub prefix: &'a str,
+    /// What has to be on disk before it is sent.
+    pub sync: Sync,
+}
+
+/// The open log of this process; cheap to share.
+#[derive(Debug, Clone)]
+pub struct AuditLog {
+    shared: Arc<Shared>,
+}
+
+/// What every entry of one log shares.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    id: String,
+    path: PathBuf,
+    calls: AtomicU64,
+    book: Mutex<Book>,
+    syncer: Syncer,
+    key: DigestKey,
+    sync: Sync,
+    clock: Arc<dyn Clock>,
+}
+
+impl AuditLog {
+    /// Creates this process's own log file, locks it and writes its first record, which is on disk on return.
+    ///
+    /// # Errors
+    /// [`AuditError`] for a directory, key or file that cannot be used.
+    pub fn open(place: &Place<'_>, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
+        let key = DigestKey::load(place.directory)?;
+        let id = random_id()?;
+        let start = clock.wall();
+        let name = format!("{}-{}-{}.jsonl", place.prefix, compact_time(start), std::process::id());
+        let path = place.directory.join(name);
+        let file = book::create(&path)?;
+        let syncer =
+            Syncer::start(file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?)?;
+        let shared = Shared {
+            id,
+            path,
+            calls: AtomicU64::new(0),
+            book: Mutex::new(Book::new(file)),
+            syncer,
+            key,
+            sync: place.sync,
+            clock,
+        };
+        let log = Self { shared: Arc::new(shared) };
+        let fact = Fact::Start(Start {
+            log: &log.shared.id,
+            version: env!("CARGO_PKG_VERSION"),
+            policy: policy.name(),
+            policy_hash: hex(&policy.hash()),
+            key: log.shared.key.id(),
+            pid: std::process::id(),
+        });
+        let seq = log.shared.append(&fact)?;
+        match log.shared.syncer.wait_blocking(seq) {
+            true => Ok(log),
+            false => Err(AuditError::Broken),
+        }
+    }
+
+    /// The file this process writes.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Opens the books for one tool call: from here on it cannot end unlogged.
+    #[must_use]
+    pub fn entry(&self, agent: &Agent, tool: &str) -> Entry {
+        let call = self.shared.calls.fetch_add(1, Ordering::Relaxed);
+        let mut id = String::with_capacity(self.shared.id.len() + 8);
+        // Writing to a String cannot fail.
+        if write!(id, "{}-{call}", self.shared.id).is_err() {
+            id.clone_from(&self.shared.id);
+        }
+        Entry::new(self.shared.clone(), id, agent.clone(), capped(tool))
+    }
+
+    /// Records a message that never became a call: a bad frame, an unknown method or tool.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written.
+    pub fn frame(
+        &self,
+        agent: &Agent,
+        code: i32,
+        cause: &str,
+        name: Option<&str>,
+        unlogged: u64,
+    ) -> Result<(), AuditError> {
+        let name = name.map(capped);
+        let frame = Frame { agent: agent.name(), code, cause, name: name.as_deref(), unlogged };
+        self.shared.append(&Fact::Frame(frame)).map(drop)
+    }
+
+    /// Writes the last record of this process and waits until it is on disk.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written or synced.
+    pub fn stop(&self, reason: &'static str) -> Result<(), AuditError> {
+        let calls = self.shared.calls.load(Ordering::Relaxed);
+        let seq = self.shared.append(&Fact::Stop(Stop { reason, calls }))?;
+        match self.shared.syncer.wait_blocking(seq) {
+            true => Ok(()),
+            false => Err(AuditError::Broken),
+        }
+    }
+}
+
+impl Shared {
+    /// Appends one record; its sequence number.
+    fn append(&self, fact: &Fact<'_>) -> Result<u64, AuditError> {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.syncer.failed() {
+            return Err(AuditError::Broken);
+        }
+        let seq = book.append(self.clock.wall(), fact)?;
+        self.syncer.wrote(seq);
+        Ok(seq)
+    }
+
+    /// Appends two records that belong together with one write; the second one's sequence number.
+    fn append_pair(&self, first: &Fact<'_>, second: &Fact<'_>) -> Result<u64, AuditError> {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.syncer.failed() {
+            return Err(AuditError::Broken);
+        }
+        let seq = book.append_pair(self.clock.wall(), first, second)?;
+        self.syncer.wrote(seq);
+        Ok(seq)
+    }
+}
+
+fn capped(name: &str) -> String {
+    name.chars().take(NAME_CAP).collect()
+}
+
+fn random_id() -> Result<String, AuditError> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(AuditError::Random)?;
+    Ok(hex(&bytes))
+}
+
+/// `20261123T143000.123Z`: sorts by time and holds nothing that a file name must not.
+fn compact_time(time: std::time::SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string().replace(['-', ':'], "")
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        for nibble in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('?'));
+        }
+        text
+    })
+}

@@ -1,0 +1,132 @@
+//! What a record says, field by field. The chain's own members (`v`, `seq`, `time`, `prev`) stand before these.
+//!
+//! Values of queries and bodies are keyed digests; names, the method, the canonical path, rules and sizes are clear.
+
+use serde::Serialize;
+
+/// One record's own members, told apart by `kind`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(super) enum Fact<'a> {
+    /// The first record: whose log this is.
+    Start(Start<'a>),
+    /// What was asked and decided. For what is forwarded: the intent, in the file before anything is sent.
+    Question(Box<Question<'a>>),
+    /// What came of it.
+    Answer(Outcome<'a>),
+    /// A call that ended without an answer, because the gateway was stopped or a handler failed.
+    Abandoned(Abandoned<'a>),
+    /// A message that never became a call.
+    Frame(Frame<'a>),
+    /// The last record of an orderly end.
+    Stop(Stop),
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Start<'a> {
+    pub(super) log: &'a str,
+    pub(super) version: &'a str,
+    pub(super) policy: &'a str,
+    pub(super) policy_hash: String,
+    pub(super) key: &'a str,
+    pub(super) pid: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Question<'a> {
+    pub(super) call: &'a str,
+    pub(super) agent: &'a str,
+    pub(super) tool: &'a str,
+    pub(super) verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) rules: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effect: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credential: Option<&'a str>,
+    #[serde(flatten)]
+    pub(super) request: Option<Asked<'a>>,
+}
+
+/// The request, as far as one was understood.
+#[derive(Debug, Serialize)]
+pub(super) struct Asked<'a> {
+    pub(super) method: &'static str,
+    pub(super) path: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) query: Vec<(&'a str, String)>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) headers: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) body: Option<AskedBody<'a>>,
+    pub(super) digest: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct AskedBody<'a> {
+    pub(super) bytes: usize,
+    pub(super) digest: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) names: Vec<(&'a str, String)>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Outcome<'a> {
+    pub(super) call: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempts: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) redacted: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) retry_after_seconds: Option<u64>,
+    pub(super) duration_us: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Abandoned<'a> {
+    pub(super) call: &'a str,
+    pub(super) agent: &'a str,
+    pub(super) tool: &'a str,
+    /// Whether the question is in the log, so that the request may have been sent.
+    pub(super) asked: bool,
+    pub(super) duration_us: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Frame<'a> {
+    pub(super) agent: &'a str,
+    pub(super) code: i32,
+    pub(super) cause: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<&'a str>,
+    /// Frames refused since the last such record and, by the limit on refusals, not recorded one by one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) unlogged: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Stop {
+    pub(super) reason: &'static str,
+    pub(super) calls: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}

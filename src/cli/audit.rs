@@ -1,0 +1,174 @@
+//! `portcullis audit`: the auditor's side.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{FOUND, Format, complain};
+use crate::audit::verify::{self, Summary, VerifyError};
+
+/// `audit verify`: exit 0 when all is well, 1 on any doubt, 2 when nothing can be read.
+pub(super) fn verify(path: &Path, format: Format) -> ExitCode {
+    let logs = match verify::logs(path) {
+        Ok(logs) => logs,
+        Err(error) => return complain(&error),
+    };
+    let results: Vec<_> = logs.iter().map(|log| (log, verify::verify_file(log))).collect();
+    let written = match format {
+        Format::Human => results.iter().try_for_each(|(log, result)| say(&mut io::stdout(), log, result)),
+        Format::Json => {
+            let list: Vec<_> = results.iter().map(|(log, result)| as_json(log, result)).collect();
+            writeln!(io::stdout(), "{}", json!(list))
+        }
+    };
+    match (written, results.iter().all(|(_, result)| result.is_ok())) {
+        (Ok(()), true) => ExitCode::SUCCESS,
+        (Ok(()), false) | (Err(_), _) => ExitCode::from(FOUND),
+    }
+}
+
+fn say(out: &mut impl Write, log: &Path, result: &Result<Summary, VerifyError>) -> io::Result<()> {
+    let name = log.display();
+    match result {
+        Ok(summary) => {
+            let Summary { records, questions, answers, open, torn_tail, stopped } = summary;
+            writeln!(
+                out,
+                "{name}: {records} records in an unbroken chain: {questions} calls asked, {answers} answered"
+            )?;
+            if *open > 0 {
+                writeln!(
+                    out,
+                    "  {open} calls have no end: the gateway was stopped hard while they ran, or still runs"
+                )?;
+            }
+            if *torn_tail > 0 {
+                writeln!(out, "  {torn_tail} bytes of a half-written record at the end, left by a hard stop")?;
+            }
+            if !stopped {
+                writeln!(out, "  no record of an orderly end: what was cut off the end would not show")?;
+            }
+            Ok(())
+        }
+        Err(error) => writeln!(out, "{name}: {error}"),
+    }
+}
+
+fn as_json(log: &Path, result: &Result<Summary, VerifyError>) -> serde_json::Value {
+    match result {
+        Ok(s) => json!({
+            "log": log, "ok": true, "records": s.records, "questions": s.questions, "answers": s.answers,
+            "open": s.open, "torn_tail": s.torn_tail, "stopped": s.stopped,
+        }),
+        Err(error) => json!({"log": log, "ok": false, "error": error.to_string()}),
+    }
+}
+
+/// The members of a record that a person wants to see first.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Shown {
+    time: String,
+    kind: String,
+    call: String,
+    tool: String,
+    verdict: String,
+    method: String,
+    path: String,
+    rule: String,
+    code: serde_json::Value,
+    cause: String,
+    status: Option<u16>,
+    bytes: Option<u64>,
+    duration_us: Option<u64>,
+}
+
+/// `audit show`: one line a record. It does not check; `audit verify` does.
+pub(super) fn show(path: &Path, format: Format) -> ExitCode {
+    let logs = match verify::logs(path) {
+        Ok(logs) => logs,
+        Err(error) => return complain(&error),
+    };
+    let mut out = io::BufWriter::new(io::stdout());
+    for log in logs {
+        if let Err(error) = show_log(&mut out, &log, format) {
+            return match error.kind() {
+                io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+                _ => complain(&format!("`{}`: {error}", log.display())),
+            };
+        }
+    }
+    match out.flush() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => complain(&error),
+    }
+}
+
+fn show_log(out: &mut impl Write, log: &Path, format: Format) -> io::Result<()> {
+    for line in BufReader::new(std::fs::File::open(log)?).lines() {
+        let line = line?;
+        match format {
+            Format::Json => writeln!(out, "{line}")?,
+            Format::Human => match serde_json::from_str::<Shown>(&line) {
+                Ok(record) => writeln!(out, "{}", record.line())?,
+                Err(_) => writeln!(out, "(not a record) {}", printable(&line, 60))?,
+            },
+        }
+    }
+    Ok(())
+}
+
+impl Shown {
+    /// One line of plain words; text from outside is escaped.
+    fn line(&self) -> String {
+        let Self { time, kind, call, .. } = self;
+        let code = self.code.as_str().map_or_else(|| self.code.to_string(), str::to_owned);
+        let tail = match kind.as_str() {
+            "question" => {
+                let what = match self.method.is_empty() {
+                    true => printable(&self.tool, 60),
+                    false => format!("{} {}", printable(&self.method, 8), printable(&self.path, 100)),
+                };
+                let why = match (self.verdict.as_str(), self.rule.is_empty()) {
+                    ("allow", _) => format!("by rule {}", printable(&self.rule, 60)),
+                    (_, true) => printable(&self.cause, 120),
+                    (_, false) => format!("by rule {}: {}", printable(&self.rule, 60), printable(&self.cause, 120)),
+                };
+                format!("{} {what} ({why})", self.verdict)
+            }
+            "answer" => {
+                let result = match (&self.code, self.status) {
+                    (serde_json::Value::Null, Some(status)) => {
+                        format!("{status}, {} bytes", self.bytes.unwrap_or_default())
+                    }
+                    (_, Some(status)) => format!("{code} (status {status})"),
+                    (_, None) => code,
+                };
+                format!("{result} after {} us", self.duration_us.unwrap_or_default())
+            }
+            "frame" => format!("{code} {}", printable(&self.cause, 120)),
+            _ => String::new(),
+        };
+        format!("{time}  {kind:<9} {call} {tail}").trim_end().to_owned()
+    }
+}
+
+/// Escapes what could move a terminal's cursor or reorder a line, and cuts.
+fn printable(text: &str, most: usize) -> String {
+    let mut shown: String = text.chars().take(most).flat_map(escape).collect();
+    if text.chars().nth(most).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn escape(c: char) -> Box<dyn Iterator<Item = char>> {
+    match c.is_ascii_graphic() || c == ' ' || c.is_alphanumeric() {
+        true => Box::new(std::iter::once(c)),
+        false => Box::new(c.escape_unicode()),
+    }
+}

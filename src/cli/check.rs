@@ -1,0 +1,185 @@
+//! `portcullis check`: every finding of every file at once, with its place and the right spelling.
+//!
+//! Promises that text marked as a possible secret is covered wherever the source is shown.
+
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde_json::json;
+
+use super::{FOUND, Format, UNUSABLE};
+use crate::policy::{Finding, Parsed, Policy, Severity};
+
+/// One file with everything that was found in it.
+#[derive(Debug)]
+pub struct Checked {
+    /// Its name, as given.
+    pub file: String,
+    /// Its text.
+    pub text: String,
+    /// In the order of the file.
+    pub findings: Vec<Finding>,
+    /// Places of the text that must not be shown.
+    pub hidden: Vec<Range<usize>>,
+}
+
+/// How findings look to people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Text alone: where nobody asked for colour, and where it goes to no terminal.
+    Plain,
+    /// With the colours of a terminal.
+    Coloured,
+}
+
+/// Checks files and prints what was found to standard output. `extra` adds what only a look outside the file can find,
+/// such as a missing certificate.
+///
+/// Exit codes: 0 without errors, 1 with an error, 2 if a file could not be read.
+#[must_use]
+pub fn run(files: &[PathBuf], format: Format, look: Look, extra: impl Fn(&Path, &Policy) -> Vec<Finding>) -> ExitCode {
+    let mut unreadable = false;
+    let mut checked = Vec::with_capacity(files.len());
+    for file in files {
+        match std::fs::read_to_string(file) {
+            Ok(text) => checked.push(check(file, text, &extra)),
+            Err(error) => {
+                unreadable = true;
+                let complaint = format!("portcullis: cannot read {}: {error}", shown(&file.to_string_lossy()));
+                // A closed standard error leaves nobody to tell.
+                drop(writeln!(io::stderr(), "{complaint}"));
+            }
+        }
+    }
+    let written = match format {
+        Format::Human => write_human(&mut io::stdout().lock(), &checked, look),
+        Format::Json => write_json(&mut io::stdout().lock(), &checked),
+    };
+    let found = checked.iter().any(|file| file.findings.iter().any(|finding| finding.severity == Severity::Error));
+    match (unreadable, found || written.is_err()) {
+        (true, _) => ExitCode::from(UNUSABLE),
+        (false, true) => ExitCode::from(FOUND),
+        (false, false) => ExitCode::SUCCESS,
+    }
+}
+
+/// Everything that is to be said of one file.
+#[must_use]
+pub fn check(file: &Path, text: String, extra: impl Fn(&Path, &Policy) -> Vec<Finding>) -> Checked {
+    let name = file.to_string_lossy().into_owned();
+    let Parsed { policy, mut findings, hidden } = Policy::parse(&name, &text);
+    findings.extend(policy.iter().flat_map(|policy| extra(file, policy)));
+    findings.sort_by_key(|finding| finding.span.start);
+    Checked { file: name, text, findings, hidden }
+}
+
+/// Findings for people: each with its line, then one line that sums up.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_human(out: &mut dyn Write, files: &[Checked], look: Look) -> io::Result<()> {
+    let renderer = match look {
+        Look::Plain => Renderer::plain(),
+        Look::Coloured => Renderer::styled(),
+    };
+    for file in files {
+        let covered = cover(&file.text, &file.hidden);
+        let name = shown(&file.file);
+        for finding in &file.findings {
+            writeln!(out, "{}\n", draw(finding, &name, &covered, &renderer))?;
+        }
+        writeln!(out, "{name}: {}", summary(&file.findings))?;
+    }
+    Ok(())
+}
+
+/// Findings for programs: one array, an object for each.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_json(out: &mut dyn Write, files: &[Checked]) -> io::Result<()> {
+    let findings = files.iter().flat_map(|file| file.findings.iter().map(|finding| as_json(&file.file, finding)));
+    writeln!(out, "{}", json!(findings.collect::<Vec<_>>()))
+}
+
+fn as_json(file: &str, finding: &Finding) -> serde_json::Value {
+    json!({
+        "file": file,
+        "line": finding.line,
+        "column": finding.column,
+        "span": [finding.span.start, finding.span.end],
+        "severity": finding.severity.as_str(),
+        "code": finding.code,
+        "message": finding.message,
+        "help": finding.help,
+    })
+}
+
+fn draw(finding: &Finding, file: &str, covered: &str, renderer: &Renderer) -> String {
+    let level = match finding.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    // The first line alone: a table or a list may go on for pages.
+    let start = covered.get(..finding.span.start).map_or(0, |before| before.rfind('\n').map_or(0, |end| end + 1));
+    let line = covered.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
+    let from = finding.span.start.saturating_sub(start).min(line.len());
+    let to = finding.span.end.saturating_sub(start).clamp(from, line.len());
+    let snippet = Snippet::source(line).path(file).line_start(finding.line);
+    let mark = AnnotationKind::Primary.span(from..to);
+    let mut group = level.primary_title(&*finding.message).id(finding.code).element(snippet.annotation(mark));
+    if let Some(help) = &finding.help {
+        group = group.element(Level::HELP.message(&**help));
+    }
+    renderer.render(&[group])
+}
+
+fn summary(findings: &[Finding]) -> String {
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    match (errors, findings.len() - errors) {
+        (0, 0) => "no findings".to_owned(),
+        (0, warnings) => counted(warnings, "warning"),
+        (errors, 0) => counted(errors, "error"),
+        (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The text with `*` for every byte of the hidden places, so that the places of all others stay.
+fn cover(text: &str, hidden: &[Range<usize>]) -> String {
+    let mut hidden: Vec<&Range<usize>> = hidden.iter().collect();
+    hidden.sort_unstable_by_key(|span| span.start);
+    let mut hidden = hidden.into_iter().peekable();
+    let mut covered = String::with_capacity(text.len());
+    let mut until = 0;
+    for (at, character) in text.char_indices() {
+        while let Some(span) = hidden.next_if(|span| span.start <= at) {
+            until = until.max(span.end);
+        }
+        if at < until && character != '\n' {
+            covered.extend(std::iter::repeat_n('*', character.len_utf8()));
+        } else {
+            covered.push(character);
+        }
+    }
+    covered
+}
+
+/// A file's name, escaped for a terminal.
+fn shown(name: &str) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for character in name.chars() {
+        match character {
+            ' '..='~' => shown.push(character),
+            _ if character.is_alphanumeric() => shown.push(character),
+            _ => shown.extend(character.escape_default()),
+        }
+    }
+    shown
+}

@@ -1,0 +1,125 @@
+//! The commands. Exit codes: 0 good, 1 findings or a refused verdict, 2 unusable arguments or files.
+
+mod audit;
+pub mod check;
+mod demo;
+mod serve;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Environment;
+
+/// Something was found or refused.
+const FOUND: u8 = 1;
+/// Arguments or files that cannot be used.
+const UNUSABLE: u8 = 2;
+
+/// A read-only-by-default, policy-gated MCP gateway for HTTP APIs.
+///
+/// An AI client gets exactly the methods and paths that a TOML policy names: GET only until writes are enabled, every
+/// call limited before it is forwarded, every question and answer in a log that shows tampering. The credential never
+/// leaves the gateway.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve one API to one AI client over standard input and output (MCP).
+    ///
+    /// The client starts this command itself; see the README for how to tell it. The policy and its directory must not
+    /// be writable by others. A wrong policy never starts: every finding is printed with its line (exit 1). A missing
+    /// secret, an unwritable log or an unsafe file is one sentence (exit 2).
+    Serve {
+        /// The policy file.
+        #[arg(long, value_name = "FILE")]
+        policy: PathBuf,
+        /// Where the audit log and the counts live [default: $XDG_STATE_HOME/portcullis/NAME].
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
+    /// Show the gate at work: a made-up API on loopback and a real session through it. Needs nothing.
+    Demo {
+        /// Leave the sample API up and print how to connect a client to it.
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Check policy files: every finding at once, with its place and the right spelling.
+    ///
+    /// Exit 1 when there is an error; warnings alone exit 0.
+    Check {
+        /// The policy files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// How findings are printed.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Read audit logs.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Check that a log, or every log of a directory, was not changed since it was written.
+    Verify {
+        /// A log file or a state directory.
+        path: PathBuf,
+        /// How the result is printed.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Print the calls of a log, one line each.
+    Show {
+        /// A log file or a state directory.
+        path: PathBuf,
+        /// How the records are printed; `json` prints them as they stand.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+}
+
+/// How a listing is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
+        Command::Demo { serve } => demo::run(serve),
+        Command::Check { files, format } => check_files(&files, format),
+        Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
+        Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
+    }
+}
+
+/// `check`: what the file says, and what only a look at the files and secrets it names can find.
+fn check_files(files: &[PathBuf], format: Format) -> ExitCode {
+    let environment = Environment::process();
+    let coloured = std::io::stdout().is_terminal() && !environment.no_color();
+    let look = if coloured { check::Look::Coloured } else { check::Look::Plain };
+    check::run(files, format, look, |_, _| Vec::new())
+}
+
+/// One clear sentence on standard error, and exit code 2.
+fn complain(error: &dyn std::fmt::Display) -> ExitCode {
+    use std::io::Write;
+    // A closed standard error leaves nobody to tell.
+    drop(writeln!(std::io::stderr(), "portcullis: {error}"));
+    ExitCode::from(UNUSABLE)
+}

@@ -1,0 +1,139 @@
+//! The steps of the walk: what the agent asks, what must come back, and what the API must receive.
+
+use serde_json::{Value, json};
+
+/// One scene of the walk.
+pub(super) struct Step {
+    /// Its heading; errors name it.
+    pub(super) title: &'static str,
+    /// Why it is shown, in plain words.
+    pub(super) why: &'static str,
+    /// The calls, in order.
+    pub(super) calls: Vec<Call>,
+}
+
+/// One tool call and how it must end.
+pub(super) struct Call {
+    pub(super) tool: &'static str,
+    pub(super) arguments: Value,
+    pub(super) ends: Ends,
+    /// `METHOD target` of what must arrive at the API; `None`: nothing.
+    pub(super) arrives: Option<&'static str>,
+}
+
+/// How a call must end for the agent.
+#[derive(Clone, Copy)]
+pub(super) enum Ends {
+    /// With the API's answer, which holds this text.
+    Answer(&'static str),
+    /// With an error of this code.
+    Refusal(&'static str),
+    /// With an error of this code, and a number of seconds to wait.
+    Wait(&'static str),
+}
+
+/// All steps, in the order of telling. The one that closes the API for some seconds comes last.
+pub(super) fn all() -> Vec<Step> {
+    let mut steps = reads();
+    steps.extend(refusals());
+    steps.extend(troubles());
+    steps
+}
+
+fn reads() -> Vec<Step> {
+    vec![
+        Step {
+            title: "A read that the policy names",
+            why: "",
+            calls: vec![get(
+                "/organization/1/projects/",
+                Ends::Answer("Harbour"),
+                Some("GET /api/v1/organization/1/projects/"),
+            )],
+        },
+        Step {
+            title: "A POST that the policy calls a read",
+            why: "Allstacks computes charts by POST. The rule says that this one changes nothing.",
+            calls: vec![metrics(Ends::Answer("cycle_time"), Some(METRICS))],
+        },
+        Step {
+            title: "An answer that repeats the credential",
+            why: "Some services return what they were sent. The agent must not see it.",
+            calls: vec![get(
+                "/project/7/service/",
+                Ends::Answer("last_request"),
+                Some("GET /api/v1/project/7/service/"),
+            )],
+        },
+    ]
+}
+
+fn refusals() -> Vec<Step> {
+    vec![
+        Step {
+            title: "A write, while writes are off",
+            why: "",
+            calls: vec![send("DELETE", "/organization/1/dashboards/3/", Ends::Refusal("denied"))],
+        },
+        Step {
+            title: "A path that hands out access tokens",
+            why: "Rule reads would allow it, but a deny always wins, and it covers other spellings of its path.",
+            calls: vec![
+                get("/organization/1/personal_access_tokens/", Ends::Refusal("denied"), None),
+                get("/organization/1/Personal_Access_Tokens", Ends::Refusal("denied"), None),
+            ],
+        },
+        Step {
+            title: "The way around: traversal",
+            why: "A path is refused, never repaired: what the rules judge is what goes on the wire.",
+            calls: vec![
+                get("/project/7/../../organization/1/personal_access_tokens/", Ends::Refusal("bad_request"), None),
+                get("/organization/1/dashboards/%2e%2e/personal_access_tokens/", Ends::Refusal("bad_request"), None),
+            ],
+        },
+    ]
+}
+
+fn troubles() -> Vec<Step> {
+    vec![
+        Step {
+            title: "Too often",
+            why: "The rule for metrics allows 2 calls a minute; one was made above. The refusal says when to come back.",
+            calls: vec![metrics(Ends::Answer("cycle_time"), Some(METRICS)), metrics(Ends::Wait("throttled"), None)],
+        },
+        Step {
+            title: "An API that hangs",
+            why: "The policy gives a call one second.",
+            calls: vec![get(
+                "/forecasting/7/v3/",
+                Ends::Refusal("upstream_timeout"),
+                Some("GET /api/v1/forecasting/7/v3/"),
+            )],
+        },
+        Step {
+            title: "An API in trouble",
+            why: "It answers 503 and asks for five seconds. The agent is told so.",
+            calls: vec![get(
+                "/organization/1/risks/summary/",
+                Ends::Wait("upstream_error"),
+                Some("GET /api/v1/organization/1/risks/summary/"),
+            )],
+        },
+    ]
+}
+
+const METRICS: &str = "POST /api/v1/project/7/metrics_v2/metrics";
+
+fn get(path: &str, ends: Ends, arrives: Option<&'static str>) -> Call {
+    Call { tool: "api_get", arguments: json!({ "path": path }), ends, arrives }
+}
+
+fn send(method: &str, path: &str, ends: Ends) -> Call {
+    Call { tool: "api_send", arguments: json!({ "method": method, "path": path }), ends, arrives: None }
+}
+
+fn metrics(ends: Ends, arrives: Option<&'static str>) -> Call {
+    let body = json!({ "config": { "metric": "cycle_time" } });
+    let arguments = json!({ "method": "POST", "path": "/project/7/metrics_v2/metrics", "body": body });
+    Call { tool: "api_send", arguments, ends, arrives }
+}

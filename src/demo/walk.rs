@@ -1,0 +1,163 @@
+//! The walk: one session, step by step, each step told and held against what the API received.
+
+use std::path::Path;
+
+use serde_json::Value;
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+
+use super::DemoError;
+use super::ending;
+use super::sample::{Sample, Seen};
+use super::scratch::{Credential, Scratch, made_up_token};
+use super::screen::{Screen, Tone, cut, escaped};
+use super::session::{Session, Told};
+use super::steps::{self, Call, Ends, Step};
+
+const OPENING: &str = "The gate opens";
+const CLOSING: &str = "The session ends";
+/// Characters of an answer that are shown.
+const SHOWN: usize = 210;
+
+/// Tells the whole session on `screen`.
+pub(super) async fn run(screen: &mut Screen<'_>, exe: &Path) -> Result<(), DemoError> {
+    let (tell, arrivals) = mpsc::unbounded_channel();
+    let token = made_up_token();
+    let sample = Sample::start(&token, tell).await.map_err(DemoError::Sample)?;
+    let scratch = Scratch::make(sample.port(), &Credential::Environment).map_err(DemoError::Scratch)?;
+    open(screen, &sample, &scratch)?;
+
+    let (session, tools) = Session::start(exe, &scratch, &token, OPENING).await?;
+    if tools != ["api_get", "api_send"] {
+        return Err(unexpected(OPENING, "the tools api_get and api_send", &tools.join(", ")));
+    }
+    let mut walk = Walk { screen, session, scratch: &scratch, token: &token, arrivals, received: Vec::new() };
+    for (number, step) in (1_u32..).zip(steps::all()) {
+        walk.tell(number, &step).await?;
+    }
+    let Walk { screen, session, mut arrivals, mut received, .. } = walk;
+    let spoken = session.close(CLOSING).await?;
+    let expected = received.len();
+    received.extend(std::iter::from_fn(|| arrivals.try_recv().ok()));
+    if received.len() != expected {
+        return Err(unexpected(CLOSING, "nothing more at the API", &shown(&received)));
+    }
+    let log = ending::show_log(screen, &scratch)?;
+    ending::search(&token, &spoken, &log, &scratch)?;
+    ending::sum_up(screen, &received)
+}
+
+/// A step under way, and what the ones before it left.
+struct Walk<'a, 's> {
+    screen: &'a mut Screen<'s>,
+    session: Session,
+    scratch: &'a Scratch,
+    token: &'a str,
+    arrivals: UnboundedReceiver<Seen>,
+    received: Vec<Seen>,
+}
+
+impl Walk<'_, '_> {
+    async fn tell(&mut self, number: u32, step: &Step) -> Result<(), DemoError> {
+        self.screen.title(&format!("{number}. {}", step.title))?;
+        if !step.why.is_empty() {
+            self.screen.paragraph(step.why)?;
+        }
+        for call in &step.calls {
+            self.screen.pair("agent", &question(call), Tone::Plain)?;
+            let told = self.session.call(step.title, call.tool, &call.arguments).await?;
+            let seen: Vec<Seen> = std::iter::from_fn(|| self.arrivals.try_recv().ok()).collect();
+            self.check(step.title, call, &told, &seen)?;
+            self.show(&told, &seen)?;
+            self.received.extend(seen);
+        }
+        Ok(())
+    }
+
+    /// Holds the answer and the arrivals against what the step promises.
+    fn check(&self, step: &'static str, call: &Call, told: &Told, seen: &[Seen]) -> Result<(), DemoError> {
+        let text = told.texts.concat();
+        if text.contains(self.token) {
+            return Err(unexpected(step, "an answer without the credential", "an answer that holds it"));
+        }
+        let error = told.error();
+        let code = error.as_ref().and_then(|error| error.get("code")?.as_str());
+        let wait = error.as_ref().and_then(|error| error.get("retry_after_seconds")?.as_u64());
+        let (wanted, fits) = match call.ends {
+            Ends::Answer(part) => (format!("an answer with `{part}`"), error.is_none() && text.contains(part)),
+            Ends::Refusal(wanted) => (format!("the code {wanted}"), code == Some(wanted)),
+            Ends::Wait(wanted) => {
+                (format!("the code {wanted} and retry_after_seconds"), code == Some(wanted) && wait.is_some())
+            }
+        };
+        if !fits {
+            return Err(unexpected(step, &wanted, &text));
+        }
+        let arrived: Vec<String> = seen.iter().map(|one| format!("{} {}", one.method, one.target)).collect();
+        let wanted = call.arrives.as_slice();
+        if arrived != wanted || !seen.iter().all(|one| one.credential) {
+            return Err(unexpected(step, &format!("{wanted:?} at the API, with the credential"), &shown(seen)));
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, told: &Told, seen: &[Seen]) -> Result<(), DemoError> {
+        let error = told.error();
+        if let Some(seen) = seen.first() {
+            self.screen.pair("gate", &ending::granted(self.scratch)?, Tone::Good)?;
+            self.screen.pair("API", &seen.to_string(), Tone::Plain)?;
+        }
+        match error {
+            Some(error) => {
+                let label = if seen.is_empty() { "gate" } else { "answer" };
+                self.screen.pair(label, &refusal(&error), Tone::Refused)?;
+            }
+            None => {
+                let text = told.texts.first().map(String::as_str).unwrap_or_default();
+                self.screen.pair("answer", &cut(text, SHOWN), Tone::Faint)?;
+            }
+        }
+        if seen.is_empty() {
+            self.screen.pair("API", "received nothing", Tone::Plain)?;
+        }
+        Ok(())
+    }
+}
+
+fn open(screen: &mut Screen<'_>, sample: &Sample, scratch: &Scratch) -> Result<(), DemoError> {
+    screen.title("Portcullis, told in one session")?;
+    screen.paragraph(&format!(
+        "A sample of the Allstacks API with made-up data listens on {}. The gate stands between it and an agent, as a \
+         process of its own, spoken to as any AI client would. Nothing leaves this machine. This is the policy:",
+        sample.base_url(),
+    ))?;
+    screen.blank()?;
+    screen.verbatim(&std::fs::read_to_string(scratch.policy()).map_err(DemoError::Scratch)?)?;
+    Ok(())
+}
+
+/// The call as a person would say it: the tool, the method where it is chosen, the path.
+fn question(call: &Call) -> String {
+    let word = |name: &str| call.arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+    [call.tool, word("method"), word("path")].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn refusal(error: &Value) -> String {
+    let word = |name: &str| error.get(name).and_then(Value::as_str);
+    let mut text = format!("{}: {}", word("code").unwrap_or_default(), word("message").unwrap_or_default());
+    if let Some(rule) = word("rule") {
+        text.push_str(&format!(" [rule={rule}]"));
+    }
+    if let Some(seconds) = error.get("retry_after_seconds").and_then(Value::as_u64) {
+        text.push_str(&format!(" [retry_after_seconds={seconds}]"));
+    }
+    text
+}
+
+fn shown(seen: &[Seen]) -> String {
+    let all: Vec<String> = seen.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+}
+
+pub(super) fn unexpected(step: &'static str, wanted: &str, got: &str) -> DemoError {
+    DemoError::Unexpected { step, wanted: wanted.to_owned(), got: cut(&escaped(got), 400) }
+}

@@ -1,0 +1,289 @@
+//! The path of every call, whatever door it came through: [`Gateway::handle`] reads top to bottom.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agent::Agent;
+use crate::answer::{Facts, Shaped};
+use crate::audit::AuditLog;
+use crate::audit::entry::{Answer, Entry, Outcome};
+use crate::catalog::Tool;
+use crate::clock::Clock;
+use crate::limit::{Admitted, Charge, Limiter, Permit, Throttled};
+use crate::policy::Policy;
+use crate::policy::{Denial, Effect, Grant, Held, Verdict};
+use crate::refusal::{Code, Refusal};
+use crate::request::Request;
+use crate::upstream::Upstream;
+use crate::upstream::error::{Delivery, UpstreamError};
+use crate::upstream::forward::{Failure, Sent};
+use crate::upstream::reply::Reply;
+
+/// How a front door takes a call back.
+pub type Cancel = CancellationToken;
+
+/// A call as it came through a front door.
+#[derive(Debug, Clone)]
+pub struct ToolCall {
+    /// Which tool.
+    pub tool: Tool,
+    /// The JSON object under `arguments`, as it arrived, after the strict pass.
+    pub arguments: Arc<str>,
+}
+
+/// The gate in front of one API.
+#[derive(Debug)]
+pub struct Gateway {
+    agent: Agent,
+    policy: Policy,
+    limiter: Limiter,
+    upstream: Upstream,
+    audit: AuditLog,
+    clock: Arc<dyn Clock>,
+    tasks: TaskTracker,
+    frames: FrameCount,
+}
+
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Who is on the other end of the connection.
+    pub agent: Agent,
+    /// The compiled policy.
+    pub policy: Policy,
+    /// Its limits at work.
+    pub limiter: Limiter,
+    /// The client of the API.
+    pub upstream: Upstream,
+    /// The open log.
+    pub audit: AuditLog,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Gateway {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        let Parts { agent, policy, limiter, upstream, audit, clock } = parts;
+        Self {
+            agent,
+            policy,
+            limiter,
+            upstream,
+            audit,
+            clock,
+            tasks: TaskTracker::new(),
+            frames: FrameCount::default(),
+        }
+    }
+
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Answers one call. It runs apart from the connection, so that a client that hangs up cannot cut a call between
+    /// its intent and its outcome, and a fault in one call ends as that call's answer.
+    pub async fn answer(self: Arc<Self>, call: ToolCall, cancel: Cancel) -> Answer {
+        let (gateway, tool) = (self.clone(), call.tool);
+        match self.tasks.spawn(async move { gateway.handle(&call, &cancel).await }).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(%error, "a call ended by a fault of the gateway");
+                let refusal = Refusal::new(Code::Internal, "the gateway failed on this call; tell the operator");
+                self.audit.entry(&self.agent, tool.name()).refuse(&refusal.because(error.to_string()), None)
+            }
+        }
+    }
+
+    /// The path of a call: open the books, slow a flood down, parse, decide, charge, record, send, shape, close.
+    async fn handle(&self, call: &ToolCall, cancel: &Cancel) -> Answer {
+        let entry = self.audit.entry(&self.agent, call.tool.name());
+        let admitted = match unless(cancel, self.limiter.admit(&self.agent)).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return entry.refuse(&refusal, None),
+        };
+        let request = match resolve(call) {
+            Ok(request) => request,
+            Err(refusal) => return self.refuse(entry, &refusal, None),
+        };
+        let authorized = match self.policy.authorize(&self.agent, request) {
+            Verdict::Allow(authorized) => authorized,
+            Verdict::Hold(held) => return self.refuse(entry, &hold(&held), Some(held.request())),
+            Verdict::Deny(denial) => return self.refuse(entry, &deny(&self.policy, &denial), Some(denial.request())),
+        };
+        let _permit = match unless(cancel, self.budget(admitted, authorized.grant())).await {
+            Ok(permit) => permit,
+            Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
+        };
+        let effect = authorized.grant().effect();
+        let recorded = match entry.record(authorized).await {
+            Ok(recorded) => recorded,
+            Err(answer) => return answer,
+        };
+        let Sent { entry, result } = self.upstream.forward(recorded, cancel).await;
+        let outcome = self.outcome(result, effect, entry.call());
+        entry.close(outcome)
+    }
+
+    /// A call that the agent brought upon itself: it costs one of `denials`.
+    fn refuse(&self, entry: Entry, refusal: &Refusal, request: Option<&Request>) -> Answer {
+        self.limiter.denied(&self.agent);
+        entry.refuse(refusal, request)
+    }
+
+    async fn budget(&self, admitted: Admitted, grant: &Grant) -> Result<Permit, Throttled> {
+        let charge = Charge { effect: grant.effect(), rules: grant.rates() };
+        self.limiter.budget(&self.agent, admitted, charge).await?.enter().await
+    }
+
+    fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str) -> Outcome {
+        let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
+        match result {
+            Ok(reply) => replied(reply, call, max_bytes),
+            Err(Failure::Upstream(error)) => unanswered(&failed(&error, effect), call),
+            Err(Failure::Cancelled) => {
+                unanswered(&Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it"), call)
+            }
+        }
+    }
+
+    /// Records a message that never became a call; at most [`FrameCount::PER_MINUTE`] of them one by one.
+    pub fn refused_frame(&self, code: i32, cause: &str, name: Option<&str>) {
+        self.limiter.denied(&self.agent);
+        let Some(unlogged) = self.frames.admit(self.clock.monotonic()) else { return };
+        if let Err(error) = self.audit.frame(&self.agent, code, cause, name, unlogged) {
+            tracing::error!(%error, "a refused message could not be recorded");
+        }
+    }
+
+    /// Resolves once no call is running; no new one may begin by then.
+    pub async fn idle(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// Runs a wait unless the client takes the call back first.
+async fn unless<T>(cancel: &Cancel, wait: impl Future<Output = Result<T, Throttled>>) -> Result<T, Refusal> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Refusal::new(Code::Cancelled, "the call was cancelled before anything was sent")),
+        done = wait => done.map_err(|throttled| {
+            Refusal::new(Code::Throttled, throttled.to_string()).retry_after(throttled.retry_after())
+        }),
+    }
+}
+
+fn resolve(call: &ToolCall) -> Result<Request, Refusal> {
+    let bad = |message: String| Refusal::new(Code::BadRequest, message);
+    let arguments = call.tool.arguments(&call.arguments).map_err(|error| bad(error.to_string()))?;
+    Request::parse(&arguments.raw())
+        .map_err(|error| bad(error.to_string()).because(format!("{}: {error}", error.rule())))
+}
+
+fn deny(policy: &Policy, denial: &Denial) -> Refusal {
+    let cause = match denial.rule() {
+        Some(rule) => format!("{} ({}:{})", denial.reason().cause(), policy.file(), rule.line()),
+        None => denial.reason().cause().to_string(),
+    };
+    Refusal::new(Code::Denied, denial.reason().to_string()).because(cause).by(denial.rule().cloned())
+}
+
+fn hold(held: &Held) -> Refusal {
+    Refusal::new(
+        Code::ApprovalRequired,
+        "a human has to approve this write, and nobody can be asked from here; it was not sent",
+    )
+    .because("held: the write needs an approval")
+    .by(Some(held.grant().rule().clone()))
+}
+
+fn failed(error: &UpstreamError, effect: Effect) -> Refusal {
+    let message = match (error.delivery(), effect) {
+        (Delivery::NotSent, _) | (Delivery::Unknown, Effect::Read) => error.to_string(),
+        (Delivery::Unknown, Effect::Write) => format!("{error}; the write may have been carried out: look before you repeat it"),
+    };
+    Refusal::new(error.code(), message).because(error.cause())
+}
+
+fn unanswered(refusal: &Refusal, call: &str) -> Outcome {
+    Outcome {
+        shaped: Shaped::refusal(refusal, call),
+        code: Some(refusal.code),
+        cause: Some(refusal.cause.clone()),
+        status: None,
+        bytes: None,
+        attempts: 1,
+        redacted: 0,
+    }
+}
+
+fn replied(reply: Reply, call: &str, max_bytes: usize) -> Outcome {
+    let (status, bytes, attempts, redacted) = (reply.status, reply.body.len(), reply.attempts, reply.redacted);
+    let facts = Facts { status, headers: reply.headers, location: reply.location };
+    let shaped = shape(facts, reply.body, max_bytes).map_err(|(refusal, facts, body)| {
+        let refusal = Refusal { retry_after: reply.retry_after, ..refusal };
+        let shaped = Shaped::failure(&refusal, call, &facts, &body, max_bytes);
+        (refusal, shaped)
+    });
+    let (code, cause, shaped) = match shaped {
+        Ok(shaped) => (None, None, shaped),
+        Err((refusal, shaped)) => (Some(refusal.code), Some(refusal.cause), shaped),
+    };
+    Outcome { shaped, code, cause, status: Some(status), bytes: Some(bytes as u64), attempts, redacted }
+}
+
+/// A success, or why it is none together with what may be shown of it.
+fn shape(facts: Facts, body: Vec<u8>, max_bytes: usize) -> Result<Shaped, (Refusal, Facts, Vec<u8>)> {
+    let status = facts.status;
+    let failed = |message: String| Refusal::new(Code::UpstreamError, message);
+    match status {
+        200..=299 | 304 if body.len() > max_bytes => {
+            let sizes =
+                format!("the answer has {} bytes, the policy lets {max_bytes} through; ask for less of it", body.len());
+            Err((Refusal::new(Code::ResponseTooLarge, sizes), facts, Vec::new()))
+        }
+        200..=299 | 304 => match String::from_utf8(body) {
+            Ok(text) => Ok(Shaped::success(facts, text)),
+            Err(_) => {
+                Err((failed("the answer is not UTF-8 text, and only text is passed on".to_owned()), facts, Vec::new()))
+            }
+        },
+        300..=399 => {
+            Err((failed(format!("the API answered with a redirect ({status}), which is never followed")), facts, body))
+        }
+        _ => Err((failed(format!("the API answered with status {status}")), facts, body)),
+    }
+}
+
+/// Keeps a flood of bad frames from filling the disk: so many a minute are recorded, the rest is counted.
+#[derive(Debug, Default)]
+struct FrameCount {
+    window: Mutex<(Duration, u32)>,
+    unlogged: AtomicU64,
+}
+
+impl FrameCount {
+    const PER_MINUTE: u32 = 60;
+
+    /// Whether this one is recorded, and how many before it were not.
+    fn admit(&self, now: Duration) -> Option<u64> {
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.saturating_sub(window.0) >= Duration::from_secs(60) {
+            *window = (now, 0);
+        }
+        if window.1 >= Self::PER_MINUTE {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        window.1 += 1;
+        Some(self.unlogged.swap(0, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,217 @@
+//! Who has spent how much: every agent's buckets, in a table of bounded size.
+//!
+//! Promises that a call is charged to all the buckets it must pass or to none, and that an agent whose buckets are full again
+//! is forgotten before another one is turned away. Pure: time and patience come in as arguments, in nanoseconds.
+
+use std::collections::HashMap;
+
+use crate::agent::Agent;
+use crate::policy::{Effect, LimitSpec, Rate};
+
+use super::bucket::{Bucket, Gate};
+use super::{Limit, MAX_AGENTS};
+
+/// How long the table, once found full of busy agents, is taken to be full. In nanoseconds.
+const FULL_FOR: u64 = 1_000_000_000;
+
+/// All rates and all agents.
+#[derive(Debug)]
+pub(super) struct Books {
+    rate: Gate,
+    denials: Gate,
+    writes: Gate,
+    /// Of each rule: its rate and the place of its bucket in [`Account::rules`].
+    rules: Vec<Option<(usize, Gate)>>,
+    rated: usize,
+    accounts: HashMap<Agent, Account>,
+    full_until: u64,
+    turn: u64,
+}
+
+impl Books {
+    pub(super) fn new(spec: &LimitSpec, rules: &[Option<Rate>]) -> Self {
+        let mut rated = 0;
+        let mut gate = |rate: &Option<Rate>| {
+            let place = rated;
+            rate.map(|rate| {
+                rated += 1;
+                (place, Gate::of(rate))
+            })
+        };
+        let rules = rules.iter().map(&mut gate).collect();
+        Self {
+            rate: Gate::new(spec.rate, spec.burst),
+            denials: Gate::of(spec.denials),
+            writes: Gate::of(spec.writes),
+            rules,
+            rated,
+            accounts: HashMap::new(),
+            full_until: 0,
+            turn: 0,
+        }
+    }
+
+    /// Charges a call to `rate` and returns the moment at which it may go on, at most `patience` after `now`. Charges nothing
+    /// where it must wait longer, or where the agent has no refused call left.
+    pub(super) fn admit(&mut self, agent: &Agent, now: u64, patience: u64) -> Result<u64, Refused> {
+        self.make_room(agent, now)?;
+        self.turn = self.turn.saturating_add(1);
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        let heard = self.denials.opens(account.denials, now);
+        if heard > now {
+            return Err(Refused::later(Limit::Denials, heard, now));
+        }
+        let at = self.rate.opens(account.rate, now);
+        if at > now.saturating_add(patience) {
+            return Err(Refused::later(Limit::Rate, at, now));
+        }
+        self.rate.charge(&mut account.rate, at, self.turn);
+        account.busy_until = account.busy_until.max(account.rate.next);
+        Ok(at)
+    }
+
+    /// Charges a refused call. Calls that were under way when the bucket ran empty are charged as a debt.
+    pub(super) fn denied(&mut self, agent: &Agent, now: u64) {
+        if self.make_room(agent, now).is_err() {
+            return;
+        }
+        self.turn = self.turn.saturating_add(1);
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        self.denials.charge(&mut account.denials, now, self.turn);
+        account.busy_until = account.busy_until.max(account.denials.next);
+    }
+
+    /// Charges a call to each of its rules' rates and, if it is a write, to `writes`: all of them or none. Returns the moment at which
+    /// it may go on and the turn under which it can be taken back.
+    pub(super) fn reserve(
+        &mut self,
+        agent: &Agent,
+        effect: Effect,
+        rules: &[usize],
+        now: u64,
+        patience: u64,
+    ) -> Result<(u64, u64), Refused> {
+        self.make_room(agent, now)?;
+        self.turn = self.turn.saturating_add(1);
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        // Each bucket's opening is its own affair, so one look at each finds the moment at which all are open.
+        let mut last = Refused { limit: Limit::Writes, at: now, now };
+        if effect == Effect::Write {
+            last = last.or_later(Limit::Writes, self.writes.opens(account.writes, now));
+        }
+        for &rule in rules {
+            let (gate, bucket) = pair(&mut self.rules, &mut account.rules, rule).ok_or(Refused::broken(now))?;
+            last = last.or_later(Limit::Rule(rule), gate.opens(*bucket, now));
+        }
+        if last.at > now.saturating_add(patience) {
+            return Err(last);
+        }
+        // All are charged for the moment at which the call goes on: that is what keeps every window within its bound.
+        if effect == Effect::Write {
+            self.writes.charge(&mut account.writes, last.at, self.turn);
+            account.busy_until = account.busy_until.max(account.writes.next);
+        }
+        for &rule in rules {
+            if let Some((gate, bucket)) = pair(&mut self.rules, &mut account.rules, rule) {
+                gate.charge(bucket, last.at, self.turn);
+                account.busy_until = account.busy_until.max(bucket.next);
+            }
+        }
+        Ok((last.at, self.turn))
+    }
+
+    /// Takes back what [`reserve`](Self::reserve) charged under `turn`.
+    pub(super) fn refund(&mut self, agent: &Agent, effect: Effect, rules: &[usize], turn: u64) {
+        let Some(account) = self.accounts.get_mut(agent) else { return };
+        if effect == Effect::Write {
+            self.writes.refund(&mut account.writes, turn);
+        }
+        for &rule in rules {
+            if let Some((gate, bucket)) = pair(&mut self.rules, &mut account.rules, rule) {
+                gate.refund(bucket, turn);
+            }
+        }
+    }
+
+    /// Makes sure that `agent` is in the table or that there is room for it.
+    fn make_room(&mut self, agent: &Agent, now: u64) -> Result<(), Refused> {
+        if self.accounts.len() < MAX_AGENTS || self.accounts.contains_key(agent) {
+            return Ok(());
+        }
+        if now >= self.full_until {
+            self.accounts.retain(|_, account| account.busy_until > now);
+            if self.accounts.len() < MAX_AGENTS {
+                return Ok(());
+            }
+            // So that a crowd of strangers does not buy a pass over the whole table with every call.
+            self.full_until = now.saturating_add(FULL_FOR);
+        }
+        Err(Refused::later(Limit::Agents, self.full_until, now))
+    }
+
+    #[cfg(test)]
+    pub(super) fn agents(&self) -> usize {
+        self.accounts.len()
+    }
+}
+
+/// Why a call was not charged, and when it might be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) limit: Limit,
+    at: u64,
+    now: u64,
+}
+
+impl Refused {
+    fn later(limit: Limit, at: u64, now: u64) -> Self {
+        Self { limit, at, now }
+    }
+
+    /// A rule that has no bucket is a mistake of the caller's; the call is refused rather than let through uncounted.
+    fn broken(now: u64) -> Self {
+        Self { limit: Limit::State, at: now, now }
+    }
+
+    fn or_later(self, limit: Limit, at: u64) -> Self {
+        if at > self.at { Self { limit, at, now: self.now } } else { self }
+    }
+
+    /// In nanoseconds.
+    pub(super) fn wait(self) -> u64 {
+        self.at.saturating_sub(self.now)
+    }
+}
+
+/// What one agent has spent.
+#[derive(Debug)]
+struct Account {
+    rate: Bucket,
+    denials: Bucket,
+    writes: Bucket,
+    rules: Box<[Bucket]>,
+    /// From here on every bucket is full and the account is as good as a new one.
+    busy_until: u64,
+}
+
+impl Account {
+    fn new(rated: usize) -> Self {
+        Self {
+            rate: Bucket::default(),
+            denials: Bucket::default(),
+            writes: Bucket::default(),
+            rules: vec![Bucket::default(); rated].into_boxed_slice(),
+            busy_until: 0,
+        }
+    }
+}
+
+/// A rule's rate and an account's bucket of it.
+fn pair<'a>(
+    gates: &'a mut [Option<(usize, Gate)>],
+    buckets: &'a mut [Bucket],
+    rule: usize,
+) -> Option<(&'a mut Gate, &'a mut Bucket)> {
+    let (place, gate) = gates.get_mut(rule)?.as_mut()?;
+    Some((gate, buckets.get_mut(*place)?))
+}

@@ -1,0 +1,232 @@
+//! The policy file: TOML, strict. Reads all of it or reports all that is wrong with it.
+//!
+//! Promises that an unknown key, a second value for a key, a value of another type or outside its range is an error, and
+//! that a default never opens anything. Trusts nothing in the file but its author's intent.
+
+mod rules;
+mod section;
+mod units;
+mod upstream;
+
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use self::section::Section;
+use self::units::Size;
+use super::finding::{Findings, quoted};
+use super::rule::{Allow, Deny, Written};
+use super::spec::{AuditSpec, LimitSpec, Rate, ResponseSpec, Source, Sync, UpstreamSpec};
+
+/// The largest policy file, in bytes.
+const MOST_BYTES: usize = 1 << 20;
+
+const KEYS: [&str; 9] = ["version", "name", "upstream", "access", "allow", "deny", "limits", "response", "audit"];
+
+/// Controls that make text read otherwise than it is (CVE-2021-42574).
+const BIDI: [char; 12] = [
+    '\u{061c}', '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
+    '\u{2067}', '\u{2068}', '\u{2069}',
+];
+
+/// A file as read; to be used only if there is no error among the findings.
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) name: String,
+    pub(super) upstream: UpstreamSpec,
+    pub(super) sources: Vec<Source>,
+    pub(super) writes: bool,
+    pub(super) allows: Vec<Written<Allow>>,
+    pub(super) denies: Vec<Written<Deny>>,
+    pub(super) limits: LimitSpec,
+    pub(super) response: ResponseSpec,
+    pub(super) audit: AuditSpec,
+}
+
+impl File {
+    /// Reads a file; `None` where nothing could be made of it.
+    pub(super) fn read(findings: &mut Findings<'_>) -> Option<Self> {
+        let text = findings.text();
+        if text.len() > MOST_BYTES {
+            let message = format!("the file is {} bytes long; the limit is {MOST_BYTES}", text.len());
+            findings.error("file-too-large", 0..0, message, None);
+            return None;
+        }
+        refuse_bidi(findings);
+        if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
+            findings.error(
+                "syntax",
+                0..1,
+                "this is not TOML (it looks like JSON)".to_owned(),
+                Some("write `key = value` lines and `[table]` headers"),
+            );
+            return None;
+        }
+        let (table, errors) = DeTable::parse_recoverable(text);
+        if !report_syntax(&errors, findings) {
+            return None;
+        }
+        read_root(table.get_ref(), findings)
+    }
+}
+
+/// Whether the tree can be used: a second value for a key leaves the rest readable, anything else does not.
+fn report_syntax(errors: &[toml::de::Error], findings: &mut Findings<'_>) -> bool {
+    let (duplicates, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| error.message() == "duplicate key");
+    // What follows the first error of grammar is often its echo.
+    for error in duplicates.iter().chain(others.first()) {
+        let span = error.span().unwrap_or(0..0);
+        hide_values(&span, findings);
+        let code = if error.message() == "duplicate key" { "duplicate-key" } else { "syntax" };
+        findings.error(code, span, error.message().replace('\n', " "), None);
+    }
+    others.is_empty()
+}
+
+/// Hides what stands after `=` or `:` on a line that cannot be read, all but its quotes and brackets: it may be a secret.
+fn hide_values(span: &Range<usize>, findings: &mut Findings<'_>) {
+    let line = findings.line_span(findings.place(span.clone()).line);
+    let text = findings.text().get(line.clone()).unwrap_or_default();
+    let Some(start) = text.find(['=', ':']) else { return };
+    let words = text.char_indices().filter(|(at, character)| *at > start && !"\"'[]{},= \t\r".contains(*character));
+    let spans: Vec<_> = words.map(|(at, character)| line.start + at..line.start + at + character.len_utf8()).collect();
+    spans.into_iter().for_each(|span| findings.hide(span));
+}
+
+fn refuse_bidi(findings: &mut Findings<'_>) {
+    for (at, character) in findings.text().match_indices(BIDI) {
+        let code = character.chars().next().map_or(0, u32::from);
+        let message = format!("bidirectional control U+{code:04X}: what is seen is not what is read");
+        findings.error("bidi-control", at..at + character.len(), message, Some("remove it (CVE-2021-42574)"));
+    }
+}
+
+fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<File> {
+    if table.is_empty() {
+        let empty = if findings.text().trim().is_empty() { "the file is empty: " } else { "" };
+        let message = format!("{empty}no `version`, no `name`, no `upstream`");
+        findings.error("empty", 0..0, message, Some("begin with `version = 1`"));
+        return None;
+    }
+    if !is_version_1(table, findings) {
+        return None;
+    }
+    let root = Section::root(table, 0..0, &KEYS, findings);
+    let name = read_name(&root, findings);
+    let (upstream, sources) = upstream::read(&root, findings);
+    let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
+    let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
+    let (limits, response, audit) =
+        (read_limits(&root, findings), read_response(&root, findings), read_audit(&root, findings));
+    Some(File { name: name?, upstream: upstream?, sources, writes, allows, denies, limits, response, audit })
+}
+
+/// Whether to read on: of a version that is not known, no key is.
+fn is_version_1<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> bool {
+    let bare = Section::root(table, 0..0, &table.keys().map(|key| &**key.get_ref()).collect::<Vec<_>>(), findings);
+    let Some(value) = bare.get("version") else {
+        let help = Some("begin with `version = 1`");
+        findings.error("missing-key", 0..0, "`version` is missing; this build reads version 1".to_owned(), help);
+        return true;
+    };
+    match value.integer(findings) {
+        None | Some(1) => true,
+        Some(newer @ 2..) => {
+            let message = format!("version {newer} is newer than this build understands (1)");
+            findings.error("bad-version", value.span(), message, None);
+            false
+        }
+        Some(_) => {
+            findings.error(
+                "bad-version",
+                value.span(),
+                "there is no such version; this build reads version 1".to_owned(),
+                None,
+            );
+            true
+        }
+    }
+}
+
+fn read_name(root: &Section<'_>, findings: &mut Findings<'_>) -> Option<String> {
+    let value = root.need("name", findings)?;
+    let name = value.text(findings)?;
+    is_label(name, &value.span(), "`name`", "-", findings).then(|| name.to_owned())
+}
+
+/// Names that become parts of file names and of messages: a letter, then letters, digits and a few others.
+fn is_label(text: &str, span: &Range<usize>, what: &str, also: &str, findings: &mut Findings<'_>) -> bool {
+    let starts = text.starts_with(|first: char| first.is_ascii_lowercase());
+    let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || also.contains(c);
+    let good = starts && text.len() <= 32 && text.chars().all(known);
+    if !good {
+        let others: Vec<String> = also.chars().map(|c| format!("`{c}`")).collect();
+        let message = format!(
+            "{what} {} must be a lower-case letter, then lower-case letters, digits and {}, 32 at most",
+            quoted(text),
+            others.join(", ")
+        );
+        findings.error("bad-name", span.clone(), message, None);
+    }
+    good
+}
+
+fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
+    let keys = ["rate", "burst", "writes", "denials", "concurrency", "daily", "max_wait"];
+    let per_minute =
+        |count| Rate { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN), per: Duration::from_secs(60) };
+    let mut limits = LimitSpec {
+        rate: per_minute(120),
+        burst: 20,
+        writes: per_minute(10),
+        denials: per_minute(60),
+        concurrency: 8,
+        daily: Some(5_000),
+        max_wait: Duration::from_secs(2),
+    };
+    let Some(section) = root.section("limits", &keys, findings) else { return limits };
+    limits.rate = section.rate("rate", findings).unwrap_or(limits.rate);
+    limits.writes = section.rate("writes", findings).unwrap_or(limits.writes);
+    limits.denials = section.rate("denials", findings).unwrap_or(limits.denials);
+    limits.burst = section.number("burst", limits.burst, 1..=1_000, findings);
+    limits.concurrency = section.number("concurrency", limits.concurrency, 1..=1_024, findings);
+    limits.max_wait = section.number("max_wait", limits.max_wait, Duration::ZERO..=Duration::from_secs(60), findings);
+    limits.daily = match section.get("daily") {
+        Some(value) if value.is_text() => match value.text(findings) {
+            Some("unlimited") => None,
+            _ => {
+                let message = "`limits.daily` must be a whole number or \"unlimited\"".to_owned();
+                findings.error("bad-value", value.span(), message, None);
+                None
+            }
+        },
+        Some(_) => Some(section.number("daily", 5_000, 1..=1_000_000_000, findings).into()),
+        None => limits.daily,
+    };
+    limits
+}
+
+fn read_response(root: &Section<'_>, findings: &mut Findings<'_>) -> ResponseSpec {
+    let (read, shown) = (Size(8 << 20), Size(256 << 10));
+    let Some(section) = root.section("response", &["read_max_bytes", "max_bytes"], findings) else {
+        return ResponseSpec { read_max_bytes: read.0, max_bytes: shown.0 };
+    };
+    let Size(read_max_bytes) = section.number("read_max_bytes", read, Size(1 << 10)..=Size(1 << 30), findings);
+    let Size(max_bytes) = section.number("max_bytes", shown, Size(1 << 10)..=Size(64 << 20), findings);
+    ResponseSpec { read_max_bytes, max_bytes }
+}
+
+fn read_audit(root: &Section<'_>, findings: &mut Findings<'_>) -> AuditSpec {
+    let mut audit = AuditSpec { prefix: "audit".to_owned(), sync: Sync::Writes };
+    let Some(section) = root.section("audit", &["prefix", "sync"], findings) else { return audit };
+    if let Some((prefix, span)) = section.text("prefix", findings)
+        && is_label(prefix, &span, "`audit.prefix`", "-", findings)
+    {
+        audit.prefix = prefix.to_owned();
+    }
+    let sync = section.word("sync", &[("writes", Sync::Writes), ("each", Sync::Each)], findings);
+    audit.sync = sync.unwrap_or(audit.sync);
+    audit
+}

@@ -1,0 +1,161 @@
+//! The policy: one file, one API, one statement of least privilege; and the decision about each request.
+//!
+//! Promises: what no rule allows is denied; a deny wins; a file with an error makes no policy; a decision cannot fail,
+//! reads no clock and touches nothing outside. Trusts: the author of the file, and requests to be canonical, which their
+//! type says. Refuses: every key, word, number and pattern that it does not know.
+
+mod decide;
+mod file;
+mod finding;
+mod lint;
+mod pattern;
+mod rule;
+mod spec;
+mod trie;
+mod verdict;
+
+use std::ops::Range;
+
+use sha2::{Digest, Sha256};
+
+pub use self::finding::{Finding, Severity};
+pub use self::rule::{RuleInfo, RuleKind};
+pub use self::spec::{
+    AuditSpec, CredentialSpec, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source, SourceSpec, Sync, UpstreamSpec,
+};
+pub use self::verdict::{Authorized, Cause, Confirm, Denial, DenyReason, Effect, Grant, Held, RuleRef, Verdict};
+
+use self::decide::Rules;
+use self::file::File;
+use self::finding::Findings;
+use crate::agent::Agent;
+use crate::request::Request;
+use crate::request::method::Method;
+
+/// A policy without errors, ready to judge.
+#[derive(Debug)]
+pub struct Policy {
+    file: String,
+    name: String,
+    hash: [u8; 32],
+    upstream: UpstreamSpec,
+    sources: Vec<Source>,
+    limits: LimitSpec,
+    response: ResponseSpec,
+    audit: AuditSpec,
+    rules: Rules,
+    infos: Vec<RuleInfo>,
+}
+
+/// What came of reading a policy file.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The policy, if there is no error among the findings.
+    pub policy: Option<Policy>,
+    /// Everything that is wrong, in the order of the file.
+    pub findings: Vec<Finding>,
+    /// Places of the file whose text may be a secret: whoever shows the source covers them.
+    pub hidden: Vec<Range<usize>>,
+}
+
+impl Policy {
+    /// Reads a policy file's text; `file` is its name for messages. Reports every finding at once.
+    #[must_use]
+    pub fn parse(file: &str, text: &str) -> Parsed {
+        let mut findings = Findings::new(text);
+        let read = File::read(&mut findings);
+        if let Some(read) = &read {
+            lint::check(read, &mut findings);
+        }
+        let policy = read.filter(|_| findings.errors() == 0).map(|read| Self::new(file, text, read));
+        let (findings, hidden) = findings.finish();
+        Parsed { policy, findings, hidden }
+    }
+
+    fn new(file: &str, text: &str, read: File) -> Self {
+        let allows = read.allows.iter().map(|allow| RuleInfo {
+            name: allow.rule.name.clone(),
+            kind: RuleKind::Allow,
+            rate: allow.rule.rate,
+        });
+        let denies =
+            read.denies.iter().map(|deny| RuleInfo { name: deny.rule.name.clone(), kind: RuleKind::Deny, rate: None });
+        Self {
+            file: file.to_owned(),
+            name: read.name,
+            hash: Sha256::digest(text.as_bytes()).into(),
+            upstream: read.upstream,
+            sources: read.sources,
+            limits: read.limits,
+            response: read.response,
+            audit: read.audit,
+            infos: allows.chain(denies).collect(),
+            rules: Rules::new(read.writes, read.allows, read.denies),
+        }
+    }
+
+    /// Judges one request. The agent plays no part in it yet: all agents of one file have the same rights.
+    pub fn authorize(&self, _agent: &Agent, request: Request) -> Verdict {
+        self.rules.judge(request)
+    }
+
+    /// Whether some rule could let a request with this method through, now or after a human agrees.
+    #[must_use]
+    pub fn could_send(&self, method: Method) -> bool {
+        self.rules.could_send(method)
+    }
+
+    /// The file's name, as given to [`Policy::parse`]: with a rule's line, `file:line`.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The API's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// SHA-256 of the file's bytes.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// `[upstream]`
+    #[must_use]
+    pub fn upstream(&self) -> &UpstreamSpec {
+        &self.upstream
+    }
+
+    /// Every file and secret that the policy names, with the place that names it.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// `[limits]`
+    #[must_use]
+    pub fn limits(&self) -> &LimitSpec {
+        &self.limits
+    }
+
+    /// `[response]`
+    #[must_use]
+    pub fn response(&self) -> &ResponseSpec {
+        &self.response
+    }
+
+    /// `[audit]`
+    #[must_use]
+    pub fn audit(&self) -> &AuditSpec {
+        &self.audit
+    }
+
+    /// Every rule, at the index that its [`RuleRef`] has: allow rules first, each kind in the order of the file.
+    #[must_use]
+    pub fn rules(&self) -> &[RuleInfo] {
+        &self.infos
+    }
+}

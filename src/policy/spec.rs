@@ -1,0 +1,166 @@
+//! What a policy says about everything but its rules, as plain values: no secret, no open file, no socket.
+//!
+//! Promises that every value is inside the range that the policy language gives it. A path is as written, so relative
+//! to the policy file.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::Url;
+
+/// `[upstream]`: where requests go, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamSpec {
+    /// Canonical, `https` (or `http` to a loopback address where `allow_http` is set); its path ends with `/`.
+    pub base_url: Url,
+    /// The API's description: a path, or `builtin:NAME`.
+    pub openapi: Option<String>,
+    /// For the whole upstream call; 1 s to 10 min.
+    pub timeout: Duration,
+    /// For the connection alone; 100 ms to `timeout`.
+    pub connect_timeout: Duration,
+    /// Plain HTTP to a loopback address is accepted.
+    pub allow_http: bool,
+    /// Private, link-local and other special addresses are accepted.
+    pub allow_private: bool,
+    /// PEM certificates that the upstream's certificate is checked against instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// PEM certificate and private key that the gateway shows to the upstream.
+    pub client_certificate: Option<PathBuf>,
+    /// The HTTP proxy that every call goes through; without user name or password.
+    pub proxy: Option<Url>,
+    /// The value of `user-agent`.
+    pub user_agent: String,
+    /// Fixed headers, names in lower case; none of them is a credential, framing or hop-by-hop header.
+    pub headers: Vec<(String, String)>,
+    /// The credential of every rule that names none.
+    pub credential: Option<CredentialSpec>,
+    /// Credentials that rules choose by name.
+    pub credentials: BTreeMap<String, CredentialSpec>,
+}
+
+/// How a request shows who sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialSpec {
+    /// `authorization: Bearer …` (RFC 6750).
+    Bearer(SecretSpec),
+    /// `authorization: Basic …` (RFC 7617).
+    Basic {
+        /// The user name, which may be a secret as well.
+        username: SecretSpec,
+        /// The password.
+        password: SecretSpec,
+    },
+    /// A header of the API's own.
+    Header {
+        /// Its name, in lower case.
+        name: String,
+        /// Its value.
+        value: SecretSpec,
+    },
+}
+
+/// Where a secret comes from; never the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSpec {
+    /// An environment variable.
+    Env(String),
+    /// A file that only its owner can read.
+    File(PathBuf),
+    /// The standard output of a program, run without a shell; the first element is the program.
+    Command(Vec<String>),
+    /// A credential that systemd passes (`LoadCredential=`).
+    Systemd(String),
+}
+
+/// A file or secret that the policy names, with the place that names it, so that what is found wrong with it can be
+/// reported there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// What is named.
+    pub spec: SourceSpec,
+    /// The key, as in `upstream.credential.bearer`.
+    pub key: String,
+    /// Where the value stands.
+    pub place: Place,
+}
+
+/// What a [`Source`] is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceSpec {
+    /// A secret of a credential.
+    Secret(SecretSpec),
+    /// `upstream.ca_file`.
+    CaFile(PathBuf),
+    /// `upstream.client_certificate`, which holds a private key.
+    ClientCertificate(PathBuf),
+}
+
+/// A place in the policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// In bytes from the start of the file.
+    pub span: Range<usize>,
+    /// From 1.
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+}
+
+/// `[limits]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitSpec {
+    /// All calls of one agent.
+    pub rate: Rate,
+    /// How many calls may come at once within `rate`; 1 to 1,000.
+    pub burst: u32,
+    /// Writes of one agent.
+    pub writes: Rate,
+    /// Refused calls of one agent.
+    pub denials: Rate,
+    /// Calls under way at once; 1 to 1,024.
+    pub concurrency: u32,
+    /// Calls of one day; `None` is "unlimited", written out.
+    pub daily: Option<u64>,
+    /// How long a call may wait for its turn; up to 60 s.
+    pub max_wait: Duration,
+}
+
+/// So many in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// 1 to 1,000,000.
+    pub count: NonZeroU32,
+    /// One second, minute, hour or day.
+    pub per: Duration,
+}
+
+/// `[response]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseSpec {
+    /// What is read from the upstream at most, after unpacking.
+    pub read_max_bytes: u64,
+    /// What the agent sees at most.
+    pub max_bytes: u64,
+}
+
+/// `[audit]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSpec {
+    /// The log files' names begin with it.
+    pub prefix: String,
+    /// Which intents are on disk before anything is sent.
+    pub sync: Sync,
+}
+
+/// When a record has to be on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Of writes before they are sent; of reads shortly after.
+    Writes,
+    /// Of every call before it is sent.
+    Each,
+}

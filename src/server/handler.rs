@@ -1,0 +1,101 @@
+//! rmcp's view of the gateway: the tool list, and calls that go through [`Gateway::handle`] and nowhere else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rmcp::model::{
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
+    InitializeRequestParams, InitializeResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
+    ServerConfig, Tool as ToolEntry,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServerHandler};
+
+use super::calls::Calls;
+use super::frame::RawArguments;
+use super::tools;
+use crate::audit::entry::Answer;
+use crate::catalog::Tool;
+use crate::gateway::{Gateway, ToolCall};
+
+/// Said to the model once, when the session begins.
+const INSTRUCTIONS: &str = "Calls to this API pass a policy. A refusal is a JSON object with a code and one sentence; \
+    `denied` will not change by trying again, `throttled` says when to.";
+
+/// One client's session.
+#[derive(Debug)]
+pub(super) struct Handler {
+    gateway: Arc<Gateway>,
+    calls: Arc<Calls>,
+    tools: Vec<ToolEntry>,
+    initialized: AtomicBool,
+}
+
+impl Handler {
+    pub(super) fn new(gateway: Arc<Gateway>, calls: Arc<Calls>) -> Self {
+        let tools = tools::list(&gateway);
+        Self { gateway, calls, tools, initialized: AtomicBool::new(false) }
+    }
+
+    fn unknown_tool(&self, name: &str) -> ErrorData {
+        let error = ErrorData::invalid_params("unknown tool", None);
+        self.gateway.refused_frame(error.code.0, "unknown tool", Some(name));
+        error
+    }
+}
+
+impl ServerHandler for Handler {
+    fn get_info(&self) -> ServerConfig {
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+            .with_server_info(Implementation::new("portcullis", env!("CARGO_PKG_VERSION")))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn initialize(
+        &self,
+        _: InitializeRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        // A second one could raise what the client claims to be able to do.
+        match self.initialized.swap(true, Ordering::Relaxed) {
+            false => Ok(self.get_info()),
+            true => Err(ErrorData::invalid_request("this connection is already initialized", None)),
+        }
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.tools.clone()).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<ToolEntry> {
+        self.tools.iter().find(|tool| tool.name == name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let _running = self.calls.run(cx.id.clone());
+        let Some(tool) = Tool::named(&request.name) else { return Err(self.unknown_tool(&request.name)) };
+        let Some(RawArguments(arguments)) = cx.extensions.get::<RawArguments>().cloned() else {
+            // Only a transport that skips the strict pass could bring such a call.
+            return Err(ErrorData::invalid_params("the arguments did not arrive in one piece", None));
+        };
+        let answer = self.gateway.clone().answer(ToolCall { tool, arguments }, cx.ct).await;
+        Ok(result(answer).into())
+    }
+}
+
+fn result(answer: Answer) -> CallToolResult {
+    let shaped = answer.into_shaped();
+    let content = shaped.blocks.into_iter().map(ContentBlock::text).collect();
+    match shaped.is_error {
+        true => CallToolResult::error(content),
+        false => CallToolResult::success(content),
+    }
+}

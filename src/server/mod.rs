@@ -1,0 +1,63 @@
+//! The front door on standard input and output: MCP 2024-11-05 to 2026-07-28, spoken by rmcp behind our own transport.
+//!
+//! Promises: whatever arrives is answered, recorded or both; the only answers to tool calls are [`Answer`]s. Trusts
+//! the process that started it to be the one agent on the other end.
+//!
+//! [`Answer`]: crate::audit::entry::Answer
+
+mod calls;
+pub mod frame;
+mod handler;
+mod lines;
+mod outbox;
+mod stdio;
+mod tools;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::service::{ServerInitializeError, ServiceExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Gateway;
+use handler::Handler;
+use outbox::Outbox;
+use transport::Connection;
+
+/// How long calls that are still running may take when the connection has ended, beyond rmcp's own 5 s.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// Why the front door could not open.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The standard streams cannot be used.
+    #[error("standard input and output cannot be used: {0}")]
+    Streams(std::io::Error),
+}
+
+/// Serves one client on standard input and output until it hangs up or `stop` is cancelled, and lets running calls end.
+///
+/// # Errors
+/// [`ServerError`] when the streams cannot be used; a client that only hangs up or talks nonsense is not an error.
+pub async fn serve(gateway: Arc<Gateway>, stop: CancellationToken) -> Result<(), ServerError> {
+    let (input, output) = stdio::streams().map_err(ServerError::Streams)?;
+    let outbox = Arc::new(Outbox::default());
+    let writer = outbox.clone();
+    let writing = tokio::spawn(async move { writer.drain_into(output).await });
+    let calls = Arc::new(calls::Calls::default());
+    let connection = Connection::new(input, outbox, calls.clone(), gateway.clone(), stop);
+    match Handler::new(gateway.clone(), calls).serve(connection).await {
+        Ok(running) => match running.waiting().await {
+            Ok(reason) => tracing::debug!(?reason, "the connection ended"),
+            Err(error) => tracing::error!(%error, "the connection ended by a fault"),
+        },
+        Err(ServerInitializeError::ConnectionClosed(_)) => tracing::debug!("the client left before it began"),
+        Err(error) => tracing::warn!(%error, "the client did not begin as MCP demands"),
+    }
+    if tokio::time::timeout(DRAIN, gateway.idle()).await.is_err() {
+        tracing::warn!("calls were still running at the end; their records say so");
+    }
+    writing.abort();
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The transport that rmcp speaks through: strict lines in, whole lines out, everything bounded.
+//!
+//! Promises: a message reaches rmcp only after the strict pass; an id is never running twice; when the client does not
+//! read, nothing more is read from it. Bad frames are answered here and logged.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rmcp::RoleServer;
+use rmcp::model::{ClientJsonRpcMessage, ErrorCode, JsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::transport::Transport;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::calls::{Begin, Calls};
+use super::frame::{self, Frame, Refused};
+use super::lines::{Line, Lines};
+use super::outbox::Outbox;
+use super::stdio::Input;
+use crate::gateway::Gateway;
+
+/// How long the last answers may take to leave when the connection ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// One client's connection.
+pub(super) struct Connection {
+    lines: Lines<Input>,
+    outbox: Arc<Outbox>,
+    calls: Arc<Calls>,
+    gateway: Arc<Gateway>,
+    /// Cancelled when the gateway is told to stop: from then on the input counts as ended.
+    stop: CancellationToken,
+}
+
+/// A JSON-RPC error with the id that rmcp's own type leaves out where it is unknown (JSON-RPC 2.0, 5.1: then null).
+#[derive(Serialize)]
+struct FrameError<'a> {
+    jsonrpc: &'static str,
+    id: Option<&'a rmcp::model::RequestId>,
+    error: FrameErrorBody,
+}
+
+#[derive(Serialize)]
+struct FrameErrorBody {
+    code: i32,
+    message: &'static str,
+}
+
+impl Connection {
+    pub(super) fn new(
+        input: Input,
+        outbox: Arc<Outbox>,
+        calls: Arc<Calls>,
+        gateway: Arc<Gateway>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { lines: Lines::new(input), outbox, calls, gateway, stop }
+    }
+
+    /// The next message that is worth an answer.
+    async fn next(&mut self) -> Option<ClientJsonRpcMessage> {
+        loop {
+            self.outbox.room().await;
+            self.calls.room().await;
+            let frame = match self.lines.next().await {
+                Line::Whole([]) => continue,
+                Line::Whole(line) => frame::read(line),
+                Line::Cut(prefix) => Frame::Refused(frame::read_cut(prefix)),
+                Line::End => return None,
+            };
+            match frame {
+                Frame::Request(id, message) => match self.calls.begin(&id) {
+                    Begin::Begun => return Some(message),
+                    Begin::Taken => self.refuse(&Refused {
+                        id: Some(id),
+                        code: ErrorCode::INVALID_REQUEST,
+                        message: "a request with this id is still running",
+                        name: None,
+                    }),
+                },
+                Frame::Cancel(id, message) => {
+                    self.calls.cancelled(&id);
+                    return Some(message);
+                }
+                Frame::Notification(message) => return Some(message),
+                Frame::Ignored => {}
+                Frame::Refused(refused) => self.refuse(&refused),
+            }
+        }
+    }
+
+    fn refuse(&self, refused: &Refused) {
+        let Refused { id, code, message, name } = refused;
+        self.gateway.refused_frame(code.0, message, name.as_deref());
+        let error = FrameErrorBody { code: code.0, message };
+        if let Err(error) = self.outbox.push(&FrameError { jsonrpc: "2.0", id: id.as_ref(), error }) {
+            tracing::error!(%error, "an error could not be serialized");
+        }
+    }
+}
+
+impl Transport<RoleServer> for Connection {
+    type Error = Infallible;
+
+    fn send(&mut self, message: ServerJsonRpcMessage) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
+        let answered = match &message {
+            JsonRpcMessage::Response(response) => Some(&response.id),
+            JsonRpcMessage::Error(error) => error.id.as_ref(),
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
+        };
+        if let Err(error) = self.outbox.push(&message) {
+            tracing::error!(%error, "a message could not be serialized");
+        }
+        if let Some(id) = answered {
+            self.calls.answered(id);
+        }
+        std::future::ready(Ok(()))
+    }
+
+    async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
+        let stop = self.stop.clone();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => None,
+            message = self.next() => message,
+        }
+    }
+
+    async fn close(&mut self) -> Result<(), Infallible> {
+        if tokio::time::timeout(LAST_WORDS, self.outbox.empty()).await.is_err() {
+            tracing::warn!("the client did not read the last answers");
+        }
+        Ok(())
+    }
+}

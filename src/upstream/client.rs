@@ -1,0 +1,172 @@
+//! The one place that makes an HTTP client.
+//!
+//! Promises a client that follows no redirect, reads no proxy from the environment, keeps no cookies, sends no referer, never sends a
+//! request again by itself, speaks TLS 1.2 or later with certificates checked, and dials only what [`Guard`] lets through. Trusts
+//! rustls with the system's roots, or with `ca_file`'s alone where the policy names one.
+
+use std::fmt;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Certificate, Client, Identity, Proxy, Url, redirect, retry};
+use url::Host;
+use zeroize::Zeroizing;
+
+use crate::policy::UpstreamSpec;
+use crate::trust;
+use crate::upstream::address::{Guard, Lookup, Reach, Spelled};
+use crate::upstream::error::{UpstreamSetupError, chain};
+use crate::upstream::source::Surroundings;
+
+/// Limits on the head of an answer. HTTP/1 reads at most about 400 KiB of head before it gives up; [`MAX_HEADER_BYTES`] is checked
+/// after that. HTTP/2 announces it.
+pub(crate) const MAX_HEADERS: usize = 100;
+pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
+
+/// A file of certificates larger than this is no file of certificates.
+const MAX_PEM: u64 = 4 * 1024 * 1024;
+
+/// Everything a client is made of, so that one can be thrown away and made again.
+pub(crate) struct Recipe {
+    https_only: bool,
+    reach: Reach,
+    connect_timeout: Duration,
+    proxy: Option<Proxy>,
+    authorities: Option<Vec<Certificate>>,
+    identity: Option<Identity>,
+    lookup: Lookup,
+}
+
+impl Recipe {
+    /// Checks `base_url` and reads the certificates.
+    ///
+    /// # Errors
+    /// What of the policy cannot be done.
+    pub(crate) fn new(
+        spec: &UpstreamSpec,
+        surroundings: &Surroundings,
+        lookup: Lookup,
+    ) -> Result<Self, UpstreamSetupError> {
+        let reach = reach(spec)?;
+        let proxy = spec.proxy.as_ref().map(proxy).transpose()?;
+        let authorities = match &spec.ca_file {
+            Some(path) => Some(authorities(&surroundings.path(path))?),
+            // Plain HTTP on loopback needs no roots; reading the system's takes longer than all the rest of the start.
+            None if reach == Reach::Loopback && proxy.is_none() => Some(Vec::new()),
+            None => None,
+        };
+        let identity = spec.client_certificate.as_ref().map(|path| identity(&surroundings.path(path))).transpose()?;
+        let https_only = reach != Reach::Loopback;
+        Ok(Self { https_only, reach, connect_timeout: spec.connect_timeout, proxy, authorities, identity, lookup })
+    }
+
+    /// # Errors
+    /// The TLS library finds no roots, or refuses the certificates.
+    #[expect(clippy::disallowed_methods, reason = "this is upstream/client.rs")]
+    pub(crate) fn build(&self) -> Result<Client, UpstreamSetupError> {
+        // The proxy's own name is resolved here; the operator wrote it, so it may be private.
+        let reach = if self.proxy.is_some() { Reach::Private } else { self.reach };
+        let mut builder = Client::builder()
+            .https_only(self.https_only)
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            // Its own retries would send a write twice; ours know what a write is. Zero spares a copy of every request.
+            .retry(retry::never().max_retries_per_request(0))
+            .connect_timeout(self.connect_timeout)
+            .tcp_nodelay(true)
+            .http1_max_headers(MAX_HEADERS)
+            .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
+            .dns_resolver(Arc::new(Guard::new(reach, Arc::clone(&self.lookup))));
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
+        }
+        if let Some(authorities) = &self.authorities {
+            builder = builder.tls_certs_only(authorities.iter().cloned());
+        }
+        if let Some(identity) = &self.identity {
+            builder = builder.identity(identity.clone());
+        }
+        builder.build().map_err(|error| UpstreamSetupError::Client(chain(&error)))
+    }
+
+    /// How far an answer's own address is judged; behind a proxy it is the proxy's.
+    pub(crate) fn peer_reach(&self) -> Option<Reach> {
+        self.proxy.is_none().then_some(self.reach)
+    }
+}
+
+impl fmt::Debug for Recipe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recipe").field("reach", &self.reach).finish_non_exhaustive()
+    }
+}
+
+/// Judges `base_url`. An address literal in any spelling (`2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]`) was made an address by the URL
+/// parser; it never reaches a resolver, so it is judged here.
+fn reach(spec: &UpstreamSpec) -> Result<Reach, UpstreamSetupError> {
+    let url = &spec.base_url;
+    let bare =
+        url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let Some(host) = url.host().filter(|_| bare) else { return Err(UpstreamSetupError::BaseUrl) };
+    let address = match host {
+        Host::Domain(_) => None,
+        Host::Ipv4(address) => Some(address.into()),
+        Host::Ipv6(address) => Some(address.into()),
+    };
+    let reach = match url.scheme() {
+        "https" if spec.allow_private => Reach::Private,
+        "https" => Reach::Public,
+        "http" if spec.allow_http => Reach::Loopback,
+        "http" => return Err(UpstreamSetupError::PlainHttp),
+        _ => return Err(UpstreamSetupError::BaseUrl),
+    };
+    match (address, reach) {
+        (Some(address), Reach::Loopback) => {
+            reach.judge(address, Spelled::Literal).map_err(|_| UpstreamSetupError::PlainHttp)?;
+        }
+        (Some(address), Reach::Public | Reach::Private) => reach.judge(address, Spelled::Literal)?,
+        // Whatever `localhost` resolves to is judged when it is dialled; no other name is this machine by definition (RFC 6761).
+        (None, Reach::Loopback) if url.host_str() != Some("localhost") => return Err(UpstreamSetupError::PlainHttp),
+        (None, _) => {}
+    }
+    Ok(reach)
+}
+
+fn proxy(url: &Url) -> Result<Proxy, UpstreamSetupError> {
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.path().len() <= 1;
+    if !plain {
+        return Err(UpstreamSetupError::Proxy);
+    }
+    Proxy::all(url.clone()).map_err(|_| UpstreamSetupError::Proxy)
+}
+
+fn authorities(path: &Path) -> Result<Vec<Certificate>, UpstreamSetupError> {
+    const KEY: &str = "ca_file";
+    let untrusted = |cause| UpstreamSetupError::Untrusted { key: KEY, cause };
+    trust::check_ancestors(path).map_err(untrusted)?;
+    let pem = read(trust::open_file(path).map_err(untrusted)?, KEY)?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|_| UpstreamSetupError::Certificate { key: KEY })?;
+    if found.is_empty() { Err(UpstreamSetupError::Certificate { key: KEY }) } else { Ok(found) }
+}
+
+/// The file holds a private key, so it is guarded like any secret.
+fn identity(path: &Path) -> Result<Identity, UpstreamSetupError> {
+    const KEY: &str = "client_certificate";
+    let file = trust::open_private(path).map_err(|cause| UpstreamSetupError::Untrusted { key: KEY, cause })?;
+    let pem = read(file, KEY)?;
+    Identity::from_pem(&pem).map_err(|_| UpstreamSetupError::Certificate { key: KEY })
+}
+
+fn read(file: std::fs::File, key: &'static str) -> Result<Zeroizing<Vec<u8>>, UpstreamSetupError> {
+    let mut pem = Zeroizing::new(Vec::new());
+    file.take(MAX_PEM).read_to_end(&mut pem).map_err(|cause| UpstreamSetupError::Unreadable { key, cause })?;
+    Ok(pem)
+}

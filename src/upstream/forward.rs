@@ -1,0 +1,54 @@
+//! The one way to the upstream: a request whose intent is in the log.
+
+use crate::audit::entry::{Entry, Recorded};
+use crate::gateway::Cancel;
+use crate::policy::Effect;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::reply::Reply;
+use crate::upstream::rotation::CredentialChoice;
+use crate::upstream::{Outgoing, Upstream};
+
+/// A call that was sent: what came of it, and the duty to answer.
+#[derive(Debug)]
+pub struct Sent {
+    /// The call's place in the log.
+    pub entry: Entry,
+    /// The answer, or why there is none.
+    pub result: Result<Reply, Failure>,
+}
+
+/// Why a call that was recorded has no answer.
+#[derive(Debug)]
+pub enum Failure {
+    /// The upstream's fault, or the gateway's on the way to it.
+    Upstream(UpstreamError),
+    /// The client took a read back. A write is never given up once its intent is in the log.
+    Cancelled,
+}
+
+impl Upstream {
+    /// Sends a recorded request, once; a read may be cancelled on the way.
+    pub async fn forward(&self, recorded: Recorded, cancel: &Cancel) -> Sent {
+        let result = {
+            let (request, grant) = (recorded.authorized().request(), recorded.authorized().grant());
+            let headers: Vec<_> = request.headers().iter().collect();
+            let out = Outgoing {
+                method: request.method(),
+                target: request.target(),
+                headers: &headers,
+                body: request.body().map(crate::request::body::Body::bytes),
+                credential: grant.credential().map_or(CredentialChoice::Default, CredentialChoice::Named),
+                effect: grant.effect(),
+            };
+            match grant.effect() {
+                Effect::Write => self.send(&out).await.map_err(Failure::Upstream),
+                Effect::Read => tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => Err(Failure::Cancelled),
+                    result = self.send(&out) => result.map_err(Failure::Upstream),
+                },
+            }
+        };
+        Sent { entry: recorded.into_entry(), result }
+    }
+}

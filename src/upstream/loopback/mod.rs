@@ -1,0 +1,7 @@
+//! The upstream part against raw sockets on loopback.
+
+#[cfg(target_os = "linux")]
+mod memory;
+mod secrets;
+mod support;
+mod wire;

@@ -1,0 +1,23 @@
+//! End to end: the real binary as a child over real stdio, between a client that speaks lines
+//! and an upstream on loopback that records every byte it gets.
+//!
+//! One test crate, so that the harness is compiled and linked once. Most assertions are "it
+//! received exactly this" or "it received nothing". Every gate that any test starts carries a
+//! credential of its own and is searched for it at the end (`common::canary`).
+
+#[cfg(test)]
+mod canary;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod log;
+#[cfg(test)]
+mod protocol;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod upstream;
