@@ -336,21 +336,14 @@ fn mb_119_a_write_cancelled_in_the_same_breath_is_either_unsent_or_on_record() {
 
 #[test]
 fn mb_122_a_client_that_reads_nothing_holds_the_gate_back_and_not_its_memory() {
-    const CALLS: usize = 4_000;
-    let body = format!("\"{}\"", "x".repeat(200 * 1024));
+    const CALLS: usize = 300;
+    let body = format!("\"{}\"", "x".repeat(64 * 1024));
     let upstream = Recorder::start(move |_| Reply::json(&body));
     let mut gate = Launch::new(&Home::new(&policy::a(&upstream))).deaf().start();
     let mut input = gate.take_input();
-    let padding = "p".repeat(4_000);
-    let lines: Vec<_> = (0..CALLS)
-        .map(|number| {
-            gate.call_line(
-                &format!("f{number}"),
-                "api_get",
-                &format!(r#"{{"path":"{GOOD}","query":{{"p":"{padding}"}}}}"#),
-            )
-        })
-        .collect();
+    // White space that JSON allows makes each frame 60 KB long.
+    let padded = format!(r#"{{"path":"{GOOD}"{}}}"#, " ".repeat(60_000));
+    let lines: Vec<_> = (0..CALLS).map(|number| gate.call_line(&format!("f{number}"), "api_get", &padded)).collect();
     let writer = std::thread::spawn(move || {
         for line in lines {
             input.write_all(line.as_bytes()).and_then(|()| input.write_all(b"\n")).expect("the gate reads on, later");
@@ -358,8 +351,8 @@ fn mb_122_a_client_that_reads_nothing_holds_the_gate_back_and_not_its_memory() {
     });
     upstream.wait_for(1);
     wait_until_quiet(&upstream);
-    assert!(!writer.is_finished(), "16 MB of calls were taken in while nobody read the answers");
-    assert!(upstream.count() <= 200, "{} calls were made for a client that reads nothing", upstream.count());
+    assert!(!writer.is_finished(), "18 MB of calls were taken in while nobody read the answers");
+    assert!(upstream.count() <= 100, "{} calls were made for a client that reads nothing", upstream.count());
     assert!(gate.peak_memory() < MEMORY_CAP_KIB, "{} KiB", gate.peak_memory());
     gate.listen();
     for number in 0..CALLS {
