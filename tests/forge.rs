@@ -1,7 +1,13 @@
 //! What must not happen does not compile: eight forgeries, each tried from outside the crate and as an intruder module
 //! inside a copy of it. The first line of every file names the error that the compiler must give.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot be set up has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot be set up has failed"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
