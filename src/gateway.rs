@@ -23,6 +23,9 @@ use crate::upstream::error::{Delivery, UpstreamError};
 use crate::upstream::forward::{Failure, Sent};
 use crate::upstream::reply::Reply;
 
+/// How long an agent that calls too often waits to be told so.
+const FLOOD_PAUSE: Duration = Duration::from_secs(1);
+
 /// How a front door takes a call back.
 pub type Cancel = CancellationToken;
 
@@ -107,7 +110,11 @@ impl Gateway {
         let entry = self.audit.entry(&self.agent, call.tool.name());
         let admitted = match unless(cancel, self.limiter.admit(&self.agent)).await {
             Ok(admitted) => admitted,
-            Err(refusal) => return entry.refuse(&refusal, None),
+            Err(refusal) => {
+                // Whoever does not wait when told to gets two records a call: they must not come without end.
+                tokio::select! { () = cancel.cancelled() => {}, () = self.clock.sleep(FLOOD_PAUSE) => {} }
+                return entry.refuse(&refusal, None);
+            }
         };
         let request = match resolve(call) {
             Ok(request) => request,

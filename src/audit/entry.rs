@@ -10,7 +10,7 @@ use super::{AuditError, Shared};
 use crate::agent::Agent;
 use crate::answer::Shaped;
 use crate::policy::Sync;
-use crate::policy::{Authorized, Effect, RuleRef};
+use crate::policy::{Authorized, Effect, Grant, RuleRef};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
 use crate::request::body::Body;
@@ -105,7 +105,7 @@ impl Entry {
         let question = Question {
             rule: Some(grant.rule().id()),
             line: Some(grant.rule().line()),
-            rules: grant.obligations().iter().map(RuleRef::id).collect(),
+            rules: others(grant),
             effect: Some(grant.effect().as_str()),
             credential: grant.credential(),
             ..self.question("allow", Some(authorized.request()))
@@ -215,6 +215,11 @@ impl Entry {
         let elapsed = self.shared.clock.monotonic().saturating_sub(self.started);
         u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
     }
+}
+
+/// The rules whose obligations apply beside the one that granted it.
+fn others(grant: &Grant) -> Vec<&str> {
+    grant.obligations().iter().filter(|rule| *rule != grant.rule()).map(RuleRef::id).collect()
 }
 
 const UNLOGGED: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";

@@ -50,7 +50,7 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<Started, ExitCode> {
     // Before anything is opened: a signal from here on ends in order.
     let signals = Signals::listen(&runtime).map_err(|error| complain(&error))?;
     let file = config::read_policy(path).map_err(|error| complain(&error))?;
-    let beside = file.real_path.parent().unwrap_or(Path::new("/")).to_owned();
+    let beside = file.directory().to_owned();
     let (policy, warnings) = parse(file)?;
     harden();
     let directory =
@@ -116,11 +116,11 @@ fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<
 
 /// The policy and how many warnings it has, or its findings on standard error and exit code 1.
 fn parse(file: PolicyFile) -> Result<(Policy, usize), ExitCode> {
-    let Parsed { policy, findings, hidden } = Policy::parse(&file.shown_path.display().to_string(), &file.text);
+    let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
     match policy {
         Some(policy) => Ok((policy, findings.len())),
         None => {
-            let checked = Checked { file: file.shown_path.display().to_string(), text: file.text, findings, hidden };
+            let checked = Checked { file: file.name(), text: file.text, findings, hidden };
             if let Err(error) = check::write_human(&mut io::stderr(), &[checked], Look::Plain) {
                 tracing::warn!(%error, "the findings could not be shown");
             }
