@@ -153,6 +153,11 @@ impl Recorder {
         locked(&self.shared.seen).clone()
     }
 
+    /// Everything that arrived after the first `count` requests.
+    pub(crate) fn seen_since(&self, count: usize) -> Vec<Seen> {
+        locked(&self.shared.seen).iter().skip(count).cloned().collect()
+    }
+
     /// How many requests arrived so far.
     pub(crate) fn count(&self) -> usize {
         locked(&self.shared.seen).len()
