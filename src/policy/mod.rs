@@ -8,6 +8,8 @@ mod decide;
 mod file;
 mod finding;
 mod lint;
+#[cfg(test)]
+mod model;
 mod pattern;
 mod rule;
 mod spec;

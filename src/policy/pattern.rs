@@ -271,6 +271,9 @@ impl PatternError {
             Self::Foreign { .. } => Some("use literal text, `*` inside one segment, or `**` as a whole segment"),
             Self::Query { .. } => Some("limit the query with `query = { only = [\"…\"] }`"),
             Self::DeepInside { .. } => Some("write `/**/` for any number of segments, or a single `*` inside one"),
+            Self::Path(PathError::EncodedReserved { .. }) => {
+                Some("match that segment with `*`, and list the character in `encoded`")
+            }
             Self::Path(_) => None,
         }
     }

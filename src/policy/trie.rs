@@ -374,9 +374,8 @@ mod tests {
         }
         let glob =
             GlobBuilder::new(name).literal_separator(true).backslash_escape(true).build().unwrap().compile_matcher();
-        let mut cuts = (0..=path.len())
-            .filter(|at| path[*at..].is_empty() || path[*at..].starts_with(|c| "/.:(),@!~$'+=&*".contains(c)));
-        name.is_empty() || cuts.any(|at| glob.is_match(&path[..at]))
+        let cuts = path.match_indices(|c| "/.:(),@!~$'+=&*".contains(c)).map(|(at, _)| path.split_at(at).0);
+        name.is_empty() || cuts.chain([path]).any(|beginning| glob.is_match(beginning))
     }
 
     fn pattern() -> impl Strategy<Value = String> {

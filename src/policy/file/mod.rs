@@ -3,6 +3,8 @@
 //! Promises that an unknown key, a second value for a key, a value of another type or outside its range is an error, and
 //! that a default never opens anything. Trusts nothing in the file but its author's intent.
 
+mod credential;
+mod headers;
 mod rules;
 mod section;
 mod units;
@@ -75,12 +77,23 @@ impl File {
 /// Whether the tree can be used: a second value for a key leaves the rest readable, anything else does not.
 fn report_syntax(errors: &[toml::de::Error], findings: &mut Findings<'_>) -> bool {
     let (duplicates, others): (Vec<_>, Vec<_>) = errors.iter().partition(|error| error.message() == "duplicate key");
+    for error in duplicates {
+        let span = error.span().unwrap_or(0..0);
+        let key = findings.text().get(span.clone()).unwrap_or_default();
+        hide_values(&span, findings);
+        findings.error("duplicate-key", span, format!("{} is given twice", quoted(key)), None);
+    }
     // What follows the first error of grammar is often its echo.
-    for error in duplicates.iter().chain(others.first()) {
+    if let Some(error) = others.first() {
         let span = error.span().unwrap_or(0..0);
         hide_values(&span, findings);
-        let code = if error.message() == "duplicate key" { "duplicate-key" } else { "syntax" };
-        findings.error(code, span, error.message().replace('\n', " "), None);
+        let message = match error.message() {
+            "invalid basic string, expected `\"`" | "invalid literal string, expected `'`" => {
+                "this string is not closed"
+            }
+            other => other,
+        };
+        findings.error("syntax", span, message.replace('\n', " "), None);
     }
     others.is_empty()
 }

@@ -88,7 +88,8 @@ impl Ids {
             return None;
         }
         let line = findings.place(section.span()).line;
-        if let Some(first) = self.lines.insert(id.to_owned(), line) {
+        let first = *self.lines.entry(id.to_owned()).or_insert(line);
+        if first != line {
             let message = format!("id {} is taken by the rule on line {first}", quoted(id));
             findings.error("duplicate-id", value.span(), message, None);
         }
@@ -301,7 +302,7 @@ fn refuse_query_name(name: &str, span: Range<usize>, findings: &mut Findings<'_>
     // A query that holds just this name, through the parser that every query goes through.
     let query = serde_json::json!({ name: true }).to_string();
     if let Err(error) = Query::parse(Some(&query)) {
-        let message = format!("query name {} can never be sent: {error}", quoted(name));
+        let message = format!("this name can never be sent: {error}");
         findings.error("bad-query-name", span, message, None);
     }
 }

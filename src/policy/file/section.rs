@@ -110,7 +110,10 @@ impl<'a> Section<'a> {
             let place = if self.name.is_empty() { String::new() } else { format!(" in `{}`", self.name) };
             let help = suggest(key, keys.iter().copied());
             let listed = || format!("keys here: {}", keys.join(", "));
-            findings.hide(value.span());
+            // The header of a table shows its name alone.
+            if !value.span().contains(&span.start) {
+                findings.hide(value.span());
+            }
             let message = format!("unknown key {}{place}", quoted(key));
             findings.error("unknown-key", span, message, Some(&help.unwrap_or_else(listed)));
         }
@@ -127,8 +130,13 @@ impl<'a> Value<'a> {
     }
 
     pub(super) fn text(&self, findings: &mut Findings<'_>) -> Option<&'a str> {
+        self.text_as("a string", findings)
+    }
+
+    /// A string, called what it has to say.
+    pub(super) fn text_as(&self, wanted: &str, findings: &mut Findings<'_>) -> Option<&'a str> {
         let text = self.item.get_ref().as_str();
-        self.typed(text, "a string", findings)
+        self.typed(text, wanted, findings)
     }
 
     pub(super) fn flag(&self, findings: &mut Findings<'_>) -> Option<bool> {
@@ -147,6 +155,12 @@ impl<'a> Value<'a> {
 
     pub(super) fn is_table(&self) -> bool {
         self.item.get_ref().is_table()
+    }
+
+    /// A value in a table, if it is one.
+    pub(super) fn peek(&self, key: &str) -> Option<Value<'a>> {
+        let item = self.item.get_ref().as_table()?.get(key)?;
+        Some(Value { name: join(&self.name, key), item })
     }
 
     /// A table, whose keys are still to be checked.

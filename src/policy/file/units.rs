@@ -13,6 +13,8 @@ const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", SECOND), ("min", 60 * SECO
 const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const PERIODS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3_600), ("day", 86_400)];
 
+const RATE: &str = "a rate such as `10/s`, `120/min`, `500/h` or `5000/day`";
+
 /// A kind of number that a policy writes, with its range.
 pub(super) trait Unit: PartialOrd + Copy {
     /// An example for messages.
@@ -27,7 +29,7 @@ impl Unit for Duration {
     const SUCH_AS: &'static str = "a duration such as `500ms`, `30s` or `10min`";
 
     fn read(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<Option<Self>> {
-        let text = value.text(findings)?;
+        let text = value.text_as(Self::SUCH_AS, findings)?;
         Some(counted(text, &DURATIONS).map(Self::from_millis))
     }
 
@@ -44,7 +46,7 @@ impl Unit for Size {
     const SUCH_AS: &'static str = "a size such as `512B`, `64KiB` or `8MiB`";
 
     fn read(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<Option<Self>> {
-        let text = value.text(findings)?;
+        let text = value.text_as(Self::SUCH_AS, findings)?;
         Some(counted(text, &SIZES).map(Self))
     }
 
@@ -94,11 +96,11 @@ impl Section<'_> {
     /// A rate.
     pub(super) fn rate(&self, key: &str, findings: &mut Findings<'_>) -> Option<Rate> {
         let value = self.get(key)?;
-        let text = value.text(findings)?;
+        let text = value.text_as(RATE, findings)?;
         let name = quoted(value.name());
         let Some((count, per)) = text.split_once('/').and_then(|(count, per)| Some((whole(count)?, period(per)?)))
         else {
-            let message = format!("{name} must be a rate such as `10/s`, `120/min`, `500/h` or `5000/day`");
+            let message = format!("{name} must be {RATE}");
             findings.error("bad-value", value.span(), message, None);
             return None;
         };

@@ -3,7 +3,6 @@
 //! Promises that no credential travels in the clear, that none stands in the file, and that the base URL is the very
 //! text that is sent.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -11,10 +10,11 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use super::is_label;
+use super::credential::{CREDENTIAL, read_credential, read_credentials};
+use super::headers::{is_header_value, read_headers};
 use super::section::{Section, Value, suggest};
 use crate::policy::finding::{Findings, quoted};
-use crate::policy::spec::{CredentialSpec, SecretSpec, Source, SourceSpec, UpstreamSpec};
+use crate::policy::spec::{Source, SourceSpec, UpstreamSpec};
 use crate::request::path::Path;
 
 const KEYS: [&str; 13] = [
@@ -32,44 +32,6 @@ const KEYS: [&str; 13] = [
     "credential",
     "credentials",
 ];
-const CREDENTIAL: [&str; 3] = ["bearer", "basic", "header"];
-const SECRET: [&str; 5] = ["env", "file", "command", "systemd", "keyring"];
-
-/// Headers that the gateway or its HTTP client writes, or that belong to one connection (RFC 9110 section 7.6.1).
-const OWN_HEADERS: [&str; 17] = [
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "via",
-];
-/// Headers with which some servers change the method or the target: the rules would judge another request than runs.
-const STEERING_HEADERS: [&str; 8] = [
-    "forwarded",
-    "x-forwarded-host",
-    "x-forwarded-prefix",
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-url",
-    "x-rewrite-url",
-];
-/// Headers that the agent may set (R7).
-const AGENT_HEADERS: [&str; 4] = ["accept", "accept-language", "if-modified-since", "if-none-match"];
-/// Parts of header names that carry credentials.
-const CREDENTIAL_WORDS: [&str; 7] = ["auth", "cookie", "key", "password", "secret", "session", "token"];
 
 /// Reads `[upstream]`; `None` where its base URL is missing or wrong.
 pub(super) fn read(root: &Section<'_>, findings: &mut Findings<'_>) -> (Option<UpstreamSpec>, Vec<Source>) {
@@ -283,54 +245,6 @@ fn read_user_agent(section: &Section<'_>, findings: &mut Findings<'_>) -> String
     text.to_owned()
 }
 
-fn read_headers(section: &Section<'_>, findings: &mut Findings<'_>) -> Vec<(String, String)> {
-    let Some(table) = section.get("headers").and_then(|value| value.table(findings)) else { return Vec::new() };
-    let mut headers: Vec<(String, String)> = Vec::new();
-    for (name, span, value) in table.entries() {
-        let lower = name.to_ascii_lowercase();
-        let known = refuse_header(name, &lower, span.clone(), findings);
-        let credential = CREDENTIAL_WORDS.iter().any(|word| lower.contains(word));
-        if known && credential {
-            let message =
-                format!("header {} looks like a credential, which must not stand in the policy", quoted(name));
-            findings.error("inline-secret", span.clone(), message, Some("use `header` in `[upstream.credential]`"));
-        }
-        if headers.iter().any(|(other, _)| *other == lower) {
-            findings.error("duplicate-key", span, format!("header {} is given twice", quoted(name)), None);
-        }
-        let text = value.text(findings).unwrap_or_default();
-        findings.hide(value.span());
-        if !is_header_value(text) && value.is_text() {
-            let message = format!("the value of header {} must be visible ASCII characters and spaces", quoted(name));
-            findings.error("bad-value", value.span(), message, None);
-        }
-        headers.push((lower, text.to_owned()));
-    }
-    headers
-}
-
-/// Whether the policy may set a header of this name.
-fn refuse_header(name: &str, lower: &str, span: Range<usize>, findings: &mut Findings<'_>) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let why = if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
-        "is not a header's name"
-    } else if OWN_HEADERS.contains(&lower) {
-        "is written by the gateway itself"
-    } else if STEERING_HEADERS.contains(&lower) {
-        "can change the method or the target that the rules judged"
-    } else if AGENT_HEADERS.contains(&lower) {
-        "is the agent's to set"
-    } else {
-        return true;
-    };
-    findings.error("bad-header", span, format!("header {} {why}", quoted(name)), None);
-    false
-}
-
-fn is_header_value(text: &str) -> bool {
-    !text.is_empty() && text.trim() == text && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
-}
-
 fn read_path(
     section: &Section<'_>,
     key: &str,
@@ -344,150 +258,15 @@ fn read_path(
     Some(path)
 }
 
-fn source(spec: SourceSpec, value: &Value<'_>, findings: &Findings<'_>) -> Source {
+pub(super) fn source(spec: SourceSpec, value: &Value<'_>, findings: &Findings<'_>) -> Source {
     Source { spec, key: value.name().to_owned(), place: findings.place(value.span()) }
 }
 
-fn file_name(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
+pub(super) fn file_name(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<PathBuf> {
     let text = value.text(findings)?;
     if text.is_empty() || text.contains('\0') {
         findings.error("bad-value", value.span(), format!("{} is not a file's name", quoted(value.name())), None);
         return None;
     }
     Some(PathBuf::from(text))
-}
-
-fn read_credentials(
-    section: &Section<'_>,
-    sources: &mut Vec<Source>,
-    findings: &mut Findings<'_>,
-) -> BTreeMap<String, CredentialSpec> {
-    let mut credentials = BTreeMap::new();
-    let Some(table) = section.get("credentials").and_then(|value| value.table(findings)) else { return credentials };
-    for (name, span, value) in table.entries() {
-        let good = is_label(name, &span, "the credential's name", "-_", findings);
-        let Some(credential) = value.table(findings) else { continue };
-        credential.refuse_unknown(&CREDENTIAL, findings);
-        if let Some(credential) = read_credential(&credential, sources, findings).filter(|_| good) {
-            credentials.insert(name.to_owned(), credential);
-        }
-    }
-    credentials
-}
-
-fn read_credential(
-    section: &Section<'_>,
-    sources: &mut Vec<Source>,
-    findings: &mut Findings<'_>,
-) -> Option<CredentialSpec> {
-    match one_of(section, &CREDENTIAL, findings)? {
-        ("bearer", value) => Some(CredentialSpec::Bearer(read_secret(&value, sources, findings)?)),
-        ("basic", value) => {
-            let parts = whole(&value, &["username", "password"], findings)?;
-            let username = parts.need("username", findings).and_then(|value| read_secret(&value, sources, findings));
-            let password = parts.need("password", findings).and_then(|value| read_secret(&value, sources, findings));
-            Some(CredentialSpec::Basic { username: username?, password: password? })
-        }
-        (_, value) => {
-            let parts = whole(&value, &["name", "value"], findings)?;
-            let name = parts.need("name", findings).and_then(|value| read_credential_header(&value, findings));
-            let value = parts.need("value", findings).and_then(|value| read_secret(&value, sources, findings));
-            Some(CredentialSpec::Header { name: name?, value: value? })
-        }
-    }
-}
-
-fn read_credential_header(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<String> {
-    let name = value.text(findings)?;
-    let lower = name.to_ascii_lowercase();
-    refuse_header(name, &lower, value.span(), findings).then_some(lower)
-}
-
-/// A table with known keys, in whose place some would write the secret itself.
-fn whole<'a>(value: &Value<'a>, keys: &[&str], findings: &mut Findings<'_>) -> Option<Section<'a>> {
-    if value.is_text() {
-        refuse_literal(value, findings);
-        return None;
-    }
-    let section = value.table(findings)?;
-    section.refuse_unknown(keys, findings);
-    Some(section)
-}
-
-fn refuse_literal(value: &Value<'_>, findings: &mut Findings<'_>) {
-    findings.hide(value.span());
-    let message =
-        format!("{}: a secret may not stand in the policy (its text is not repeated here)", quoted(value.name()));
-    findings.error("inline-secret", value.span(), message, Some("write `{ env = \"NAME\" }` or `{ file = \"name\" }`"));
-}
-
-fn read_secret(value: &Value<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> Option<SecretSpec> {
-    let section = whole(value, &SECRET, findings)?;
-    let secret = match one_of(&section, &SECRET, findings)? {
-        ("env", value) => SecretSpec::Env(variable(&value, "_", findings)?),
-        ("file", value) => SecretSpec::File(file_name(&value, findings)?),
-        ("command", value) => SecretSpec::Command(read_command(&value, findings)?),
-        ("systemd", value) => SecretSpec::Systemd(variable(&value, "_.-", findings)?),
-        (_, value) => {
-            let message = "`keyring` is not in this build".to_owned();
-            findings.error(
-                "unknown-key",
-                value.span(),
-                message,
-                Some("use `command = [\"…\"]` with a program that prints it"),
-            );
-            return None;
-        }
-    };
-    sources.push(source(SourceSpec::Secret(secret.clone()), value, findings));
-    Some(secret)
-}
-
-/// The one key of these that is there.
-fn one_of<'a, 'k>(
-    section: &Section<'a>,
-    keys: &[&'k str],
-    findings: &mut Findings<'_>,
-) -> Option<(&'k str, Value<'a>)> {
-    let mut given = keys.iter().filter_map(|key| section.get(key).map(|value| (*key, value)));
-    let (first, second) = (given.next(), given.next());
-    if let (Some((one, _)), Some((two, value))) = (&first, &second) {
-        let message = format!("give `{one}` or `{two}` in {}, not both", quoted(section.name()));
-        findings.error("two-sources", value.span(), message, None);
-        return None;
-    }
-    if first.is_none() && section.entries().next().is_none() {
-        let message = format!("{} needs one of {}", quoted(section.name()), keys.join(", "));
-        findings.error("missing-key", section.span(), message, None);
-    }
-    first
-}
-
-/// A name in the environment or among systemd's credentials. What is not one may be the secret itself.
-fn variable(value: &Value<'_>, also: &str, findings: &mut Findings<'_>) -> Option<String> {
-    let text = value.text(findings)?;
-    let known = |c: char| c.is_ascii_alphanumeric() || also.contains(c);
-    if text.is_empty() || text.len() > 255 || !text.chars().all(known) || text.starts_with(|c: char| c.is_ascii_digit())
-    {
-        findings.hide(value.span());
-        let message = format!("{} must be a name, not the secret itself", quoted(value.name()));
-        findings.error("bad-name", value.span(), message, None);
-        return None;
-    }
-    Some(text.to_owned())
-}
-
-fn read_command(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<Vec<String>> {
-    if value.is_text() {
-        let message =
-            format!("{} must be a list: the program, then its arguments; no shell reads it", quoted(value.name()));
-        findings.error("wrong-type", value.span(), message, Some("write `[\"program\", \"argument\"]`"));
-        return None;
-    }
-    let words: Vec<String> = value.texts(findings)?.into_iter().map(|(word, _)| word.to_owned()).collect();
-    if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
-        findings.error("bad-value", value.span(), format!("{} names no program", quoted(value.name())), None);
-        return None;
-    }
-    Some(words)
 }

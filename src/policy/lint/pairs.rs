@@ -244,11 +244,13 @@ fn named(deny: &Written<Deny>) -> String {
 
 /// The deny forms in which an allow path can match a request. A trailing `/`, which deny forms drop, is matched by a
 /// `*` or `**` at the end, so there is a form without it; and where encoded characters are accepted, one `*` may be
-/// read as several segments.
+/// read as several segments or as none.
 fn forms(allow: &Allow, pattern: &Pattern) -> Vec<Vec<Segment>> {
     let mut form = pattern.folded().to_vec();
     if allow.encoded != Encoded::NONE {
-        form = form.iter().enumerate().flat_map(|(at, segment)| split(segment, at + 1 == form.len())).collect();
+        let several = |segment: &Segment| matches!(segment, Segment::Glob(_) | Segment::Star);
+        form = form.into_iter().map(|segment| if several(&segment) { Segment::Deep } else { segment }).collect();
+        form.dedup_by(|a, b| *a == Segment::Deep && *b == Segment::Deep);
     }
     let mut forms = vec![form.clone()];
     let ends = form.pop();
@@ -260,15 +262,6 @@ fn forms(allow: &Allow, pattern: &Pattern) -> Vec<Vec<Segment>> {
         }
     }
     forms
-}
-
-/// What one segment may be read as where it may hold an encoded `/`.
-fn split(segment: &Segment, last: bool) -> Vec<Segment> {
-    match segment {
-        Segment::Literal(_) | Segment::Deep => vec![segment.clone()],
-        Segment::Glob(_) | Segment::Star if last => vec![Segment::Deep],
-        Segment::Glob(_) | Segment::Star => vec![Segment::Star, Segment::Deep],
-    }
 }
 
 /// Everything below a path.

@@ -251,9 +251,10 @@ async fn a_command_is_asked_again_after_a_401_at_most_every_ten_seconds() {
 #[tokio::test]
 async fn a_command_gets_no_secret_in_its_environment_and_is_found_on_the_path() {
     let directory = TempDir::new().unwrap();
-    script(&directory.path().join("show"), "env > \"$1\"; echo \"$2\"");
+    symlink("/bin/sh", directory.path().join("show")).unwrap();
     let seen = directory.path().join("seen");
-    let words = ["show", seen.to_str().unwrap(), "a;b|c$HOME"].map(str::to_owned).to_vec();
+    let words = ["show", "-c", "env > \"$0\"; echo \"$1\"", seen.to_str().unwrap(), "a;b|c$HOME"];
+    let words = words.map(str::to_owned).to_vec();
     let path = format!("{}:/usr/bin:/bin", directory.path().display());
     let (server, spec) = server_with(SecretSpec::Command(words));
     let variables = [("PATH", path.as_str()), ("LANG", "C.UTF-8"), ("CREDENTIALS_DIRECTORY", "/x")];
@@ -272,7 +273,7 @@ async fn a_command_that_cannot_be_believed_stops_the_start() {
     let command = |words: &[&str]| SecretSpec::Command(words.iter().map(|word| (*word).to_owned()).collect());
     let sh = |script: &str| command(&["/bin/sh", "-c", script]);
     let loose = directory.path().join("loose");
-    script(&loose, "echo loose-token-1");
+    write(&loose, "#!/bin/sh\necho loose-token-1\n");
     fs::set_permissions(&loose, fs::Permissions::from_mode(0o777)).unwrap();
     let plain = directory.path().join("plain");
     write(&plain, "text");
@@ -365,9 +366,4 @@ fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     write(&new, text);
     fs::rename(new, path).unwrap();
-}
-
-fn script(path: &Path, text: &str) {
-    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).unwrap();
 }

@@ -302,8 +302,15 @@ async fn an_answer_that_ends_in_two_ways_is_not_read_and_its_connection_not_reus
 
 #[tokio::test]
 async fn a_body_where_none_may_be_is_ignored_and_its_connection_not_reused() {
-    for headers in ["content-length: 4\r\n", "transfer-encoding: chunked\r\n", ""] {
-        let server = Server::saying(format!("HTTP/1.1 204 No Content\r\n{headers}\r\ntext"));
+    let cases = [
+        ("content-length: 4\r\n", "text"),
+        ("content-length: 4\r\n", ""),
+        ("transfer-encoding: chunked\r\n", "4\r\ntext\r\n0\r\n\r\n"),
+        ("transfer-encoding: chunked\r\n", ""),
+        ("", "text"),
+    ];
+    for (headers, body) in cases {
+        let server = Server::saying(format!("HTTP/1.1 204 No Content\r\n{headers}\r\n{body}"));
         let upstream = server.upstream().await;
         for calls in 1..=3 {
             let reply = upstream.send(&get("/x")).await.unwrap();

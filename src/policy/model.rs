@@ -1,0 +1,392 @@
+//! The verdict held against a naive loop that was written from the contract alone, and the properties that the
+//! contract promises, over made-up policies and requests.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use globset::{GlobBuilder, GlobMatcher};
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+
+use super::file::File;
+use super::finding::Findings;
+use super::{Confirm, Effect, Parsed, Policy, Rules, Verdict, lint};
+use crate::agent::Agent;
+use crate::request::fold::{fold_name, fold_segment};
+use crate::request::method::Method;
+use crate::request::{RawRequest, Request};
+
+static AGENT: LazyLock<Agent> = LazyLock::new(|| Agent::stdio(1));
+
+#[derive(Debug, Clone)]
+struct Rule {
+    id: usize,
+    deny: bool,
+    methods: Vec<&'static str>,
+    paths: Vec<String>,
+    effect: Option<&'static str>,
+    confirm: &'static str,
+    only: Option<Vec<&'static str>>,
+    names: Option<Vec<&'static str>>,
+    credential: Option<&'static str>,
+    encoded: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Call {
+    method: &'static str,
+    path: String,
+    query: Vec<&'static str>,
+}
+
+impl Rule {
+    fn toml(&self) -> String {
+        let mut text = format!("[[{}]]\nid = \"r{}\"\n", if self.deny { "deny" } else { "allow" }, self.id);
+        text += &format!("methods = {:?}\npaths = {:?}\n", self.methods, self.paths);
+        if self.deny {
+            text.extend(self.names.iter().map(|names| format!("query = {{ names = {names:?} }}\n")));
+            return text;
+        }
+        text += &format!("confirm = {:?}\n", self.confirm);
+        text.extend(self.effect.iter().map(|effect| format!("effect = {effect:?}\n")));
+        text.extend(self.only.iter().map(|only| format!("query = {{ only = {only:?} }}\n")));
+        text.extend(self.credential.iter().map(|name| format!("credential = {name:?}\n")));
+        text.extend(self.encoded.then_some("encoded = [\"%2F\"]\n"));
+        text
+    }
+
+    /// R4 on canonical bytes; with an encoded slash, segment by segment.
+    fn grants_path(&self, request: &Request) -> bool {
+        let path = request.path();
+        if path.encoded().is_empty() {
+            return self.paths.iter().any(|text| glob(text, path.canonical()));
+        }
+        let segments: Vec<&str> = path.segments().collect();
+        self.encoded && self.paths.iter().any(|text| guarded(&text.split('/').skip(1).collect::<Vec<_>>(), &segments))
+    }
+
+    fn matches(&self, request: &Request) -> bool {
+        self.methods.contains(&request.method().as_str())
+            && forms(request).iter().any(|form| self.paths.iter().any(|text| glob(&folded(text), form)))
+    }
+
+    fn denies(&self, request: &Request) -> bool {
+        let get = request.method() == Method::Head && self.methods.contains(&"GET");
+        let method = get || self.methods.contains(&request.method().as_str());
+        let names = self.names.as_ref().is_none_or(|names| {
+            names.iter().any(|name| request.query().pairs().iter().any(|(held, _)| fold_name(name) == fold_name(held)))
+        });
+        method && names && forms(request).iter().any(|form| self.paths.iter().any(|text| covers(text, form)))
+    }
+
+    fn keeps(&self, request: &Request) -> bool {
+        let listed = |name: &str| self.only.as_ref().is_none_or(|only| only.contains(&name));
+        request.query().pairs().iter().all(|(name, _)| listed(name))
+    }
+}
+
+fn glob(text: &str, path: &str) -> bool {
+    thread_local! { static COMPILED: RefCell<HashMap<String, GlobMatcher>> = RefCell::default(); }
+    let compile = || {
+        let glob = GlobBuilder::new(text).literal_separator(true).backslash_escape(true).build().unwrap();
+        glob.compile_matcher()
+    };
+    COMPILED.with_borrow_mut(|compiled| compiled.entry(text.to_owned()).or_insert_with(compile).is_match(path))
+}
+
+/// R4 where a `**` takes no encoded slash.
+fn guarded(pattern: &[&str], path: &[&str]) -> bool {
+    match (pattern, path) {
+        (["**"], path) => !path.is_empty() && path.iter().all(|segment| !segment.contains("%2F")),
+        (["**", more @ ..], [first, rest @ ..]) => {
+            guarded(more, path) || (!first.contains("%2F") && guarded(pattern, rest))
+        }
+        ([one, more @ ..], [first, rest @ ..]) => glob(one, first) && guarded(more, rest),
+        (pattern, path) => pattern.is_empty() && path.is_empty(),
+    }
+}
+
+fn folded(text: &str) -> String {
+    let segments: Vec<String> = text
+        .split('/')
+        .map(|segment| if segment.starts_with('*') { segment.into() } else { fold_segment(segment) })
+        .collect();
+    segments.join("/").trim_end_matches('/').to_owned()
+}
+
+/// Every deny form, with and without the trailing slash that it drops; a slash inside a segment as another character.
+fn forms(request: &Request) -> Vec<String> {
+    let path = request.path();
+    let open = path.canonical().ends_with('/') || !path.encoded().is_empty();
+    let mut forms = Vec::new();
+    for form in path.deny_forms() {
+        let text: String =
+            form.segments().iter().map(|segment| format!("/{}", segment.replace('/', "\u{1}"))).collect();
+        forms.extend(open.then(|| format!("{text}/")));
+        forms.push(text);
+    }
+    forms
+}
+
+fn covers(text: &str, form: &str) -> bool {
+    let mut name = &*folded(text);
+    while let Some(shorter) = name.strip_suffix("/**").or_else(|| name.strip_suffix('/')) {
+        name = shorter;
+    }
+    let cuts = form.match_indices(|c| "/.:(),@!~$'+=&*".contains(c)).map(|(at, _)| form.split_at(at).0);
+    name.is_empty() || cuts.chain([form]).any(|beginning| glob(name, beginning))
+}
+
+/// The verdict by the contract's five steps: its name, and for a refusal the kind.
+fn naive(rules: &[Rule], writes: bool, request: &Request) -> String {
+    if rules.iter().any(|rule| rule.deny && rule.denies(request)) {
+        return "deny deny_rule".into();
+    }
+    let matching: Vec<&Rule> = rules.iter().filter(|rule| !rule.deny && rule.matches(request)).collect();
+    let safe = matches!(request.method(), Method::Get | Method::Head);
+    let read = (safe && matching.iter().all(|rule| rule.effect != Some("write")))
+        || (!matching.is_empty() && matching.iter().all(|rule| rule.effect == Some("read")));
+    if !read && !writes {
+        return "deny writes_off".into();
+    }
+    if !matching.iter().any(|rule| rule.grants_path(request) && rule.keeps(request)) {
+        return "deny".into();
+    }
+    let strictest = matching
+        .iter()
+        .map(|rule| rule.confirm)
+        .max_by_key(|confirm| ["never", "each", "typed"].iter().position(|word| word == confirm));
+    match (read, strictest) {
+        (false, Some(confirm)) if confirm != "never" => format!("hold {confirm}"),
+        _ => "allow".into(),
+    }
+}
+
+fn shown(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Allow(_) => "allow".into(),
+        Verdict::Hold(held) => format!("hold {}", held.confirm().as_str()),
+        Verdict::Deny(denial) => format!("deny {}", denial.reason().code()),
+    }
+}
+
+/// Everything that a verdict says, but for the places of the rules, which depend on their order.
+fn whole(verdict: &Verdict) -> String {
+    let grant = match verdict {
+        Verdict::Allow(authorized) => authorized.grant(),
+        Verdict::Hold(held) => held.grant(),
+        Verdict::Deny(denial) => {
+            return format!("{} {:?}", shown(verdict), denial.rule().map(|rule| rule.id().to_owned()));
+        }
+    };
+    let mut obligations: Vec<&str> = grant.obligations().iter().map(|rule| rule.id()).collect();
+    obligations.sort_unstable();
+    let (rule, credential) = (grant.rule().id(), grant.credential());
+    format!("{} {rule} {obligations:?} {credential:?} {:?} {:?}", shown(verdict), grant.confirm(), grant.effect())
+}
+
+fn rank(verdict: &Verdict) -> u8 {
+    match verdict {
+        Verdict::Deny(_) => 0,
+        Verdict::Hold(_) => 1,
+        Verdict::Allow(_) => 2,
+    }
+}
+
+fn toml(rules: &[Rule], writes: bool) -> String {
+    let head = "version = 1\nname = \"model\"\n[upstream]\nbase_url = \"https://api.example.test/\"\n";
+    let credentials = "[upstream.credentials.one]\nbearer = { env = \"ONE\" }\n";
+    let rules: String = rules.iter().map(Rule::toml).collect();
+    format!("{head}{credentials}[access]\nwrites = {writes}\n{rules}")
+}
+
+/// The rules, whatever the checks between them say: the decision must not need those.
+fn unchecked(rules: &[Rule], writes: bool) -> Rules {
+    let text = toml(rules, writes);
+    let mut findings = Findings::new(&text);
+    let file = File::read(&mut findings).unwrap();
+    assert_eq!(findings.errors(), 0, "{:?}\n{text}", findings.finish());
+    Rules::new(file.writes, file.allows, file.denies)
+}
+
+/// The policy, if the checks between the rules find no error in it.
+fn checked(rules: &[Rule], writes: bool) -> Option<Policy> {
+    let Parsed { policy, .. } = Policy::parse("model.toml", &toml(rules, writes));
+    policy
+}
+
+fn request(call: &Call) -> Request {
+    let query: serde_json::Map<_, _> = call.query.iter().map(|name| ((*name).to_owned(), "1".into())).collect();
+    let query = RawValue::from_string(serde_json::to_string(&query).unwrap()).unwrap();
+    let body = RawValue::from_string("{}".to_owned()).unwrap();
+    let body = (call.method == "PATCH").then_some(&*body);
+    Request::parse(&RawRequest { method: call.method, path: &call.path, query: Some(&query), headers: None, body })
+        .unwrap()
+}
+
+fn rule(id: usize) -> impl Strategy<Value = Rule> {
+    let segment = prop::sample::select(vec!["a", "b", "ab", "a.b", "A", "*", "*", "a*", "*b"]);
+    let deep = prop::sample::select(vec!["a", "b", "A", "*", "**", "**", "a*"]);
+    let flat = prop::collection::vec(prop::collection::vec(segment, 1..4), 1..3);
+    let wide = prop::collection::vec(prop::collection::vec(deep, 1..4), 1..3);
+    let names = prop::collection::vec(prop::sample::select(vec!["q", "p.x", "p[]"]), 1..3);
+    let kind = prop::sample::select(vec!["allow", "allow", "allow", "read", "write", "deny"]);
+    let methods = prop::collection::btree_set(prop::sample::select(vec!["GET", "HEAD", "POST", "PATCH"]), 1..4);
+    let confirm = prop::sample::select(vec!["never", "each", "typed"]);
+    let flags =
+        (any::<bool>(), any::<bool>(), prop::bool::weighted(0.3), prop::bool::weighted(0.3), prop::bool::weighted(0.2));
+    (kind, methods, flat, wide, confirm, names, flags).prop_map(
+        move |(kind, methods, flat, wide, confirm, names, (slash, is_wide, limited, credential, encoded))| {
+            let mut methods: Vec<_> = methods.into_iter().collect();
+            if kind == "read" {
+                methods = vec!["POST"];
+            }
+            let paths = if is_wide && kind != "read" { wide } else { flat };
+            let end = if slash { "/" } else { "" };
+            Rule {
+                id,
+                deny: kind == "deny",
+                methods,
+                paths: paths.into_iter().map(|segments| format!("/{}{end}", segments.join("/"))).collect(),
+                effect: ["read", "write"].into_iter().find(|effect| *effect == kind),
+                confirm,
+                only: (limited && kind != "deny").then(|| names.clone()),
+                names: (limited && kind == "deny").then_some(names),
+                credential: credential.then_some("one"),
+                encoded,
+            }
+        },
+    )
+}
+
+fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    (0_usize..7).prop_flat_map(|count| (0..count).map(rule).collect::<Vec<_>>())
+}
+
+fn call() -> impl Strategy<Value = Call> {
+    let segment =
+        prop::sample::select(vec!["a", "a", "b", "ab", "A", "a.b", "a:x", "aab", "B.json", "a.", "a%2Fb", "%2F"]);
+    let query = prop::collection::vec(prop::sample::select(vec!["q", "p.x", "p[]", "P-X"]), 0..2);
+    let method = prop::sample::select(vec!["GET", "HEAD", "POST", "PATCH"]);
+    (method, prop::collection::vec(segment, 1..4), any::<bool>(), query).prop_map(|(method, segments, slash, query)| {
+        Call { method, path: format!("/{}{}", segments.join("/"), if slash { "/" } else { "" }), query }
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_verdict_is_that_of_the_naive_loop(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
+        let compiled = unchecked(&rules, writes);
+        for call in calls {
+            let expected = naive(&rules, writes, &request(&call));
+            let got = shown(&compiled.judge(request(&call)));
+            let agree = got == expected || (expected == "deny" && got.starts_with("deny ") && got != "deny deny_rule" && got != "deny writes_off");
+            prop_assert!(agree, "{call:?}: {got}, expected {expected}\n{}", toml(&rules, writes));
+        }
+    }
+
+    #[test]
+    fn the_order_of_rules_never_matters(rules in rules(), calls in prop::collection::vec(call(), 8), by in 0_usize..7, writes: bool) {
+        let mut turned = rules.clone();
+        turned.reverse();
+        turned.rotate_left(by.min(rules.len()));
+        let (one, other) = (unchecked(&rules, writes), unchecked(&turned, writes));
+        for call in calls {
+            let (one, other) = (one.judge(request(&call)), other.judge(request(&call)));
+            prop_assert_eq!(whole(&one), whole(&other), "{:?}\n{}", call, toml(&rules, writes));
+        }
+    }
+
+    #[test]
+    fn adding_a_deny_never_raises_a_verdict(rules in rules(), more in rule(9), calls in prop::collection::vec(call(), 8), writes: bool) {
+        let mut denied = rules.clone();
+        denied.push(Rule { deny: true, ..more });
+        let (before, after) = (unchecked(&rules, writes), unchecked(&denied, writes));
+        for call in calls {
+            let (before, after) = (before.judge(request(&call)), after.judge(request(&call)));
+            prop_assert!(rank(&after) <= rank(&before), "{call:?}\n{}", toml(&denied, writes));
+        }
+    }
+
+    #[test]
+    fn turning_writes_off_never_raises_a_verdict_and_leaves_reads_only(rules in rules(), calls in prop::collection::vec(call(), 8)) {
+        let (on, off) = (unchecked(&rules, true), unchecked(&rules, false));
+        for call in calls {
+            let (on, off) = (on.judge(request(&call)), off.judge(request(&call)));
+            prop_assert!(rank(&off) <= rank(&on), "{call:?}\n{}", toml(&rules, false));
+            match off {
+                Verdict::Allow(authorized) => prop_assert_eq!(authorized.grant().effect(), Effect::Read),
+                Verdict::Hold(held) => prop_assert!(false, "held: {held:?}"),
+                Verdict::Deny(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_write_is_allowed_only_where_no_rule_asks_for_a_human(rules in rules(), calls in prop::collection::vec(call(), 8)) {
+        let compiled = unchecked(&rules, true);
+        for call in calls {
+            if let Verdict::Allow(authorized) = compiled.judge(request(&call)) {
+                let grant = authorized.grant();
+                prop_assert!(grant.effect() == Effect::Read || grant.confirm() == Confirm::Never, "{call:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn removing_an_allow_never_lets_a_refused_request_through(rules in rules(), which in 0_usize..7, calls in prop::collection::vec(call(), 8), writes: bool) {
+        let mut fewer = rules.clone();
+        if which < fewer.len() && !fewer[which].deny {
+            fewer.remove(which);
+        }
+        // Only a policy that passes the checks between rules promises this.
+        if let Some(before) = checked(&rules, writes) {
+            let after = unchecked(&fewer, writes);
+            for call in calls {
+                let (before, after) = (before.authorize(&AGENT, request(&call)), after.judge(request(&call)));
+                prop_assert!(rank(&before) > 0 || rank(&after) == 0, "{call:?}\n{}", toml(&rules, writes));
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_checks_call_unreachable_is_never_allowed(rules in rules(), calls in prop::collection::vec(call(), 8)) {
+        let text = toml(&rules, true);
+        let mut findings = Findings::new(&text);
+        let file = File::read(&mut findings).unwrap();
+        lint::check(&file, &mut findings);
+        let dead: Vec<usize> = {
+            let (findings, _) = findings.finish();
+            let lines = findings.iter().filter(|finding| finding.code == "unreachable-allow").map(|finding| finding.line);
+            lines.collect()
+        };
+        let compiled = Rules::new(file.writes, file.allows, file.denies);
+        for call in calls {
+            if let Verdict::Allow(authorized) = compiled.judge(request(&call)) {
+                let line = usize::try_from(authorized.grant().rule().line()).unwrap();
+                prop_assert!(!dead.contains(&(line + 1)), "{call:?}\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "(?s).{0,200}") {
+        let parsed = Policy::parse("any", &text);
+        prop_assert!(parsed.policy.is_none());
+    }
+
+    #[test]
+    fn no_broken_policy_makes_the_reader_panic(rules in rules(), at in 0.0..1.0_f64, length in 0_usize..20, with in "[\\[\\]{}=\"'#.\\n a-z0-9\\u{202e}é]{0,8}") {
+        let mut characters: Vec<char> = toml(&rules, true).chars().collect();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a short text")]
+        let start = (at * characters.len() as f64) as usize;
+        let end = (start + length).min(characters.len());
+        characters.splice(start..end, with.chars());
+        let text: String = characters.into_iter().collect();
+        let parsed = Policy::parse("broken", &text);
+        for finding in &parsed.findings {
+            prop_assert!(text.get(finding.span.clone()).is_some(), "{finding:?}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Bad policy files: what each kind is told. `tests/bad/NAME.toml` holds the file, `NAME.txt` what `check` prints.
+//!
+//! With `PORTCULLIS_BLESS=1` in the environment the texts are written anew; read the difference before you commit it.
+
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use portcullis::cli::check::{Checked, Look, check, write_human, write_json};
+use portcullis::config::PolicyFile;
+use portcullis::policy::{Policy, Severity};
+
+/// What stands for a secret in every bad file.
+const SECRET: &str = "hunter2-5d41402a";
+
+#[test]
+fn every_bad_file_is_told_what_is_wrong_with_it() {
+    let mut wrong = Vec::new();
+    for file in files() {
+        let expected = file.with_extension("txt");
+        let told = told(&read(&file));
+        if bless() {
+            fs::write(&expected, &told).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != told {
+            wrong.push(format!("{}:\n{told}", file.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_file_with_an_error_makes_no_policy_and_one_without_does() {
+    for file in files() {
+        let parsed = Policy::parse("policy.toml", &fs::read_to_string(&file).unwrap());
+        let errors = parsed.findings.iter().any(|finding| finding.severity == Severity::Error);
+        assert_eq!(parsed.policy.is_none(), errors, "{}", file.display());
+        assert!(!parsed.findings.is_empty(), "{} has no finding", file.display());
+    }
+}
+
+#[test]
+fn no_finding_repeats_a_secret_in_any_format() {
+    let mut seen = 0;
+    for file in files() {
+        let checked = read(&file);
+        seen += usize::from(checked.text.contains(SECRET));
+        let human = told(&checked);
+        let mut json = Vec::new();
+        write_json(&mut json, &[checked]).unwrap();
+        let json = String::from_utf8(json).unwrap();
+        for part in [SECRET, "hunter2", "5d41402a"] {
+            assert!(!human.contains(part) && !json.contains(part), "{}:\n{human}", file.display());
+        }
+    }
+    assert!(seen >= 7, "only {seen} bad files hold the secret");
+}
+
+#[test]
+fn a_finding_points_into_the_file() {
+    for file in files() {
+        let checked = read(&file);
+        for finding in &checked.findings {
+            let before = checked.text.get(..finding.span.start).unwrap();
+            assert_eq!(finding.line, before.matches('\n').count() + 1, "{}: {finding:?}", file.display());
+            assert!(checked.text.get(finding.span.clone()).is_some(), "{}: {finding:?}", file.display());
+            assert!(!finding.message.contains('\n') && !finding.message.ends_with('.'), "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn findings_for_programs_are_one_array_with_stable_codes() {
+    let checked = read(&bad().join("unknown-nested-key.toml"));
+    let mut json = Vec::new();
+    write_json(&mut json, &[checked]).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let expected = serde_json::json!([{
+        "file": "unknown-nested-key.toml", "line": 14, "column": 1, "span": [167, 173], "severity": "error",
+        "code": "unknown-key", "message": "unknown key `bursts` in `limits`", "help": "did you mean `burst`?",
+    }]);
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn more_rules_than_the_limit_are_refused() {
+    let rule = |id: usize| format!("[[allow]]\nid = \"r{id}\"\nmethods = [\"GET\"]\npaths = [\"/things/{id}\"]\n");
+    let text = |count: usize| HEAD.to_owned() + &(0..count).map(rule).collect::<String>();
+    assert!(Policy::parse("many.toml", &text(10_000)).policy.is_some());
+    let parsed = Policy::parse("many.toml", &text(10_001));
+    assert_eq!(messages(&parsed.findings), ["10001 rules; the limit is 10000"]);
+}
+
+#[test]
+fn more_paths_than_the_limit_are_refused() {
+    let paths = |count: usize| (0..count).map(|at| format!("\"/things/{at}\",")).collect::<String>();
+    let text = |count| format!("{HEAD}[[allow]]\nid = \"r\"\nmethods = [\"GET\"]\npaths = [{}]\n", paths(count));
+    assert!(Policy::parse("many.toml", &text(256)).policy.is_some());
+    let parsed = Policy::parse("many.toml", &text(257));
+    assert_eq!(messages(&parsed.findings), ["257 paths in one rule; the limit is 256"]);
+}
+
+#[test]
+fn a_file_beyond_the_limit_is_refused_unread() {
+    let text = format!("{HEAD}# {}", "x".repeat(1 << 20));
+    let parsed = Policy::parse("large.toml", &text);
+    assert_eq!(parsed.findings.len(), 1);
+    assert_eq!(parsed.findings[0].code, "file-too-large");
+}
+
+#[test]
+fn findings_beyond_a_thousand_are_counted() {
+    let unknown: String = (0..1_500).map(|at| format!("k{at} = 1\n")).collect();
+    let parsed = Policy::parse("many.toml", &format!("{unknown}{HEAD}"));
+    assert!(parsed.policy.is_none());
+    assert_eq!(parsed.findings.len(), 1_001);
+    assert_eq!(parsed.findings[1_000].message, "500 more findings are not listed");
+}
+
+#[test]
+fn a_long_line_is_pointed_at_in_characters() {
+    let text = HEAD.replace("\"demo\"", "\"demo\" # é\nnäme = 1");
+    let parsed = Policy::parse("p.toml", &text);
+    assert!(parsed.policy.is_none(), "{:?}", parsed.findings);
+}
+
+const HEAD: &str = "version = 1\nname = \"demo\"\n[upstream]\nbase_url = \"https://api.example.test/\"\n";
+
+fn messages(findings: &[portcullis::policy::Finding]) -> Vec<&str> {
+    findings.iter().map(|finding| &*finding.message).collect()
+}
+
+fn bad() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad")
+}
+
+fn files() -> Vec<PathBuf> {
+    let entries = fs::read_dir(bad()).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "toml")).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+fn read(file: &Path) -> Checked {
+    let name = Path::new(file.file_name().unwrap());
+    let text = fs::read_to_string(file).unwrap();
+    check(&PolicyFile { shown_path: name.to_owned(), real_path: file.to_owned(), text }, |_, _| Vec::new())
+}
+
+fn told(checked: &Checked) -> String {
+    let mut out = Vec::new();
+    write_human(&mut out, std::slice::from_ref(checked), Look::Plain).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a switch of this test, not of the gateway")]
+fn bless() -> bool {
+    std::env::var_os("PORTCULLIS_BLESS").is_some()
+}

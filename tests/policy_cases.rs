@@ -1,0 +1,140 @@
+//! The verdict, case by case: each file of `tests/cases` holds a policy, and requests with what it says of them.
+//!
+//! `expect` is `allow`, `hold`, `deny`, or `refuse` for what makes no request at all; `reason` is the kind of a denial,
+//! or the rule of the contract that a refused request breaks. What a case does not mention is not compared.
+
+#![cfg(test)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use portcullis::agent::Agent;
+use portcullis::policy::{Grant, Policy, Verdict};
+use portcullis::request::{RawRequest, Request};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    policy: String,
+    case: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    #[serde(default = "get")]
+    method: String,
+    path: String,
+    query: Option<String>,
+    body: Option<String>,
+    /// A string of this many bytes in an object, as the body.
+    body_bytes: Option<usize>,
+    expect: String,
+    rule: Option<String>,
+    reason: Option<String>,
+    effect: Option<String>,
+    confirm: Option<String>,
+    credential: Option<String>,
+    rules: Option<Vec<String>>,
+    rates: Option<Vec<String>>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+#[test]
+fn every_case_gets_its_verdict() {
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for (name, text) in files() {
+        let File { policy, case } = toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let parsed = Policy::parse(&name, &policy);
+        let policy = parsed.policy.unwrap_or_else(|| panic!("{name}: {:#?}", parsed.findings));
+        count += case.len();
+        for case in case {
+            let (expected, got) = (expected(&case), got(&policy, &case));
+            let differ = expected.iter().any(|(key, value)| got.get(key) != Some(value));
+            if differ {
+                wrong.push(format!("{name}: {} {}: expected {expected:?}, got {got:?}", case.method, case.path));
+            }
+        }
+    }
+    assert!(count > 150, "only {count} cases were read");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn files() -> Vec<(String, String)> {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let paths = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path());
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    paths.map(|path| (name(&path), fs::read_to_string(&path).unwrap())).collect()
+}
+
+fn expected(case: &Case) -> BTreeMap<&'static str, String> {
+    let sorted = |list: &Vec<String>| {
+        let mut list = list.clone();
+        list.sort();
+        list.join(" ")
+    };
+    let mut expected = BTreeMap::from([("expect", case.expect.clone())]);
+    let given = [
+        ("rule", case.rule.clone()),
+        ("reason", case.reason.clone()),
+        ("effect", case.effect.clone()),
+        ("confirm", case.confirm.clone()),
+        ("credential", case.credential.clone()),
+        ("rules", case.rules.as_ref().map(sorted)),
+        ("rates", case.rates.as_ref().map(sorted)),
+    ];
+    expected.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
+    expected
+}
+
+fn got(policy: &Policy, case: &Case) -> BTreeMap<&'static str, String> {
+    let raw = |text: &String| RawValue::from_string(text.clone()).unwrap();
+    let large = case.body_bytes.map(|bytes| format!("{{\"text\":\"{}\"}}", "x".repeat(bytes - 11)));
+    let (query, body) = (case.query.as_ref().map(raw), case.body.as_ref().or(large.as_ref()).map(raw));
+    let parts = RawRequest {
+        method: &case.method,
+        path: &case.path,
+        query: query.as_deref(),
+        headers: None,
+        body: body.as_deref(),
+    };
+    let request = match Request::parse(&parts) {
+        Ok(request) => request,
+        Err(error) => return BTreeMap::from([("expect", "refuse".into()), ("reason", error.rule().into())]),
+    };
+    match policy.authorize(&Agent::stdio(0), request) {
+        Verdict::Allow(authorized) => granted("allow", policy, authorized.grant()),
+        Verdict::Hold(held) => granted("hold", policy, held.grant()),
+        Verdict::Deny(denial) => BTreeMap::from([
+            ("expect", "deny".to_owned()),
+            ("reason", denial.reason().code().to_owned()),
+            ("rule", denial.rule().map_or_else(String::new, |rule| rule.id().to_owned())),
+        ]),
+    }
+}
+
+fn granted(expect: &str, policy: &Policy, grant: &Grant) -> BTreeMap<&'static str, String> {
+    let mut rules: Vec<&str> = grant.obligations().iter().map(|rule| rule.id()).collect();
+    rules.sort_unstable();
+    let mut rates: Vec<&str> = grant.rates().iter().map(|index| policy.rules()[*index].id()).collect();
+    rates.sort_unstable();
+    for rule in grant.obligations() {
+        assert_eq!(policy.rules()[rule.index()].id(), rule.id());
+    }
+    BTreeMap::from([
+        ("expect", expect.to_owned()),
+        ("rule", grant.rule().id().to_owned()),
+        ("effect", grant.effect().as_str().to_owned()),
+        ("confirm", grant.confirm().as_str().to_owned()),
+        ("credential", grant.credential().unwrap_or_default().to_owned()),
+        ("rules", rules.join(" ")),
+        ("rates", rates.join(" ")),
+    ])
+}
