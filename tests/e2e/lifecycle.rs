@@ -1,7 +1,11 @@
 //! How a gate begins and ends: drained at the end of input and on SIGTERM, quiet where a call is
 //! cancelled, unmoved by noise; and where it must not start, one clear sentence.
 
-use std::{fs, os::unix::fs::PermissionsExt, process::Output};
+use std::{
+    fs,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    process::Output,
+};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -321,4 +325,40 @@ fn two_gates_on_one_state_directory_each_keep_a_log_of_their_own() {
     one.finish();
     two.finish();
     assert_eq!(home.records().iter().filter(|record| record["kind"] == "question").count(), 2);
+}
+
+#[test]
+fn a_lock_that_another_process_holds_is_one_sentence() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::a(&upstream).replace(r#""unlimited""#, "10"));
+    fs::create_dir(home.state()).expect("made");
+    fs::set_permissions(home.state(), fs::Permissions::from_mode(0o700)).expect("closed");
+    let count = home.state().join("daily");
+    let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&count).expect("made");
+    file.lock().expect("nobody else holds it");
+    assert_one_sentence(&Launch::new(&home).refused(), 2, &["daily", "locked by another process"]);
+    assert!(home.logs().is_empty(), "nothing was begun");
+    drop(file);
+    let mut gate = Launch::new(&home).start();
+    assert!(gate.get(GOOD).is_success(), "once it is let go");
+    gate.finish();
+}
+
+#[test]
+fn the_calls_of_a_day_are_counted_over_all_gates_of_one_state_directory() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::a(&upstream).replace(r#""unlimited""#, "5"));
+    for passes in [3, 2, 0] {
+        let mut gate = Launch::new(&home).start();
+        for _ in 0..passes {
+            assert!(gate.get(GOOD).is_success());
+        }
+        if passes < 3 {
+            let refusal = gate.get(GOOD).refusal();
+            assert_eq!(refusal["code"], "throttled");
+            assert!(refusal["retry_after_seconds"].as_u64().is_some_and(|seconds| seconds > 0), "{refusal}");
+        }
+        gate.finish();
+    }
+    assert_eq!(upstream.count(), 5);
 }
