@@ -121,7 +121,9 @@ impl Upstream {
     /// No answer, or none that can be shown whole. [`UpstreamError::delivery`] tells whether the request may have been carried out.
     async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, UpstreamError> {
         let shown = self.credentials.shown(out.credential).await?;
-        let answered = tokio::time::timeout(self.timeout, self.exchange(out, shown.as_deref())).await;
+        // Boxed: moved as one pointer through the futures around it.
+        let exchange = Box::pin(self.exchange(out, shown.as_deref()));
+        let answered = tokio::time::timeout(self.timeout, exchange).await;
         let reply = answered.map_err(|_| UpstreamError::Timeout)??;
         if reply.status == StatusCode::UNAUTHORIZED.as_u16() {
             self.credentials.doubt(out.credential)?;
