@@ -1,6 +1,7 @@
 //! How long a decision takes, by the number of rules: parse of the request, and the verdict alone.
 //!
 //! `cargo bench --bench decide`
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot be set up should say so and stop")]
 
 use std::fmt::Write as _;
 

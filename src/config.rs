@@ -1,7 +1,7 @@
 //! What this process reads from its surroundings at the start: the policy's file, the environment, the state directory.
 //!
 //! Promises that nothing else in this crate reads the environment, that a policy's text comes from a file that passed
-//! [`trust`](crate::trust), and that the state directory exists and only its owner can put anything in it. Refuses whatever it cannot check. Trusts
+//! [`trust`], and that the state directory exists and only its owner can put anything in it. Refuses whatever it cannot check. Trusts
 //! the environment no more than the caller that set it: a path from it must be absolute.
 
 use std::collections::BTreeMap;
@@ -34,10 +34,20 @@ pub struct PolicyFile {
 impl PolicyFile {
     /// Where a path written in the policy leads: as it stands if it is absolute, else beside the policy's real file.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        match self.real_path.parent() {
-            Some(directory) => directory.join(path),
-            None => path.to_owned(),
+        self.directory().join(path)
+    }
+
+    /// The file's name for messages; of a symbolic link, also where it leads.
+    pub fn name(&self) -> String {
+        match self.shown_path.is_symlink() {
+            true => format!("{} -> {}", self.shown_path.display(), self.real_path.display()),
+            false => self.shown_path.display().to_string(),
         }
+    }
+
+    /// The directory of the policy's real file.
+    pub fn directory(&self) -> &Path {
+        self.real_path.parent().unwrap_or(Path::new("/"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The path of every call, whatever door it came through: [`Gateway::handle`] reads top to bottom.
+//! The path of every call, whatever door it came through: `Gateway::handle` reads top to bottom.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,9 @@ use crate::upstream::Upstream;
 use crate::upstream::error::{Delivery, UpstreamError};
 use crate::upstream::forward::{Failure, Sent};
 use crate::upstream::reply::Reply;
+
+/// How long an agent that calls too often waits to be told so.
+const FLOOD_PAUSE: Duration = Duration::from_secs(1);
 
 /// How a front door takes a call back.
 pub type Cancel = CancellationToken;
@@ -107,7 +110,11 @@ impl Gateway {
         let entry = self.audit.entry(&self.agent, call.tool.name());
         let admitted = match unless(cancel, self.limiter.admit(&self.agent)).await {
             Ok(admitted) => admitted,
-            Err(refusal) => return entry.refuse(&refusal, None),
+            Err(refusal) => {
+                // Whoever does not wait when told to gets two records a call: they must not come without end.
+                tokio::select! { () = cancel.cancelled() => {}, () = self.clock.sleep(FLOOD_PAUSE) => {} }
+                return entry.refuse(&refusal, None);
+            }
         };
         let request = match resolve(call) {
             Ok(request) => request,
@@ -154,7 +161,7 @@ impl Gateway {
         }
     }
 
-    /// Records a message that never became a call; at most [`FrameCount::PER_MINUTE`] of them one by one.
+    /// Records a message that never became a call; at most 60 a minute one by one, the rest as a count.
     pub fn refused_frame(&self, code: i32, cause: &str, name: Option<&str>) {
         self.limiter.denied(&self.agent);
         let Some(unlogged) = self.frames.admit(self.clock.monotonic()) else { return };
@@ -228,40 +235,43 @@ fn unanswered(refusal: &Refusal, call: &str) -> Outcome {
 }
 
 fn replied(reply: Reply, call: &str, max_bytes: usize) -> Outcome {
-    let (status, bytes, attempts, redacted) = (reply.status, reply.body.len(), reply.attempts, reply.redacted);
-    let facts = Facts { status, headers: reply.headers, location: reply.location };
-    let shaped = shape(facts, reply.body, max_bytes).map_err(|(refusal, facts, body)| {
-        let refusal = Refusal { retry_after: reply.retry_after, ..refusal };
-        let shaped = Shaped::failure(&refusal, call, &facts, &body, max_bytes);
-        (refusal, shaped)
-    });
-    let (code, cause, shaped) = match shaped {
-        Ok(shaped) => (None, None, shaped),
-        Err((refusal, shaped)) => (Some(refusal.code), Some(refusal.cause), shaped),
-    };
-    Outcome { shaped, code, cause, status: Some(status), bytes: Some(bytes as u64), attempts, redacted }
+    let Reply { status, headers, body, retry_after, location, redacted, attempts } = reply;
+    let facts = Facts { status, headers, location };
+    let bytes = Some(body.len() as u64);
+    let outcome =
+        |shaped, code, cause| Outcome { shaped, code, cause, status: Some(status), bytes, attempts, redacted };
+    match text(status, body, max_bytes) {
+        Ok(text) => outcome(Shaped::success(facts, text), None, None),
+        Err(unfit) => {
+            let Unfit { refusal, shown } = *unfit;
+            let refusal = Refusal { retry_after, ..refusal };
+            let shaped = Shaped::failure(&refusal, call, &facts, &shown, max_bytes);
+            outcome(shaped, Some(refusal.code), Some(refusal.cause))
+        }
+    }
 }
 
-/// A success, or why it is none together with what may be shown of it.
-fn shape(facts: Facts, body: Vec<u8>, max_bytes: usize) -> Result<Shaped, (Refusal, Facts, Vec<u8>)> {
-    let status = facts.status;
-    let failed = |message: String| Refusal::new(Code::UpstreamError, message);
+/// An answer that is no success, and what may be shown of its body.
+struct Unfit {
+    refusal: Refusal,
+    shown: Vec<u8>,
+}
+
+/// The text of a success (2xx, and 304, whose body is empty).
+fn text(status: u16, body: Vec<u8>, max_bytes: usize) -> Result<String, Box<Unfit>> {
+    let failed =
+        |message: String, shown| Box::new(Unfit { refusal: Refusal::new(Code::UpstreamError, message), shown });
     match status {
         200..=299 | 304 if body.len() > max_bytes => {
+            let bytes = body.len();
             let sizes =
-                format!("the answer has {} bytes, the policy lets {max_bytes} through; ask for less of it", body.len());
-            Err((Refusal::new(Code::ResponseTooLarge, sizes), facts, Vec::new()))
+                format!("the answer has {bytes} bytes, the policy lets {max_bytes} through; ask for less of it");
+            Err(Box::new(Unfit { refusal: Refusal::new(Code::ResponseTooLarge, sizes), shown: Vec::new() }))
         }
-        200..=299 | 304 => match String::from_utf8(body) {
-            Ok(text) => Ok(Shaped::success(facts, text)),
-            Err(_) => {
-                Err((failed("the answer is not UTF-8 text, and only text is passed on".to_owned()), facts, Vec::new()))
-            }
-        },
-        300..=399 => {
-            Err((failed(format!("the API answered with a redirect ({status}), which is never followed")), facts, body))
-        }
-        _ => Err((failed(format!("the API answered with status {status}")), facts, body)),
+        200..=299 | 304 => String::from_utf8(body)
+            .map_err(|_| failed("the answer is not UTF-8 text, and only text is passed on".to_owned(), Vec::new())),
+        300..=399 => Err(failed(format!("the API answered with a redirect ({status}), which is never followed"), body)),
+        _ => Err(failed(format!("the API answered with status {status}"), body)),
     }
 }
 

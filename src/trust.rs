@@ -122,7 +122,6 @@ pub fn check_private(file: &File, path: &Path) -> Result<(), TrustError> {
 
 /// Why a file or directory is not believed. The modes are octal; the commands are what its owner would type.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum TrustError {
     /// It does not exist, or may not be looked at.
     #[error("cannot read `{}`: {source}", quoted(path))]

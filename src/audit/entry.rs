@@ -10,7 +10,7 @@ use super::{AuditError, Shared};
 use crate::agent::Agent;
 use crate::answer::Shaped;
 use crate::policy::Sync;
-use crate::policy::{Authorized, Effect, RuleRef};
+use crate::policy::{Authorized, Effect, Grant, RuleRef};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
 use crate::request::body::Body;
@@ -105,7 +105,7 @@ impl Entry {
         let question = Question {
             rule: Some(grant.rule().id()),
             line: Some(grant.rule().line()),
-            rules: grant.obligations().iter().map(RuleRef::id).collect(),
+            rules: others(grant),
             effect: Some(grant.effect().as_str()),
             credential: grant.credential(),
             ..self.question("allow", Some(authorized.request()))
@@ -217,6 +217,11 @@ impl Entry {
     }
 }
 
+/// The rules whose obligations apply beside the one that granted it.
+fn others(grant: &Grant) -> Vec<&str> {
+    grant.obligations().iter().filter(|rule| *rule != grant.rule()).map(RuleRef::id).collect()
+}
+
 const UNLOGGED: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
 const SENT_UNLOGGED: &str =
     "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
@@ -249,7 +254,6 @@ impl Recorded {
     }
 
     /// What let it through, and under which obligations.
-    #[must_use]
     pub fn authorized(&self) -> &Authorized {
         &self.authorized
     }

@@ -95,17 +95,18 @@ pub(super) fn show(path: &Path, format: Format) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout());
     for log in logs {
         if let Err(error) = show_log(&mut out, &log, format) {
-            return match error.kind() {
-                io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-                _ => complain(&format!("`{}`: {error}", log.display())),
-            };
+            return ended(&error, &format!("`{}`: {error}", log.display()));
         }
     }
     match out.flush() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(error) => complain(&error),
+        Err(error) => ended(&error, &error.to_string()),
     }
+}
+
+/// A reader that has seen enough is no error.
+fn ended(error: &io::Error, sentence: &str) -> ExitCode {
+    if error.kind() == io::ErrorKind::BrokenPipe { ExitCode::SUCCESS } else { complain(&sentence) }
 }
 
 fn show_log(out: &mut impl Write, log: &Path, format: Format) -> io::Result<()> {

@@ -4,13 +4,14 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde_json::json;
 
-use super::{FOUND, Format, UNUSABLE};
+use super::{FOUND, Format, UNUSABLE, complain};
+use crate::config::{self, PolicyFile};
 use crate::policy::{Finding, Parsed, Policy, Severity};
 
 /// One file with everything that was found in it.
@@ -26,6 +27,9 @@ pub struct Checked {
     pub hidden: Vec<Range<usize>>,
 }
 
+/// The code of a finding about a file or secret that is there and cannot be used.
+pub const UNUSABLE_SOURCE: &str = "source-unusable";
+
 /// How findings look to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -35,45 +39,52 @@ pub enum Look {
     Coloured,
 }
 
-/// Checks files and prints what was found to standard output. `extra` adds what only a look outside the file can find,
-/// such as a missing certificate.
+/// Checks files: findings go to standard error for people and to standard output as JSON. `extra` adds what only a look
+/// outside the text can find, such as a secret that is not there.
 ///
-/// Exit codes: 0 without errors, 1 with an error, 2 if a file could not be read.
+/// Exit codes: 0 without errors, 1 with an error in a policy, 2 if a file or a secret cannot be used.
 #[must_use]
-pub fn run(files: &[PathBuf], format: Format, look: Look, extra: impl Fn(&Path, &Policy) -> Vec<Finding>) -> ExitCode {
-    let mut unreadable = false;
+pub fn run(
+    files: &[PathBuf],
+    format: Format,
+    look: Look,
+    extra: impl Fn(&PolicyFile, &Policy) -> Vec<Finding>,
+) -> ExitCode {
+    let mut unusable = false;
     let mut checked = Vec::with_capacity(files.len());
     for file in files {
-        match std::fs::read_to_string(file) {
-            Ok(text) => checked.push(check(file, text, &extra)),
+        match config::read_policy(file) {
+            Ok(file) => {
+                let file = check(&file, &extra);
+                unusable |= file.findings.iter().any(|finding| finding.code == UNUSABLE_SOURCE);
+                checked.push(file);
+            }
             Err(error) => {
-                unreadable = true;
-                let complaint = format!("portcullis: cannot read {}: {error}", shown(&file.to_string_lossy()));
-                // A closed standard error leaves nobody to tell.
-                drop(writeln!(io::stderr(), "{complaint}"));
+                unusable = true;
+                complain(&error);
             }
         }
     }
     let written = match format {
-        Format::Human => write_human(&mut io::stdout().lock(), &checked, look),
+        Format::Human => write_human(&mut io::stderr().lock(), &checked, look),
         Format::Json => write_json(&mut io::stdout().lock(), &checked),
     };
-    let found = checked.iter().any(|file| file.findings.iter().any(|finding| finding.severity == Severity::Error));
-    match (unreadable, found || written.is_err()) {
-        (true, _) => ExitCode::from(UNUSABLE),
-        (false, true) => ExitCode::from(FOUND),
+    let wrong = |finding: &Finding| finding.severity == Severity::Error && finding.code != UNUSABLE_SOURCE;
+    match (checked.iter().any(|file| file.findings.iter().any(wrong)) || written.is_err(), unusable) {
+        (true, _) => ExitCode::from(FOUND),
+        (false, true) => ExitCode::from(UNUSABLE),
         (false, false) => ExitCode::SUCCESS,
     }
 }
 
-/// Everything that is to be said of one file.
+/// Everything that is to be said of one file. A link says where it leads.
 #[must_use]
-pub fn check(file: &Path, text: String, extra: impl Fn(&Path, &Policy) -> Vec<Finding>) -> Checked {
-    let name = file.to_string_lossy().into_owned();
-    let Parsed { policy, mut findings, hidden } = Policy::parse(&name, &text);
+pub fn check(file: &PolicyFile, extra: impl Fn(&PolicyFile, &Policy) -> Vec<Finding>) -> Checked {
+    let name = file.name();
+    let Parsed { policy, mut findings, hidden } = Policy::parse(&name, &file.text);
     findings.extend(policy.iter().flat_map(|policy| extra(file, policy)));
     findings.sort_by_key(|finding| finding.span.start);
-    Checked { file: name, text, findings, hidden }
+    Checked { file: name, text: file.text.clone(), findings, hidden }
 }
 
 /// Findings for people: each with its line, then one line that sums up.

@@ -4,6 +4,7 @@ mod audit;
 pub mod check;
 mod demo;
 mod serve;
+mod sources;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -111,9 +112,9 @@ pub fn run() -> ExitCode {
 /// `check`: what the file says, and what only a look at the files and secrets it names can find.
 fn check_files(files: &[PathBuf], format: Format) -> ExitCode {
     let environment = Environment::process();
-    let coloured = std::io::stdout().is_terminal() && !environment.no_color();
+    let coloured = std::io::stderr().is_terminal() && !environment.no_color();
     let look = if coloured { check::Look::Coloured } else { check::Look::Plain };
-    check::run(files, format, look, |_, _| Vec::new())
+    check::run(files, format, look, sources::findings)
 }
 
 /// One clear sentence on standard error, and exit code 2.

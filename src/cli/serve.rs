@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::check::{self, Checked, Look};
@@ -25,27 +25,37 @@ use crate::upstream::source::Surroundings;
 /// What is logged to standard error unless the environment says otherwise. rmcp logs whole messages below `warn`.
 const LOG_FILTER: &str = "warn,portcullis=info";
 
+/// What a started gateway needs to run.
+struct Started {
+    runtime: Runtime,
+    signals: Signals,
+    gateway: Arc<Gateway>,
+    audit: AuditLog,
+}
+
 /// Runs until the client hangs up or the process is told to stop.
 pub(super) fn run(policy: &Path, state_dir: Option<&Path>) -> ExitCode {
     match start(policy, state_dir) {
-        Ok((runtime, gateway, audit)) => serve(&runtime, gateway, &audit),
+        Ok(started) => started.serve(),
         Err(code) => code,
     }
 }
 
 /// Reads and opens everything in the order in which a fault would be the operator's: the policy first.
-fn start(path: &Path, state_dir: Option<&Path>) -> Result<(Runtime, Arc<Gateway>, AuditLog), ExitCode> {
+fn start(path: &Path, state_dir: Option<&Path>) -> Result<Started, ExitCode> {
     let environment = Environment::process();
     log_to_stderr(&environment).map_err(|error| complain(&error))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
+    // Before anything is opened: a signal from here on ends in order.
+    let signals = Signals::listen(&runtime).map_err(|error| complain(&error))?;
     let file = config::read_policy(path).map_err(|error| complain(&error))?;
-    let beside = file.real_path.parent().unwrap_or(Path::new("/")).to_owned();
-    let policy = parse(file)?;
+    let beside = file.directory().to_owned();
+    let (policy, warnings) = parse(file)?;
     harden();
     let directory =
         config::state_directory(state_dir, &environment, policy.name()).map_err(|error| complain(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
     let surroundings = Surroundings::collect(policy.upstream(), &beside, &|name| environment.get(name));
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime
@@ -54,41 +64,48 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<(Runtime, Arc<Gateway>
     let limiter = limiter(&policy, &directory, &clock).map_err(|error| complain(&error))?;
     let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
     let audit = AuditLog::open(&place, &policy, clock.clone()).map_err(|error| complain(&error))?;
-    tracing::info!(api = policy.name(), log = %audit.path().display(), "ready");
+    tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
-    let gateway = Gateway::new(Parts { agent, policy, limiter, upstream, audit: audit.clone(), clock });
-    Ok((runtime, Arc::new(gateway), audit))
+    let gateway = Arc::new(Gateway::new(Parts { agent, policy, limiter, upstream, audit: audit.clone(), clock }));
+    Ok(Started { runtime, signals, gateway, audit })
 }
 
-fn serve(runtime: &Runtime, gateway: Arc<Gateway>, audit: &AuditLog) -> ExitCode {
-    let stop = CancellationToken::new();
-    let served = runtime.block_on(async {
-        let told = tokio::spawn(told_to_stop(stop.clone()));
-        let served = server::serve(gateway, stop.clone()).await;
-        told.abort();
-        served
-    });
-    let reason = if stop.is_cancelled() { "signal" } else { "end of input" };
-    match (served, audit.stop(reason)) {
-        (Ok(()), Ok(())) => ExitCode::SUCCESS,
-        (Err(error), _) => complain(&error),
-        (Ok(()), Err(error)) => complain(&error),
+impl Started {
+    fn serve(self) -> ExitCode {
+        let stop = CancellationToken::new();
+        let served = self.runtime.block_on(async {
+            let told = tokio::spawn(self.signals.cancel(stop.clone()));
+            let served = server::serve(self.gateway, stop.clone()).await;
+            told.abort();
+            served
+        });
+        let reason = if stop.is_cancelled() { "signal" } else { "end of input" };
+        match (served, self.audit.stop(reason)) {
+            (Ok(()), Ok(())) => ExitCode::SUCCESS,
+            (Err(error), _) => complain(&error),
+            (Ok(()), Err(error)) => complain(&error),
+        }
     }
 }
 
-/// Resolves `stop` at SIGTERM, SIGINT or SIGHUP.
-async fn told_to_stop(stop: CancellationToken) {
-    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
-    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds.map(signal) else {
-        tracing::error!("signals cannot be listened to; only the end of the input will stop this process in order");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
+/// SIGTERM, SIGINT and SIGHUP: each ends the gateway in order.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn listen(runtime: &Runtime) -> io::Result<Self> {
+        let _context = runtime.enter();
+        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]))
     }
-    stop.cancel();
+
+    async fn cancel(self, stop: CancellationToken) {
+        let Self([mut terminate, mut interrupt, mut hangup]) = self;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        stop.cancel();
+    }
 }
 
 fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<Limiter, DailyError> {
@@ -97,21 +114,19 @@ fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<
     Ok(Limiter::new(policy.limits(), &rates, policy.upstream().timeout, clock.clone(), daily))
 }
 
-/// The policy, or its findings on standard error and exit code 1.
-fn parse(file: PolicyFile) -> Result<Policy, ExitCode> {
-    let Parsed { policy, findings, hidden } = Policy::parse(&file.shown_path.display().to_string(), &file.text);
-    if policy.is_some() {
-        if !findings.is_empty() {
-            let (count, file) = (findings.len(), file.shown_path.display());
-            tracing::warn!("`portcullis check {file}` has {count} warnings");
-        }
-    } else {
-        let checked = Checked { file: file.shown_path.display().to_string(), text: file.text, findings, hidden };
-        if let Err(error) = check::write_human(&mut io::stderr(), &[checked], Look::Plain) {
-            tracing::warn!(%error, "the findings could not be shown");
+/// The policy and how many warnings it has, or its findings on standard error and exit code 1.
+fn parse(file: PolicyFile) -> Result<(Policy, usize), ExitCode> {
+    let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
+    match policy {
+        Some(policy) => Ok((policy, findings.len())),
+        None => {
+            let checked = Checked { file: file.name(), text: file.text, findings, hidden };
+            if let Err(error) = check::write_human(&mut io::stderr(), &[checked], Look::Plain) {
+                tracing::warn!(%error, "the findings could not be shown");
+            }
+            Err(ExitCode::from(FOUND))
         }
     }
-    policy.ok_or_else(|| ExitCode::from(FOUND))
 }
 
 /// Keeps other processes of this user from reading this one's memory and environment; best effort.

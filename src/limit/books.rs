@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::agent::Agent;
 use crate::policy::{Effect, LimitSpec, Rate};
 
-use super::bucket::{Bucket, Gate};
+use super::bucket::{Bucket, Gate, Receipt};
 use super::{Limit, MAX_AGENTS};
 
 /// How long the table, once found full of busy agents, is taken to be full. In nanoseconds.
@@ -25,7 +25,6 @@ pub(super) struct Books {
     rated: usize,
     accounts: HashMap<Agent, Account>,
     full_until: u64,
-    turn: u64,
 }
 
 impl Books {
@@ -47,7 +46,6 @@ impl Books {
             rated,
             accounts: HashMap::new(),
             full_until: 0,
-            turn: 0,
         }
     }
 
@@ -55,7 +53,6 @@ impl Books {
     /// where it must wait longer, or where the agent has no refused call left.
     pub(super) fn admit(&mut self, agent: &Agent, now: u64, patience: u64) -> Result<u64, Refused> {
         self.make_room(agent, now)?;
-        self.turn = self.turn.saturating_add(1);
         let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
         let heard = self.denials.opens(account.denials, now);
         if heard > now {
@@ -65,7 +62,7 @@ impl Books {
         if at > now.saturating_add(patience) {
             return Err(Refused::later(Limit::Rate, at, now));
         }
-        self.rate.charge(&mut account.rate, at, self.turn);
+        self.rate.charge(&mut account.rate, at);
         account.busy_until = account.busy_until.max(account.rate.next);
         Ok(at)
     }
@@ -75,14 +72,13 @@ impl Books {
         if self.make_room(agent, now).is_err() {
             return;
         }
-        self.turn = self.turn.saturating_add(1);
         let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
-        self.denials.charge(&mut account.denials, now, self.turn);
+        self.denials.charge(&mut account.denials, now);
         account.busy_until = account.busy_until.max(account.denials.next);
     }
 
     /// Charges a call to each of its rules' rates and, if it is a write, to `writes`: all of them or none. Returns the moment at which
-    /// it may go on and the turn under which it can be taken back.
+    /// it may go on and what it was charged.
     pub(super) fn reserve(
         &mut self,
         agent: &Agent,
@@ -90,9 +86,8 @@ impl Books {
         rules: &[usize],
         now: u64,
         patience: u64,
-    ) -> Result<(u64, u64), Refused> {
+    ) -> Result<(u64, Charged), Refused> {
         self.make_room(agent, now)?;
-        self.turn = self.turn.saturating_add(1);
         let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
         // Each bucket's opening is its own affair, so one look at each finds the moment at which all are open.
         let mut last = Refused { limit: Limit::Writes, at: now, now };
@@ -107,28 +102,29 @@ impl Books {
             return Err(last);
         }
         // All are charged for the moment at which the call goes on: that is what keeps every window within its bound.
+        let mut charged = Charged::default();
         if effect == Effect::Write {
-            self.writes.charge(&mut account.writes, last.at, self.turn);
+            charged.write = Some(self.writes.charge(&mut account.writes, last.at));
             account.busy_until = account.busy_until.max(account.writes.next);
         }
         for &rule in rules {
             if let Some((gate, bucket)) = pair(&mut self.rules, &mut account.rules, rule) {
-                gate.charge(bucket, last.at, self.turn);
+                charged.rules.push((rule, gate.charge(bucket, last.at)));
                 account.busy_until = account.busy_until.max(bucket.next);
             }
         }
-        Ok((last.at, self.turn))
+        Ok((last.at, charged))
     }
 
-    /// Takes back what [`reserve`](Self::reserve) charged under `turn`.
-    pub(super) fn refund(&mut self, agent: &Agent, effect: Effect, rules: &[usize], turn: u64) {
+    /// Takes back what [`reserve`](Self::reserve) charged.
+    pub(super) fn refund(&mut self, agent: &Agent, charged: Charged) {
         let Some(account) = self.accounts.get_mut(agent) else { return };
-        if effect == Effect::Write {
-            self.writes.refund(&mut account.writes, turn);
+        if let Some(receipt) = charged.write {
+            self.writes.refund(&mut account.writes, receipt);
         }
-        for &rule in rules {
+        for (rule, receipt) in charged.rules {
             if let Some((gate, bucket)) = pair(&mut self.rules, &mut account.rules, rule) {
-                gate.refund(bucket, turn);
+                gate.refund(bucket, receipt);
             }
         }
     }
@@ -181,6 +177,13 @@ impl Refused {
     pub(super) fn wait(self) -> u64 {
         self.at.saturating_sub(self.now)
     }
+}
+
+/// What one call was charged. It allocates only for a rule's rate.
+#[derive(Debug, Default)]
+pub(super) struct Charged {
+    write: Option<Receipt>,
+    rules: Vec<(usize, Receipt)>,
 }
 
 /// What one agent has spent.

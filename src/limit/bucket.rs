@@ -57,25 +57,24 @@ impl Gate {
         self.ask(bucket, now).map_or_else(|later| later, |_| now)
     }
 
-    /// Charges a call that goes through at `at`, in the operation numbered `turn` (ever growing). Where the bucket is not open at `at`, the call is charged
-    /// all the same, as a debt, up to one more burst.
-    pub(super) fn charge(&mut self, bucket: &mut Bucket, at: u64, turn: u64) {
-        let short = bucket.next.saturating_sub(at);
-        if short < self.interval {
-            (bucket.filled, bucket.spare) = (turn, u64::MAX);
-        } else {
-            bucket.spare = bucket.spare.min(short);
-        }
+    /// Charges a call that goes through at `at`. Where the bucket is not open at `at`, the call is charged all the same, as a debt, up to
+    /// one more burst.
+    pub(super) fn charge(&mut self, bucket: &mut Bucket, at: u64) -> Receipt {
+        let receipt = Receipt { full: bucket.next.max(at), given_back: bucket.given_back };
         let limit = at.saturating_add(self.full.saturating_mul(2));
         bucket.next = self.ask(*bucket, at).unwrap_or_else(|_| bucket.next.saturating_add(self.interval).min(limit));
+        bucket.latest = bucket.latest.max(at);
+        receipt
     }
 
-    /// Takes back a charge of the operation `turn`, where that leaves the bucket as if it had never been made: where no later charge
-    /// found the bucket full, or would have found it full without this one. Elsewhere the charge stands; the bucket was nearly full, and little is lost.
-    pub(super) fn refund(&self, bucket: &mut Bucket, turn: u64) {
-        if bucket.filled <= turn && bucket.spare >= self.interval {
+    /// Takes back a charge where that leaves the bucket as if it had never been made: where every later call went through before the bucket, without
+    /// this charge, would have been full again. Elsewhere the clock has given it back already, at least in part, and it stands.
+    pub(super) fn refund(&self, bucket: &mut Bucket, receipt: Receipt) {
+        // What others took back meanwhile may have been before this charge: then the bucket would have been full sooner.
+        let sooner = self.interval.saturating_mul(bucket.given_back.saturating_sub(receipt.given_back));
+        if bucket.latest <= receipt.full.saturating_sub(sooner) {
             bucket.next = bucket.next.saturating_sub(self.interval);
-            bucket.spare = bucket.spare.saturating_sub(self.interval);
+            bucket.given_back = bucket.given_back.saturating_add(1);
         }
     }
 
@@ -96,10 +95,19 @@ impl Gate {
 pub(super) struct Bucket {
     /// GCRA's theoretical arrival time, in nanoseconds of the clock: the bucket is full from here on.
     pub(super) next: u64,
-    /// The operation that last found the bucket full but for less than one call.
-    filled: u64,
-    /// How much less than full every later operation has found it at least, in nanoseconds of refilling.
-    spare: u64,
+    /// The latest moment at which a call went through, or will.
+    latest: u64,
+    /// How many charges were taken back.
+    given_back: u64,
+}
+
+/// One call's charge to one bucket, to be taken back at most once.
+#[derive(Debug)]
+pub(super) struct Receipt {
+    /// When the bucket would have been full again without it.
+    full: u64,
+    /// How many charges had been taken back by then.
+    given_back: u64,
 }
 
 /// What `governor` takes for its clock and its memory: the moment and the state of the question at hand.
@@ -130,5 +138,78 @@ impl StateStore for Slate {
         let (outcome, next) = f(Some(Nanos::new(self.0.next.load(Ordering::Relaxed))))?;
         self.0.next.store(next.as_u64(), Ordering::Relaxed);
         Ok(outcome)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    const BURST: u32 = 4;
+    const INTERVAL: u64 = 1_000;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Call,
+        GiveUp(prop::sample::Index),
+        Pass(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Call),
+            3 => any::<prop::sample::Index>().prop_map(Step::GiveUp),
+            3 => prop_oneof![0..3 * INTERVAL, (0..4_u64).prop_map(|n| n * INTERVAL / 2)].prop_map(Step::Pass),
+        ]
+    }
+
+    /// Whether every window up to `now` has room for one more.
+    fn has_room(calls: &[(u64, Receipt)], now: u64) -> bool {
+        (0..calls.len()).all(|i| (calls.len() - i) as u64 <= u64::from(BURST) - 1 + (now - calls[i].0) / INTERVAL)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_048))]
+
+        #[test]
+        fn a_bucket_never_has_more_room_than_the_calls_that_were_not_given_up_leave(steps in prop::collection::vec(step(), 1..60)) {
+            let rate = Rate { count: NonZeroU32::new(1).unwrap(), per: Duration::from_nanos(INTERVAL) };
+            let mut gate = Gate::new(rate, BURST);
+            let (mut bucket, mut now, mut gave_up) = (Bucket::default(), 0, false);
+            let mut calls: Vec<(u64, Receipt)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Pass(nanos) => now += nanos,
+                    Step::GiveUp(_) if calls.is_empty() => {}
+                    Step::GiveUp(which) => {
+                        let (_, charge) = calls.remove(which.index(calls.len()));
+                        gate.refund(&mut bucket, charge);
+                        gave_up = true;
+                    }
+                    Step::Call => {
+                        let open = gate.opens(bucket, now) == now;
+                        let room = has_room(&calls, now);
+                        prop_assert!(if gave_up { room || !open } else { room == open }, "room {} open {}", room, open);
+                        if open {
+                            calls.push((now, gate.charge(&mut bucket, now)));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn calls_given_up_together_all_go_back_while_the_bucket_is_far_from_full() {
+        let rate = Rate { count: NonZeroU32::new(1).unwrap(), per: Duration::from_nanos(INTERVAL) };
+        let mut gate = Gate::new(rate, 10);
+        let mut bucket = Bucket::default();
+        let mut charges: Vec<_> = (0..10).map(|_| gate.charge(&mut bucket, 5)).collect();
+        let spent = bucket.next;
+        charges.drain(4..8).for_each(|charge| gate.refund(&mut bucket, charge));
+        assert_eq!(bucket.next, spent - 4 * INTERVAL);
     }
 }

@@ -24,7 +24,7 @@ use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::policy::{Effect, LimitSpec, Rate};
 
-use self::books::{Books, Refused};
+use self::books::{Books, Charged, Refused};
 use self::daily::Unit;
 
 pub use self::daily::{DAILY_FILE, DailyCount, DailyError};
@@ -95,9 +95,9 @@ impl Limiter {
         let unit = self.daily.take().await.map_err(|error| self.no_day(&error))?;
         let now = self.now();
         let Admitted { patience } = admitted;
-        let (at, turn) = self.books()?.reserve(agent, charge.effect, charge.rules, now, nanos(patience))?;
-        let charged = Charged { agent: agent.clone(), effect: charge.effect, rules: charge.rules.into(), turn, unit };
-        let mut slot = Slot { limiter: self, charged: Some(charged), patience };
+        let (at, charged) = self.books()?.reserve(agent, charge.effect, charge.rules, now, nanos(patience))?;
+        let paid = Paid { agent: agent.clone(), charged, unit };
+        let mut slot = Slot { limiter: self, paid: Some(paid), patience };
         slot.patience = self.wait(at, now, patience).await;
         Ok(slot)
     }
@@ -150,7 +150,7 @@ pub struct Admitted {
 #[must_use]
 pub struct Slot<'a> {
     limiter: &'a Limiter,
-    charged: Option<Charged>,
+    paid: Option<Paid>,
     patience: Duration,
 }
 
@@ -158,7 +158,7 @@ impl Slot<'_> {
     /// Makes the charge final whatever becomes of the call. To be called before a person is asked about it: a question costs, also
     /// one that is declined.
     pub fn spend(&mut self) {
-        if let Some(Charged { unit: Some(unit), .. }) = self.charged.take() {
+        if let Some(Paid { unit: Some(unit), .. }) = self.paid.take() {
             unit.spend();
         }
     }
@@ -185,9 +185,9 @@ impl Slot<'_> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        let Some(Charged { agent, effect, rules, turn, unit: _ }) = self.charged.take() else { return };
+        let Some(Paid { agent, charged, unit: _ }) = self.paid.take() else { return };
         if let Ok(mut books) = self.limiter.books.lock() {
-            books.refund(&agent, effect, &rules, turn);
+            books.refund(&agent, charged);
         }
     }
 }
@@ -199,13 +199,11 @@ pub struct Permit {
     _permit: OwnedSemaphorePermit,
 }
 
-/// What a call was charged. The day's unit gives itself back.
+/// What a call has paid. The day's unit gives itself back.
 #[derive(Debug)]
-struct Charged {
+struct Paid {
     agent: Agent,
-    effect: Effect,
-    rules: Box<[usize]>,
-    turn: u64,
+    charged: Charged,
     unit: Option<Unit>,
 }
 

@@ -239,19 +239,20 @@ fn turns_are_given_out_in_order_and_a_call_that_cannot_get_one_in_time_is_refuse
 
 #[test]
 fn a_call_that_waits_for_one_limit_counts_in_the_others_when_it_goes_on() {
-    let (limiter, clock) =
-        limiter(&LimitSpec { max_wait: 20 * SECOND, ..open() }, &[Some(rate(1, 10 * SECOND)), Some(rate(1, SECOND))]);
-    send(&limiter, 1, Charge { effect: Effect::Read, rules: &[0] }).unwrap();
-    let agent = agent(1);
-    let admitted = admit(&limiter, 1).unwrap();
-    let mut waiting = pin!(limiter.budget(&agent, admitted, Charge { effect: Effect::Read, rules: &[0, 1] }));
-    assert!(poll(waiting.as_mut()).is_pending());
-    clock.advance(10 * SECOND);
-    let Poll::Ready(Ok(slot)) = poll(waiting.as_mut()) else { panic!("its turn has come") };
-    drop(now(slot.enter()).unwrap());
-    let mut next =
-        pin!(limiter.budget(&agent, admit(&limiter, 1).unwrap(), Charge { effect: Effect::Read, rules: &[1] }));
-    assert!(poll(next.as_mut()).is_pending(), "the burst of the second rule was used just now");
+    for (effect, rules) in [(Effect::Read, &[1][..]), (Effect::Write, &[])] {
+        let spec = LimitSpec { writes: rate(1, SECOND), max_wait: 20 * SECOND, ..open() };
+        let (limiter, clock) = limiter(&spec, &[Some(rate(1, 10 * SECOND)), Some(rate(1, SECOND))]);
+        send(&limiter, 1, Charge { effect: Effect::Read, rules: &[0] }).unwrap();
+        let agent = agent(1);
+        let both = [&[0], rules].concat();
+        let mut waiting = pin!(limiter.budget(&agent, admit(&limiter, 1).unwrap(), Charge { effect, rules: &both }));
+        assert!(poll(waiting.as_mut()).is_pending());
+        clock.advance(10 * SECOND);
+        let Poll::Ready(Ok(slot)) = poll(waiting.as_mut()) else { panic!("its turn has come") };
+        drop(now(slot.enter()).unwrap());
+        let mut next = pin!(limiter.budget(&agent, admit(&limiter, 1).unwrap(), Charge { effect, rules }));
+        assert!(poll(next.as_mut()).is_pending(), "{effect:?}: the one call was used just now");
+    }
 }
 
 #[test]

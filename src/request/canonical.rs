@@ -41,7 +41,7 @@ pub(super) fn canonical(raw: &str) -> Result<(String, Encoded), PathError> {
 }
 
 /// Appends `%HH`, in upper case.
-pub(super) fn push_percent(text: &mut String, byte: u8) {
+fn push_percent(text: &mut String, byte: u8) {
     text.push('%');
     for digit in [byte >> 4, byte & 15] {
         text.push(char::from(if digit < 10 { b'0' + digit } else { b'A' + digit - 10 }));
@@ -49,7 +49,7 @@ pub(super) fn push_percent(text: &mut String, byte: u8) {
 }
 
 /// Bytes that no encoder needs to encode (RFC 3986 section 2.3).
-pub(super) fn is_unreserved(byte: u8) -> bool {
+fn is_unreserved(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
 }
 

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::canonical::{is_unreserved, push_percent};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::error::{Excerpt, Shown};
 use super::fold::fold_name;
 use crate::json::{self, JsonError};
@@ -19,6 +20,9 @@ pub const MAX_NAME: usize = 128;
 pub const MAX_VALUE: usize = 4_096;
 /// The largest magnitude of a number: up to here every double is a whole number of its own.
 pub const MAX_INTEGER: u64 = 1 << 53;
+
+/// Everything but the unreserved characters (RFC 3986 section 2.3) becomes `%HH`.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Nesting that is looked at before the kinds of the values are judged.
 const MAX_DEPTH: usize = 32;
@@ -109,9 +113,9 @@ impl Query {
         let mut separator = '?';
         for (name, value) in &self.pairs {
             target.push(separator);
-            push_encoded(target, name);
+            target.extend(utf8_percent_encode(name, ENCODED));
             target.push('=');
-            push_encoded(target, value);
+            target.extend(utf8_percent_encode(value, ENCODED));
             separator = '&';
         }
     }
@@ -121,16 +125,6 @@ impl Query {
 impl fmt::Debug for Query {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Query").field("pairs", &self.pairs.len()).finish()
-    }
-}
-
-fn push_encoded(target: &mut String, text: &str) {
-    for byte in text.bytes() {
-        if is_unreserved(byte) {
-            target.push(char::from(byte));
-        } else {
-            push_percent(target, byte);
-        }
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::RoleServer;
-use rmcp::model::{ClientJsonRpcMessage, ErrorCode, JsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{
+    ClientJsonRpcMessage, ContentBlock, ErrorCode, JsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerResult,
+};
 use rmcp::transport::Transport;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
@@ -16,12 +18,15 @@ use tokio_util::sync::CancellationToken;
 use super::calls::{Begin, Calls};
 use super::frame::{self, Frame, Refused};
 use super::lines::{Line, Lines};
-use super::outbox::Outbox;
+use super::outbox::{MARK, Outbox};
 use super::stdio::Input;
 use crate::gateway::Gateway;
 
 /// How long the last answers may take to leave when the connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// From this size on a text is queued as it is; below, copying it costs less than another write.
+const LARGE: usize = 128 << 10;
 
 /// One client's connection.
 pub(super) struct Connection {
@@ -37,7 +42,7 @@ pub(super) struct Connection {
 #[derive(Serialize)]
 struct FrameError<'a> {
     jsonrpc: &'static str,
-    id: Option<&'a rmcp::model::RequestId>,
+    id: Option<&'a RequestId>,
     error: FrameErrorBody,
 }
 
@@ -94,26 +99,23 @@ impl Connection {
         let Refused { id, code, message, name } = refused;
         self.gateway.refused_frame(code.0, message, name.as_deref());
         let error = FrameErrorBody { code: code.0, message };
-        if let Err(error) = self.outbox.push(&FrameError { jsonrpc: "2.0", id: id.as_ref(), error }) {
-            tracing::error!(%error, "an error could not be serialized");
-        }
+        self.outbox.push(&FrameError { jsonrpc: "2.0", id: id.as_ref(), error }, None);
     }
 }
 
 impl Transport<RoleServer> for Connection {
     type Error = Infallible;
 
-    fn send(&mut self, message: ServerJsonRpcMessage) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
-        let answered = match &message {
-            JsonRpcMessage::Response(response) => Some(&response.id),
-            JsonRpcMessage::Error(error) => error.id.as_ref(),
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => None,
-        };
-        if let Err(error) = self.outbox.push(&message) {
-            tracing::error!(%error, "a message could not be serialized");
-        }
-        if let Some(id) = answered {
-            self.calls.answered(id);
+    fn send(
+        &mut self,
+        mut message: ServerJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Infallible>> + Send + 'static {
+        let text = take_large_text(&mut message);
+        self.outbox.push(&message, text);
+        match &message {
+            JsonRpcMessage::Response(response) => self.calls.answered(&response.id),
+            JsonRpcMessage::Error(error) => error.id.iter().for_each(|id| self.calls.answered(id)),
+            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => {}
         }
         std::future::ready(Ok(()))
     }
@@ -133,4 +135,16 @@ impl Transport<RoleServer> for Connection {
         }
         Ok(())
     }
+}
+
+/// Takes a tool result's first text out of its message when it is large, and leaves [`MARK`] in its place.
+fn take_large_text(message: &mut ServerJsonRpcMessage) -> Option<String> {
+    let JsonRpcMessage::Response(response) = message else { return None };
+    // The only string of the client's in the message, and it stands before the text.
+    if matches!(&response.id, RequestId::String(id) if id.contains(MARK)) {
+        return None;
+    }
+    let ServerResult::CallToolResult(result) = &mut response.result else { return None };
+    let Some(ContentBlock::Text(block)) = result.content.first_mut() else { return None };
+    (block.text.len() >= LARGE).then(|| std::mem::replace(&mut block.text, MARK.to_owned()))
 }

@@ -1,7 +1,8 @@
 //! The one way to the upstream: a request whose intent is in the log.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::audit::entry::{Entry, Recorded};
-use crate::gateway::Cancel;
 use crate::policy::Effect;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::reply::Reply;
@@ -28,7 +29,7 @@ pub enum Failure {
 
 impl Upstream {
     /// Sends a recorded request, once; a read may be cancelled on the way.
-    pub async fn forward(&self, recorded: Recorded, cancel: &Cancel) -> Sent {
+    pub async fn forward(&self, recorded: Recorded, cancel: &CancellationToken) -> Sent {
         let result = {
             let (request, grant) = (recorded.authorized().request(), recorded.authorized().grant());
             let headers: Vec<_> = request.headers().iter().collect();

@@ -20,6 +20,9 @@ pub(crate) const PLACEHOLDER: &[u8] = b"[redacted]";
 /// Values shorter than this are not searched for by themselves: they would be found in innocent text.
 pub(crate) const SHORTEST: usize = 8;
 
+/// Forms of up to this many bytes in all get the fastest automaton, which takes about 256 bytes of memory for each.
+const SMALL: usize = 8 * 1024;
+
 /// Finds and replaces every form of a set of credentials.
 #[derive(Debug, Default)]
 pub(crate) struct Redactor {
@@ -47,8 +50,17 @@ struct Search {
     decoded: nfa::contiguous::NFA,
     /// Length of the longest form, in decoded bytes.
     longest: usize,
-    /// Which bytes occur in a form: an escape of any other byte cannot be part of an echo.
-    alphabet: Box<[bool; 256]>,
+    neighbours: Neighbours,
+}
+
+/// Which bytes occur in the forms, and beside which others: most escapes cannot be part of an echo, and are passed over.
+#[derive(Debug)]
+struct Neighbours {
+    alphabet: [bool; 256],
+    first: [bool; 256],
+    last: [bool; 256],
+    /// Two bytes that follow each other in a form, one bit for each pair.
+    pairs: Box<[u64; 1024]>,
 }
 
 impl Redactor {
@@ -61,20 +73,13 @@ impl Redactor {
         if needles.is_empty() {
             return Ok(Self::default());
         }
-        let plain = AhoCorasick::builder()
-            .match_kind(MatchKind::LeftmostLongest)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(&needles)?;
+        let size: usize = needles.iter().map(|needle| needle.len()).sum();
+        let kind = if size <= SMALL { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+        let plain = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).kind(Some(kind)).build(&needles)?;
         let decoded =
             nfa::contiguous::NFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(&needles)?;
-        let mut alphabet = Box::new([false; 256]);
-        for byte in needles.iter().flat_map(|needle| needle.iter()) {
-            if let Some(known) = alphabet.get_mut(usize::from(*byte)) {
-                *known = true;
-            }
-        }
         let longest = needles.iter().map(|needle| needle.len()).max().unwrap_or(0);
-        Ok(Self { search: Some(Search { plain, decoded, longest, alphabet }) })
+        Ok(Self { search: Some(Search { plain, decoded, longest, neighbours: Neighbours::of(&needles) }) })
     }
 
     /// Replaces every echo; the bytes are moved, not copied, when there is none.
@@ -110,12 +115,17 @@ impl Search {
         }
     }
 
-    /// The next escape, at or after `from`, of a byte that occurs in a form.
+    /// The next escape, at or after `from`, that may be the first one of an echo.
     fn next_escape(&self, text: &[u8], mut from: usize) -> Option<usize> {
         loop {
             let site = from.checked_add(memchr2(b'%', b'\\', text.get(from..)?)?)?;
-            if self.escape_at(text, site).is_some() {
-                return Some(site);
+            if let Some((byte, width)) = self.escape_at(text, site) {
+                let before = site.checked_sub(1).and_then(|before| text.get(before));
+                let next = site.checked_add(width)?;
+                let after = self.escape_at(text, next).map(|(byte, _)| byte).or_else(|| text.get(next).copied());
+                if self.neighbours.fit(before.copied(), byte, after) {
+                    return Some(site);
+                }
             }
             from = site.checked_add(1)?;
         }
@@ -129,8 +139,7 @@ impl Search {
             [b'\\', byte @ (b'"' | b'\\' | b'/'), ..] => (*byte, 2),
             _ => return None,
         };
-        let matters = self.alphabet.get(usize::from(byte)).copied().unwrap_or(false);
-        matters.then_some((byte, width))
+        is_set(&self.neighbours.alphabet, byte).then_some((byte, width))
     }
 
     /// Decodes from `start` until `longest` bytes went by without an escape, and says where it stopped. `ring` remembers where the last
@@ -173,6 +182,52 @@ impl Search {
             .max()
             .unwrap_or(0)
     }
+}
+
+impl Neighbours {
+    fn of(needles: &[&[u8]]) -> Self {
+        let mut all =
+            Self { alphabet: [false; 256], first: [false; 256], last: [false; 256], pairs: Box::new([0; 1024]) };
+        for needle in needles {
+            needle.iter().for_each(|byte| set(&mut all.alphabet, *byte));
+            needle.first().iter().for_each(|byte| set(&mut all.first, **byte));
+            needle.last().iter().for_each(|byte| set(&mut all.last, **byte));
+            for pair in needle.array_windows::<2>() {
+                let (word, bit) = Self::place(*pair);
+                if let Some(word) = all.pairs.get_mut(word) {
+                    *word |= bit;
+                }
+            }
+        }
+        all
+    }
+
+    /// Whether `byte` can stand between these two in an echo, or at its start or end.
+    fn fit(&self, before: Option<u8>, byte: u8, after: Option<u8>) -> bool {
+        let begins = is_set(&self.first, byte) || before.is_some_and(|before| self.is_pair([before, byte]));
+        let ends = is_set(&self.last, byte) || after.is_some_and(|after| self.is_pair([byte, after]));
+        begins && ends
+    }
+
+    fn is_pair(&self, pair: [u8; 2]) -> bool {
+        let (word, bit) = Self::place(pair);
+        self.pairs.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    fn place(pair: [u8; 2]) -> (usize, u64) {
+        let number = usize::from(u16::from_be_bytes(pair));
+        (number / 64, 1 << (number % 64))
+    }
+}
+
+fn set(bytes: &mut [bool; 256], byte: u8) {
+    if let Some(known) = bytes.get_mut(usize::from(byte)) {
+        *known = true;
+    }
+}
+
+fn is_set(bytes: &[bool; 256], byte: u8) -> bool {
+    bytes.get(usize::from(byte)).copied().unwrap_or(false)
 }
 
 impl Forms {

@@ -2,7 +2,7 @@
 //!
 //! Promises that a call carries its credential as its source says now: files are looked at again at most once a second, and every
 //! source but the environment is read again after a 401. Fails closed: when a source breaks, the calls that need it are refused until
-//! it can be read again; the old value is not used on. Old values stay known to the [`Redactor`], for the upstream may still echo them.
+//! it can be read again; the old value is not used on. Old values stay known to the redactor, for the upstream may still echo them.
 //! Trusts the clock it is given.
 
 use std::collections::VecDeque;

@@ -2,7 +2,7 @@
 //!
 //! Promises that a secret is read only from a place that nobody else can write (and, for a file, read), that a command gets no secret
 //! in its environment and cannot hang or flood the gateway, and that no error repeats a byte of a value. Refuses an empty value and one
-//! over [`MAX_BYTES`]. Trusts `config.rs` to hand over the environment (nothing here reads it), root, and the command that the policy
+//! over 64 KiB. Trusts `config.rs` to hand over the environment (nothing here reads it), root, and the command that the policy
 //! names to print what it should.
 
 use std::collections::BTreeMap;
@@ -67,7 +67,6 @@ pub(crate) struct Stamp {
 
 /// Why a secret could not be read. For the log and the person at the terminal; it names places, never values.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum SourceError {
     /// The environment variable is not set.
     #[error("environment variable `{}` is not set", name.escape_debug())]
@@ -76,8 +75,11 @@ pub enum SourceError {
         name: String,
     },
     /// The source gave nothing, or a lone newline.
-    #[error("the secret is empty")]
-    Empty,
+    #[error("the secret is empty: {from}")]
+    Empty {
+        /// Where it was read from.
+        from: String,
+    },
     /// The source gave more than any credential is long.
     #[error("the secret is longer than {MAX_BYTES} bytes")]
     TooLong,
@@ -150,6 +152,20 @@ impl Surroundings {
         Self { directory: directory.to_owned(), variables, credentials_directory, inherited }
     }
 
+    /// Looks whether a secret can be had, without running a command for it.
+    ///
+    /// # Errors
+    /// What [`Upstream::open`](crate::upstream::Upstream::open) would stop at.
+    pub fn probe(&self, spec: &SecretSpec) -> Result<(), SourceError> {
+        let source = SecretSource::find(spec, self)?;
+        match source {
+            SecretSource::Command { .. } => Ok(()),
+            SecretSource::Variable(_) | SecretSource::File(_) | SecretSource::Systemd(_) => {
+                source.read_here(self).map(drop)
+            }
+        }
+    }
+
     /// A path of the policy, made absolute.
     pub(crate) fn path(&self, path: &Path) -> PathBuf {
         self.directory.join(path)
@@ -195,27 +211,49 @@ impl SecretSource {
     /// # Errors
     /// Whatever kept the secret from being read; never a part of it.
     pub(crate) async fn read(&self, surroundings: &Surroundings) -> Result<Arc<Secret>, SourceError> {
-        let mut bytes = match self {
+        match self {
+            Self::Command { program, arguments } => {
+                self.secret(run(program, arguments, surroundings, COMMAND_TIMEOUT).await?)
+            }
+            Self::Variable(_) | Self::File(_) | Self::Systemd(_) => self.read_here(surroundings),
+        }
+    }
+
+    /// As [`read`](Self::read), for what needs no other process; nothing is run for a command.
+    fn read_here(&self, surroundings: &Surroundings) -> Result<Arc<Secret>, SourceError> {
+        match self {
             Self::Variable(name) => {
                 let secret = surroundings.variables.get(name).cloned();
                 let secret = secret.ok_or_else(|| SourceError::Unset { name: name.clone() })?;
-                return if secret.is_empty() { Err(SourceError::Empty) } else { Ok(secret) };
+                if secret.is_empty() { Err(self.empty()) } else { Ok(secret) }
             }
-            Self::File(path) => read_file(trust::open_private(path)?)?,
+            Self::File(path) => self.secret(read_file(trust::open_private(path)?)?),
             Self::Systemd(path) => {
                 trust::check_ancestors(path)?;
-                read_file(trust::open_file(path)?)?
+                self.secret(read_file(trust::open_file(path)?)?)
             }
-            Self::Command { program, arguments } => run(program, arguments, surroundings, COMMAND_TIMEOUT).await?,
-        };
+            Self::Command { .. } => Err(SourceError::NoCommand),
+        }
+    }
+
+    fn secret(&self, mut bytes: Zeroizing<Vec<u8>>) -> Result<Arc<Secret>, SourceError> {
         if bytes.len() > MAX_BYTES {
             return Err(SourceError::TooLong);
         }
         trim_newline(&mut bytes);
         if bytes.is_empty() {
-            return Err(SourceError::Empty);
+            return Err(self.empty());
         }
         Ok(Arc::new(Secret::new(std::mem::take(&mut *bytes))))
+    }
+
+    fn empty(&self) -> SourceError {
+        let from = match self {
+            Self::Variable(name) => format!("environment variable `{}`", name.escape_debug()),
+            Self::File(path) | Self::Systemd(path) => format!("`{}`", path.display().to_string().escape_debug()),
+            Self::Command { .. } => "what the command printed".to_owned(),
+        };
+        SourceError::Empty { from }
     }
 
     /// What the source looks like now; `None` for one that cannot be looked at (or is gone).

@@ -4,10 +4,7 @@
 # Packages are installed once, below the target directory. Exits non-zero on any failure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-home="$target/e2e"
 export PYTHONDONTWRITEBYTECODE=1
-mkdir -p "$home/typescript"
 
 need() { command -v "$1" >/dev/null || { echo "missing: $1 (Debian package $2)" >&2; exit 1; }; }
 need python3 python3-venv
@@ -15,8 +12,11 @@ need node nodejs
 need npm npm
 need timeout coreutils
 
+target=$(cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 cargo build --quiet --bin portcullis
 export PORTCULLIS="$target/debug/portcullis"
+home="$target/e2e"
+mkdir -p "$home/typescript"
 
 python="$home/python/bin/python"
 if ! "$python" -c 'import importlib.metadata as m; assert m.version("mcp") == "2.3.0"' 2>/dev/null; then

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -12,9 +13,9 @@ use std::{
 
 use super::common::{
     Dice,
-    gate::{Gate, Home, Launch},
+    gate::{Gate, Home, Launch, records},
     policy,
-    recorder::{Recorder, Reply},
+    recorder::{Recorder, Reply, Seen},
     rounds,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -63,23 +64,20 @@ fn load(gate: &mut Gate, round: u64, dice: &mut Dice) {
     gate.send_bytes(lines.as_bytes());
 }
 
-/// Every write the upstream received was announced in the log first.
-fn assert_no_write_without_intent(home: &Home, upstream: &Recorder) {
-    let records = home.records();
+/// The log verifies (a last line that was being written is no doubt), and announces every write
+/// that was received while it was kept.
+fn assert_log_stands(home: &Home, log: &Path, received: &[Seen]) {
+    let verified = home.verify_log(log);
+    assert!(verified.status.success(), "{verified:?}");
+    let records = records(log);
     let intents: BTreeSet<_> = records
         .iter()
         .filter(|record| record["kind"] == "question" && record["verdict"] == "allow")
         .filter_map(|record| record["path"].as_str())
         .collect();
-    for seen in upstream.seen().iter().filter(|seen| seen.method() == "PATCH") {
+    for seen in received.iter().filter(|seen| seen.method() == "PATCH") {
         assert!(intents.contains(seen.target()), "received without an intent on record: {}", seen.target());
     }
-}
-
-/// Every log verifies; a last line that was being written is named and is no doubt.
-fn assert_log_stands(home: &Home, round: u64) {
-    let verified = home.verify();
-    assert!(verified.status.success(), "round {round}: {verified:?}");
 }
 
 #[test]
@@ -92,8 +90,10 @@ fn a_gate_killed_at_any_point_leaves_a_log_that_opens_again_and_no_write_without
     });
     let home = Home::new(&policy::b(&upstream, policy::NEVER));
     let total = rounds(6, 200);
+    let mut known = BTreeSet::new();
     for round in 0..total {
         let mut dice = Dice::seeded(round);
+        let before = upstream.count();
         let mut gate = Launch::new(&home).start();
         assert!(gate.get("/api/v1/organization/alive").is_success(), "round {round}: it starts on that log");
         let pid = gate.pid;
@@ -113,13 +113,17 @@ fn a_gate_killed_at_any_point_leaves_a_log_that_opens_again_and_no_write_without
         }
         gate.expect_killed();
         drop(gate);
-        assert_no_write_without_intent(&home, &upstream);
-        assert_log_stands(&home, round);
+        let logs = home.logs();
+        let new: Vec<_> = logs.iter().filter(|log| !known.contains(*log)).collect();
+        let [log] = new[..] else { panic!("round {round}: one log for each process: {new:?}") };
+        assert_log_stands(&home, log, &upstream.seen_since(before));
+        known.extend(logs);
     }
     let writes = upstream.seen().iter().filter(|seen| seen.method() == "PATCH").count();
     assert!(writes > 0, "the load holds writes");
     let mut last = Launch::new(&home).start();
     assert!(last.get("/api/v1/organization/alive").is_success(), "it starts on all those logs");
+    // Its end verifies every log there is.
     last.finish();
     assert_eq!(home.logs().len() as u64, total + 1, "one log for each process");
 }

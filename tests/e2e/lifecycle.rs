@@ -3,37 +3,23 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     process::Output,
-    sync::{Mutex, mpsc},
 };
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::common::{
-    Dice, MEMORY_CAP_KIB, PATIENCE, eventually,
-    gate::{Gate, Home, LEGACY, Launch},
+    Dice, MEMORY_CAP_KIB, eventually,
+    gate::{Gate, Home, LEGACY, Launch, cancel},
     policy::{self, TOKEN},
-    recorder::{Recorder, Reply},
+    recorder::{Recorder, Reply, held_upstream},
     rounds,
 };
 
 const GOOD: &str = "/api/v1/organization/1";
 const SLOW: &str = r#"{"path":"/api/v1/organization/slow"}"#;
-
-/// An upstream that answers the slow target only after a word from the test.
-fn held_upstream() -> (Recorder, mpsc::Sender<()>) {
-    let (release, held) = mpsc::channel();
-    let held = Mutex::new(held);
-    let upstream = Recorder::start(move |seen| {
-        if seen.target().contains("slow") {
-            held.lock().expect("no script panics").recv_timeout(PATIENCE).ok();
-        }
-        Reply::json(r#"{"ok":true}"#)
-    });
-    (upstream, release)
-}
 
 /// The call in flight was answered, is on record, and the log is closed after it.
 fn assert_drained(mut gate: Gate, id: &str) {
@@ -127,6 +113,24 @@ fn a_cancelled_call_is_not_answered_and_is_on_record_as_cancelled() {
 }
 
 #[test]
+fn a_write_that_is_cancelled_under_way_is_seen_through_and_its_outcome_is_on_record() {
+    let (upstream, release) = held_upstream();
+    let mut gate = Gate::start(&policy::b(&upstream, policy::NEVER));
+    let id = gate.begin("api_send", r#"{"method":"PATCH","path":"/api/v1/service_item/slow/labels/","body":{}}"#);
+    upstream.wait_for(1);
+    gate.send(&cancel(&id));
+    assert!(gate.get(GOOD).is_success(), "the cancel was heard");
+    release.send(()).expect("the upstream waits");
+    let records = gate.log_until("both calls are closed", |records| {
+        records.iter().filter(|record| record["kind"] == "answer").count() == 2
+    });
+    let write = records.iter().find(|record| record["method"] == "PATCH").expect("an intent");
+    let outcome = records.iter().find(|record| record["kind"] == "answer" && record["call"] == write["call"]);
+    assert_eq!(outcome.expect("an outcome")["status"], 200, "{records:#?}");
+    assert_eq!(gate.finish(), Vec::<Value>::new(), "no answer to a cancelled call");
+}
+
+#[test]
 fn noise_is_answered_or_ignored_and_never_ends_the_gate() {
     let upstream = Recorder::plain();
     let mut gate = Gate::start(&policy::a(&upstream));
@@ -207,14 +211,17 @@ fn a_call_over_its_rate_is_throttled_with_the_seconds_to_wait() {
     assert_eq!(upstream.count(), 2);
 }
 
-/// Refused with `code`, nothing on stdout, and one line on stderr that says all of `words`.
+/// Refused with `code`, nothing on stdout, and one sentence on stderr, beside what is logged there,
+/// that says all of `words`.
 fn assert_one_sentence(output: &Output, code: i32, words: &[&str]) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert!(output.stdout.is_empty(), "stdout belongs to MCP: {output:?}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "one sentence: {stderr}");
+    let said: Vec<_> = stderr.lines().filter(|line| !line.contains(" WARN portcullis::")).collect();
+    let [sentence] = said[..] else { panic!("one sentence: {stderr}") };
+    assert!(sentence.starts_with("portcullis: "), "{sentence}");
     for word in words {
-        assert!(stderr.contains(word), "`{word}` is not in: {stderr}");
+        assert!(sentence.contains(word), "`{word}` is not in: {sentence}");
     }
     for word in ["panicked", "Error {", "Os {", "Custom {", "RUST_BACKTRACE", "Caused by"] {
         assert!(!stderr.contains(word), "`{word}` is in: {stderr}");
@@ -318,4 +325,40 @@ fn two_gates_on_one_state_directory_each_keep_a_log_of_their_own() {
     one.finish();
     two.finish();
     assert_eq!(home.records().iter().filter(|record| record["kind"] == "question").count(), 2);
+}
+
+#[test]
+fn a_lock_that_another_process_holds_is_one_sentence() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::a(&upstream).replace(r#""unlimited""#, "10"));
+    fs::create_dir(home.state()).expect("made");
+    fs::set_permissions(home.state(), fs::Permissions::from_mode(0o700)).expect("closed");
+    let count = home.state().join("daily");
+    let file = fs::File::options().write(true).create_new(true).mode(0o600).open(&count).expect("made");
+    file.lock().expect("nobody else holds it");
+    assert_one_sentence(&Launch::new(&home).refused(), 2, &["daily", "locked by another process"]);
+    assert!(home.logs().is_empty(), "nothing was begun");
+    drop(file);
+    let mut gate = Launch::new(&home).start();
+    assert!(gate.get(GOOD).is_success(), "once it is let go");
+    gate.finish();
+}
+
+#[test]
+fn the_calls_of_a_day_are_counted_over_all_gates_of_one_state_directory() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::a(&upstream).replace(r#""unlimited""#, "5"));
+    for passes in [3, 2, 0] {
+        let mut gate = Launch::new(&home).start();
+        for _ in 0..passes {
+            assert!(gate.get(GOOD).is_success());
+        }
+        if passes < 3 {
+            let refusal = gate.get(GOOD).refusal();
+            assert_eq!(refusal["code"], "throttled");
+            assert!(refusal["retry_after_seconds"].as_u64().is_some_and(|seconds| seconds > 0), "{refusal}");
+        }
+        gate.finish();
+    }
+    assert_eq!(upstream.count(), 5);
 }

@@ -27,7 +27,7 @@ methods = ["POST", "PUT", "PATCH"]
 paths = ["/post", "/put", "/patch"]
 confirm = "never"
 [response]
-read_max_bytes = "100KiB"
+read_max_bytes = "50KiB"
 """
 
 
@@ -47,8 +47,8 @@ def reads(gate):
     etag = gate.get("/etag/v1")
     assert etag.status["headers"]["etag"].strip('"') == "v1", etag.texts
     assert gate.get("/etag/v1", headers={"if-none-match": '"v1"'}).status["status"] == 304
-    assert gate.get("/bytes/204800").code == "response_too_large"
-    assert gate.get("/stream-bytes/204800").code == "response_too_large"
+    assert gate.get("/bytes/102400").code == "response_too_large"
+    assert gate.get("/stream-bytes/102400").code == "response_too_large"
 
 
 def redirects(gate):

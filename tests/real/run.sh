@@ -3,10 +3,7 @@
 # Packages are installed once, below the target directory. Exits non-zero on any failure.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-home="$target/e2e"
 export PYTHONDONTWRITEBYTECODE=1
-mkdir -p "$home"
 PATH="$PATH:/usr/sbin"
 
 need() { command -v "$1" >/dev/null || { echo "missing: $1 (Debian package $2)" >&2; exit 1; }; }
@@ -16,8 +13,11 @@ need pdns_server pdns-server
 [ -f /usr/share/doc/pdns-backend-sqlite3/schema.sqlite3.sql ] ||
     { echo "missing: the SQLite backend of PowerDNS (Debian package pdns-backend-sqlite3)" >&2; exit 1; }
 
+target=$(cargo metadata --no-deps --format-version 1 | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 cargo build --quiet --bin portcullis
 export PORTCULLIS="$target/debug/portcullis"
+home="$target/e2e"
+mkdir -p "$home"
 
 export GUNICORN="$home/httpbin/bin/gunicorn"
 if ! "$home/httpbin/bin/python" -c 'import httpbin, importlib.metadata as m; assert m.version("httpbin") == "0.10.4"' 2>/dev/null ||

@@ -81,28 +81,35 @@ impl Home {
         logs
     }
 
-    /// Every complete record of every log, in order. A line that is not JSON fails the test,
-    /// unless it is a tail without its line end (a gate was killed there, or writes right now).
+    /// Every complete record of every log, in order.
     pub(crate) fn records(&self) -> Vec<Value> {
-        let mut records = Vec::new();
-        for path in self.logs() {
-            let text = fs::read(&path).unwrap_or_default();
-            for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
-                let record = serde_json::from_slice(line);
-                records.push(record.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line))));
-            }
-        }
-        records
+        self.logs().iter().flat_map(|log| records(log)).collect()
     }
 
     /// `portcullis audit verify` on the state directory.
     pub(crate) fn verify(&self) -> Output {
+        self.verify_log(&self.state())
+    }
+
+    /// `portcullis audit verify` on one log.
+    pub(crate) fn verify_log(&self, path: &Path) -> Output {
         let mut command = binary();
-        command.args(["audit", "verify"]).arg(self.state()).stdin(Stdio::null());
+        command.args(["audit", "verify"]).arg(path).stdin(Stdio::null());
         let output = command.output().expect("the binary runs");
         self.canary.search("the output of audit verify", &[&*output.stdout, &*output.stderr].concat());
         output
     }
+}
+
+/// Every complete record of one log. A line that is not JSON fails the test, unless it is a tail
+/// without its line end (a gate was killed there, or writes right now).
+pub(crate) fn records(log: &Path) -> Vec<Value> {
+    let text = fs::read(log).unwrap_or_default();
+    let lines = text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n"));
+    let record = |line| {
+        serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)))
+    };
+    lines.map(record).collect()
 }
 
 /// How to start a gate.
@@ -530,6 +537,11 @@ pub(crate) fn initialize(id: &str, version: &str, capabilities: &Value) -> Strin
         "protocolVersion": version, "capabilities": capabilities, "clientInfo": { "name": "t", "version": "1" },
     });
     json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": params }).to_string()
+}
+
+/// A notification that takes the request `id` back.
+pub(crate) fn cancel(id: &str) -> String {
+    json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } }).to_string()
 }
 
 fn is_message(line: &[u8]) -> bool {

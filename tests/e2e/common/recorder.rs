@@ -9,6 +9,7 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{self, Sender},
     },
     thread::JoinHandle,
 };
@@ -153,6 +154,11 @@ impl Recorder {
         locked(&self.shared.seen).clone()
     }
 
+    /// Everything that arrived after the first `count` requests.
+    pub(crate) fn seen_since(&self, count: usize) -> Vec<Seen> {
+        locked(&self.shared.seen).iter().skip(count).cloned().collect()
+    }
+
     /// How many requests arrived so far.
     pub(crate) fn count(&self) -> usize {
         locked(&self.shared.seen).len()
@@ -253,4 +259,17 @@ fn read_request(input: &mut BufReader<TcpStream>) -> std::io::Result<Option<Seen
     seen.body = vec![0; MAX_BODY.min(length)];
     input.read_exact(&mut seen.body)?;
     Ok(Some(seen))
+}
+
+/// An upstream that answers targets holding `slow` only after a word from the test.
+pub(crate) fn held_upstream() -> (Recorder, Sender<()>) {
+    let (release, held) = mpsc::channel();
+    let held = Mutex::new(held);
+    let upstream = Recorder::start(move |seen| {
+        if seen.target().contains("slow") {
+            locked(&held).recv_timeout(PATIENCE).ok();
+        }
+        Reply::json(r#"{"ok":true}"#)
+    });
+    (upstream, release)
 }

@@ -4,12 +4,7 @@
 pub async fn forge(
     upstream: &crate::upstream::Upstream,
     authorized: crate::policy::Authorized,
-    now: std::time::SystemTime,
-    cancel: &tokio_util_token::Token,
+    cancel: &crate::gateway::Cancel,
 ) {
-    drop(upstream.send(authorized, now, cancel).await);
-}
-
-mod tokio_util_token {
-    pub type Token = crate::gateway::Cancel;
+    drop(upstream.forward(authorized, cancel).await);
 }

@@ -4,12 +4,7 @@
 pub async fn forge(
     upstream: &portcullis::upstream::Upstream,
     authorized: portcullis::policy::Authorized,
-    now: std::time::SystemTime,
-    cancel: &tokio_util_token::Token,
+    cancel: &portcullis::gateway::Cancel,
 ) {
-    drop(upstream.send(authorized, now, cancel).await);
-}
-
-mod tokio_util_token {
-    pub type Token = portcullis::gateway::Cancel;
+    drop(upstream.forward(authorized, cancel).await);
 }

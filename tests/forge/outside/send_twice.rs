@@ -4,9 +4,8 @@
 pub async fn forge(
     upstream: &portcullis::upstream::Upstream,
     recorded: portcullis::audit::entry::Recorded,
-    now: std::time::SystemTime,
     cancel: &portcullis::gateway::Cancel,
 ) {
-    drop(upstream.send(recorded, now, cancel).await);
-    drop(upstream.send(recorded, now, cancel).await);
+    drop(upstream.forward(recorded, cancel).await);
+    drop(upstream.forward(recorded, cancel).await);
 }

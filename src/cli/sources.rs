@@ -1,0 +1,64 @@
+//! What only a look outside the policy's text can find: secrets and certificates that are not there or not safe.
+
+use std::io;
+
+use super::check::UNUSABLE_SOURCE;
+use crate::config::{Environment, PolicyFile};
+use crate::policy::{Finding, Policy, Severity, Source, SourceSpec};
+use crate::trust::{self, TrustError};
+use crate::upstream::source::{SourceError, Surroundings};
+
+/// One finding for each file or secret that cannot be used as it is now. A command is looked for, not run.
+pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
+    let environment = Environment::process();
+    let surroundings = Surroundings::collect(policy.upstream(), file.directory(), &|name| environment.get(name));
+    policy.sources().iter().filter_map(|source| finding(file, source, &surroundings)).collect()
+}
+
+fn finding(file: &PolicyFile, source: &Source, surroundings: &Surroundings) -> Option<Finding> {
+    let (missing, sentence) = match &source.spec {
+        SourceSpec::Secret(spec) => {
+            let error = surroundings.probe(spec).err()?;
+            (is_missing(&error), error.to_string())
+        }
+        SourceSpec::CaFile(path) => {
+            let error = trust::open_file(&file.resolve(path)).err()?;
+            (is_not_there(&error), error.to_string())
+        }
+        SourceSpec::ClientCertificate(path) => {
+            let error = trust::open_private(&file.resolve(path)).err()?;
+            (is_not_there(&error), error.to_string())
+        }
+    };
+    let (severity, code) =
+        if missing { (Severity::Warning, "source-missing") } else { (Severity::Error, UNUSABLE_SOURCE) };
+    let help = missing.then(|| "`serve` will not start without it".to_owned());
+    Some(Finding::new(severity, code, format!("`{}`: {sentence}", source.key), &source.place, help))
+}
+
+fn is_missing(error: &SourceError) -> bool {
+    match error {
+        SourceError::Unset { .. } | SourceError::NoCredentialsDirectory => true,
+        SourceError::Untrusted(error) => is_not_there(error),
+        SourceError::Empty { .. }
+        | SourceError::TooLong
+        | SourceError::Unreadable(_)
+        | SourceError::CredentialName
+        | SourceError::NoCommand
+        | SourceError::RelativeCommand
+        | SourceError::CommandNotFound
+        | SourceError::CommandBroken(_)
+        | SourceError::CommandFailed(_)
+        | SourceError::CommandTimeout
+        | SourceError::NotVisible
+        | SourceError::Colon
+        | SourceError::HeaderName
+        | SourceError::HeaderTooLong
+        | SourceError::Unsearchable
+        | SourceError::Poisoned => false,
+    }
+}
+
+fn is_not_there(error: &TrustError) -> bool {
+    matches!(error, TrustError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound)
+}
