@@ -178,6 +178,12 @@ impl Glob {
 
     /// Whether some text matches both.
     pub(super) fn meets(&self, other: &Self) -> bool {
+        let agree = |a: &str, b: &str, starts: fn(&str, &str) -> bool| starts(a, b) || starts(b, a);
+        if !agree(&self.prefix, &other.prefix, |a, b| a.starts_with(b))
+            || !agree(&self.suffix, &other.suffix, |a, b| a.ends_with(b))
+        {
+            return false;
+        }
         let (a, b) = (self.to_string(), other.to_string());
         let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
         // Row by row over `a`: `reach[j]` says that some text takes both patterns to (i, j).

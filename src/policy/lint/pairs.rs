@@ -1,12 +1,13 @@
 //! Checks of rules against the rules that they share a path with.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
-use super::include::{Reach, includes};
+use super::include::spread;
 use crate::policy::finding::{Findings, quoted};
 use crate::policy::pattern::{Pattern, Segment};
 use crate::policy::rule::{Allow, DEFAULT_BODY, Deny, Methods, Written, WrittenPath};
-use crate::policy::trie::{Symbols, Trie};
+use crate::policy::trie::{Reach, Symbols, Trie};
 use crate::policy::verdict::Effect;
 use crate::request::encoded::Encoded;
 
@@ -15,7 +16,11 @@ use crate::request::encoded::Encoded;
 pub(super) struct Pairs<'f> {
     allows: &'f [Written<Allow>],
     denies: &'f [Written<Deny>],
+    /// Allow paths in every deny form.
+    meeting: Index,
+    /// Allow paths as canonical text.
     allowed: Index,
+    /// Deny paths in deny form.
     denied: Index,
 }
 
@@ -38,31 +43,57 @@ impl Index {
     }
 
     /// The paths that share a request with one of these forms, as rule and path.
-    fn meeting(&self, forms: &[Vec<Segment>]) -> BTreeSet<(usize, usize)> {
+    fn meeting(&self, forms: &[Vec<Segment>]) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
+        self.first(forms, |owner| -> Option<()> {
+            found.push(owner);
+            None
+        });
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    /// What is made of the first path that shares a request with one of these forms and of which something is made.
+    fn first<T>(&self, forms: &[Vec<Segment>], mut make: impl FnMut((usize, usize)) -> Option<T>) -> Option<T> {
+        let mut made = None;
         for form in forms {
-            self.trie.meeting(form, &self.symbols, &mut found);
+            let mut visit = |number: u32| {
+                made = self.owners.get(number as usize).and_then(|owner| make(*owner));
+                if made.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            if self.trie.meeting(form, &self.symbols, &mut visit).is_break() {
+                break;
+            }
         }
+        made
+    }
+
+    /// The paths that match all that these segments match.
+    fn including(&self, narrow: &[Segment], reach: Reach) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        self.trie.including(&spread(narrow), reach, &self.symbols, &mut found);
+        found.sort_unstable();
+        found.dedup();
         found.into_iter().filter_map(|number| self.owners.get(number as usize).copied()).collect()
     }
 }
 
 impl<'f> Pairs<'f> {
     pub(super) fn new(allows: &'f [Written<Allow>], denies: &'f [Written<Deny>]) -> Self {
-        let (mut allowed, mut denied) = (Index::default(), Index::default());
+        let (mut meeting, mut allowed, mut denied) = (Index::default(), Index::default(), Index::default());
         for (rule, allow) in allows.iter().enumerate() {
             for (path, written) in allow.paths.iter().enumerate() {
-                allowed.add(rule, path, &forms(&allow.rule, &written.pattern));
+                meeting.add(rule, path, &forms(&allow.rule, &written.pattern));
+                allowed.add(rule, path, &[written.pattern.segments().to_vec()]);
             }
         }
         for (rule, deny) in denies.iter().enumerate() {
             for (path, written) in deny.paths.iter().enumerate() {
-                let itself = written.pattern.denied().to_vec();
-                let below = below(&itself);
-                denied.add(rule, path, &[itself, below]);
+                denied.add(rule, path, &[written.pattern.denied().to_vec()]);
             }
         }
-        Self { allows, denies, allowed, denied }
+        Self { allows, denies, meeting, allowed, denied }
     }
 
     /// A read rule and a write rule for one method on one path: the request would count as a write, against what the
@@ -132,15 +163,17 @@ impl<'f> Pairs<'f> {
                 continue;
             }
             for path in &allow.paths {
-                let mut open = self.neighbours(allow, path).into_iter().filter(|(other, met)| {
+                let wider = self.allowed.including(path.pattern.segments(), Reach::Exact);
+                let wider = wider.into_iter().filter_map(|(rule, _)| self.allows.get(rule));
+                let mut open = wider.filter(|other| {
                     let limits = &other.rule;
-                    !limits.methods.shared(allow.rule.methods).is_empty()
+                    limits.name.index() != allow.rule.name.index()
+                        && !limits.methods.shared(allow.rule.methods).is_empty()
                         && limits.query.is_open()
                         && limits.body.only.is_none()
                         && limits.body.most >= body.most
-                        && includes(met.pattern.segments(), path.pattern.segments(), Reach::Exact)
                 });
-                let Some((other, _)) = open.next() else { continue };
+                let Some(other) = open.next() else { continue };
                 let message = format!(
                     "the limits of this rule are pointless here: rule {} on line {} allows the same without them",
                     quoted(other.rule.name.id()),
@@ -157,14 +190,13 @@ impl<'f> Pairs<'f> {
         for allow in self.allows {
             let mut dead: Vec<(&WrittenPath, &Written<Deny>)> = Vec::new();
             for path in &allow.paths {
-                let folded = path.pattern.folded();
                 let mut covered = Methods::default();
                 let mut by = None;
-                for (deny, met) in self.denials(&path.pattern) {
-                    if deny.rule.names.is_none() && includes(met.pattern.denied(), folded, Reach::Below) {
-                        deny.rule.methods.iter().for_each(|method| covered.insert(method));
-                        by = by.or(Some(deny));
-                    }
+                let wider = self.denied.including(path.pattern.folded(), Reach::Below);
+                let wider = wider.into_iter().filter_map(|(rule, _)| self.denies.get(rule));
+                for deny in wider.filter(|deny| deny.rule.names.is_none()) {
+                    deny.rule.methods.iter().for_each(|method| covered.insert(method));
+                    by = by.or(Some(deny));
                 }
                 dead.extend(by.filter(|_| covered.contains_all(allow.rule.methods)).map(|deny| (path, deny)));
             }
@@ -191,21 +223,19 @@ impl<'f> Pairs<'f> {
                     continue;
                 }
                 let deeper = deepened(anchored);
-                if self
-                    .denials(&path.pattern)
-                    .iter()
-                    .any(|(_, met)| includes(met.pattern.denied(), &deeper, Reach::Below))
-                {
+                let wider = self.denied.including(&deeper, Reach::Below);
+                let mut wider = wider.into_iter().filter_map(|(rule, _)| self.denies.get(rule));
+                if wider.any(|wide| wide.rule.names.is_none() && wide.rule.methods.contains_all(deny.rule.methods)) {
                     continue;
                 }
                 let tail = below(&deeper);
-                let mut reaching = self.allowed.meeting(&[deeper, tail]).into_iter().filter_map(|(rule, met)| {
+                let reaching = self.meeting.first(&[deeper, tail], |(rule, met)| {
                     let allow = self.allows.get(rule)?;
                     let met = allow.paths.get(met)?;
                     let shared = !allow.rule.methods.shared(deny.rule.methods).is_empty();
                     (shared && met.pattern.is_deep()).then_some(allow)
                 });
-                let Some(allow) = reaching.next() else { continue };
+                let Some(allow) = reaching else { continue };
                 let message = format!(
                     "`*` is exactly one segment: rule {} on line {} reaches deeper than this denial",
                     quoted(allow.rule.name.id()),
@@ -219,22 +249,12 @@ impl<'f> Pairs<'f> {
 
     /// The allow rules, and their paths, that share a request with a path.
     fn neighbours(&self, allow: &Written<Allow>, path: &WrittenPath) -> Vec<(&'f Written<Allow>, &'f WrittenPath)> {
-        let met = self.allowed.meeting(&forms(&allow.rule, &path.pattern));
+        let met = self.meeting.meeting(&forms(&allow.rule, &path.pattern));
         let found = met.into_iter().filter_map(|(rule, path)| {
             let allow = self.allows.get(rule)?;
             Some((allow, allow.paths.get(path)?))
         });
         found.filter(|(other, _)| other.rule.name.index() != allow.rule.name.index()).collect()
-    }
-
-    /// The deny rules, and their paths, that share a request with a path.
-    fn denials(&self, pattern: &Pattern) -> Vec<(&'f Written<Deny>, &'f WrittenPath)> {
-        let met = self.denied.meeting(&[pattern.folded().to_vec()]);
-        let found = met.into_iter().filter_map(|(rule, path)| {
-            let deny = self.denies.get(rule)?;
-            Some((deny, deny.paths.get(path)?))
-        });
-        found.collect()
     }
 }
 
