@@ -17,13 +17,23 @@ pub(super) struct Rules {
     writes: bool,
     allows: Vec<Allow>,
     denies: Vec<Deny>,
-    /// Allow paths as canonical text and in deny form, and deny paths in deny form; each path has one number.
+    /// Allow paths and deny paths, each as canonical text and in deny form; each path has one number.
     canonical: Trie,
     folded: Trie,
+    denied_canonical: Trie,
     denied: Trie,
     symbols: Symbols,
     allow_paths: Vec<Target>,
     deny_paths: Vec<Target>,
+}
+
+/// Every rule that is about a path.
+struct Found<'r> {
+    denied: Option<&'r Deny>,
+    /// Allow paths that match as it is written, or in deny form.
+    matching: Vec<Target>,
+    /// Those that match as it is written.
+    written: Vec<Target>,
 }
 
 /// The rule that a path belongs to.
@@ -41,6 +51,7 @@ impl Rules {
             denies: Vec::with_capacity(denies.len()),
             canonical: Trie::default(),
             folded: Trie::default(),
+            denied_canonical: Trie::default(),
             denied: Trie::default(),
             symbols: Symbols::default(),
             allow_paths: Vec::new(),
@@ -58,6 +69,7 @@ impl Rules {
         for written in denies {
             for path in &written.paths {
                 let number = u32::try_from(rules.deny_paths.len()).unwrap_or(u32::MAX);
+                rules.denied_canonical.add(path.pattern.denied_as_written(), number, &mut rules.symbols);
                 rules.denied.add(path.pattern.denied(), number, &mut rules.symbols);
                 rules.deny_paths.push(Target { rule: rules.denies.len(), rank: path.pattern.rank() });
             }
@@ -82,18 +94,20 @@ impl Rules {
         }
     }
 
-    /// The verdict's five steps.
+    /// The verdict's five steps. What matches is what matches in deny form or as it is written, so that what grants is
+    /// always among what matches, and its obligations hold.
     fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
-        let (denied, matching) = self.walk_folded(request);
+        let Found { denied, matching, written } = self.walk(request);
         if let Some(deny) = denied {
             return Err((DenyReason::Rule { reason: deny.reason.clone() }, Some(deny.name.clone())));
         }
-        let matching = self.by_rule(matching, |rule| rule.methods.contains(request.method()));
+        let mut matching = self.by_rule(matching);
         let effect = effect(request.method(), &matching);
         if effect == Effect::Write && !self.writes {
             return Err((DenyReason::WritesOff, None));
         }
-        let rule = self.granting(request, &matching)?;
+        matching.retain(|(rule, _)| rule.methods.contains(request.method()));
+        let rule = self.granting(request, self.by_rule(written))?;
         Ok(Grant {
             effect,
             rule,
@@ -104,62 +118,61 @@ impl Rules {
         })
     }
 
-    /// The deny rule that covers the request, and the allow paths that match it in deny form, in every reading of it.
-    fn walk_folded(&self, request: &Request) -> (Option<&Deny>, Vec<Target>) {
+    /// Every rule that is about the path: denials and allow paths, as it is written and in every reading of it.
+    fn walk(&self, request: &Request) -> Found<'_> {
         let path = request.path();
-        let open = path.canonical().ends_with('/') || !path.encoded().is_empty();
-        let (mut denied, mut found) = (None::<(Rank, &Deny)>, Vec::new());
-        let (mut steps, mut numbers) = (Vec::with_capacity(16), Vec::with_capacity(16));
+        let (mut denied, mut numbers) = (None, Vec::with_capacity(16));
+        let plain = path.encoded().is_empty();
+        let guarded = |segment: &str| !plain && !Encoded::in_canonical(segment).is_empty();
+        let mut steps: Vec<Step<'_>> =
+            path.segments().map(|segment| self.symbols.step(segment, guarded(segment))).collect();
+        self.canonical.matching(&steps, false, &self.symbols, &mut numbers);
+        let written = self.targets(&mut numbers);
+        let mut matching = written.clone();
+        steps.iter_mut().for_each(Step::unguard);
+        self.denied_canonical.covering(&steps, false, &self.symbols, &mut numbers);
+        self.deny(request, &mut numbers, &mut denied);
+        let open = path.canonical().ends_with('/') || !plain;
         for form in path.deny_forms() {
             steps.clear();
             steps.extend(form.segments().iter().map(|segment| self.symbols.step(segment, false)));
             self.denied.covering(&steps, open, &self.symbols, &mut numbers);
-            for target in numbers.drain(..).filter_map(|number| self.deny_paths.get(number as usize)) {
-                let Some(rule) = self.denies.get(target.rule).filter(|rule| rule.is_about(request)) else { continue };
-                if denied.is_none_or(|(rank, best)| (target.rank, best.name.id()) > (rank, rule.name.id())) {
-                    denied = Some((target.rank, rule));
-                }
-            }
+            self.deny(request, &mut numbers, &mut denied);
             self.folded.matching(&steps, open, &self.symbols, &mut numbers);
-            found.extend(numbers.drain(..).filter_map(|number| self.allow_paths.get(number as usize)));
+            matching.append(&mut self.targets(&mut numbers));
         }
-        (denied.map(|(_, rule)| rule), found)
+        Found { denied: denied.map(|(_, rule)| rule), matching, written }
     }
 
-    /// The allow paths that match the canonical path.
-    fn walk_canonical(&self, request: &Request) -> Vec<Target> {
-        let path = request.path();
-        let plain = path.encoded().is_empty();
-        let guarded = |segment: &str| !plain && !Encoded::in_canonical(segment).is_empty();
-        let steps: Vec<Step<'_>> =
-            path.segments().map(|segment| self.symbols.step(segment, guarded(segment))).collect();
-        let mut numbers = Vec::with_capacity(16);
-        self.canonical.matching(&steps, false, &self.symbols, &mut numbers);
-        numbers.into_iter().filter_map(|number| self.allow_paths.get(number as usize).copied()).collect()
+    fn targets(&self, numbers: &mut Vec<u32>) -> Vec<Target> {
+        numbers.drain(..).filter_map(|number| self.allow_paths.get(number as usize).copied()).collect()
+    }
+
+    /// Keeps the most specific denial that is about the request.
+    fn deny<'r>(&'r self, request: &Request, numbers: &mut Vec<u32>, denied: &mut Option<(Rank, &'r Deny)>) {
+        for target in numbers.drain(..).filter_map(|number| self.deny_paths.get(number as usize)) {
+            let Some(rule) = self.denies.get(target.rule).filter(|rule| rule.is_about(request)) else { continue };
+            if denied.is_none_or(|(rank, best)| (target.rank, best.name.id()) > (rank, rule.name.id())) {
+                *denied = Some((target.rank, rule));
+            }
+        }
     }
 
     /// The rules of these paths, each once, with the most specific path that matched.
-    fn by_rule(&self, mut paths: Vec<Target>, keep: impl Fn(&Allow) -> bool) -> Vec<(&Allow, Rank)> {
+    fn by_rule(&self, mut paths: Vec<Target>) -> Vec<(&Allow, Rank)> {
         paths.sort_unstable_by_key(|path| (path.rule, std::cmp::Reverse(path.rank)));
         paths.dedup_by_key(|path| path.rule);
-        let rules = paths.into_iter().filter_map(|path| self.allows.get(path.rule).map(|rule| (rule, path.rank)));
-        rules.filter(|(rule, _)| keep(rule)).collect()
+        paths.into_iter().filter_map(|path| self.allows.get(path.rule).map(|rule| (rule, path.rank))).collect()
     }
 
-    /// The most specific rule that grants the request, or why the one that came closest does not.
-    ///
-    /// INVARIANT (what grants is among what matches): a rule whose canonical text matches while its deny form does not,
-    /// as `/v1.*` and the path `/v1.`, grants nothing, since its obligations would be lost.
+    /// The most specific of the rules about the path that grants the request, or why the one that came closest does not.
     fn granting(
         &self,
         request: &Request,
-        matching: &[(&Allow, Rank)],
+        about: Vec<(&Allow, Rank)>,
     ) -> Result<RuleRef, (DenyReason, Option<RuleRef>)> {
-        let about = self.by_rule(self.walk_canonical(request), |_| true);
-        let (mut asked, other): (Vec<_>, Vec<_>) =
+        let (asked, other): (Vec<_>, Vec<_>) =
             about.into_iter().partition(|(rule, _)| rule.methods.contains(request.method()));
-        let index = |rule: &Allow| rule.name.index();
-        asked.retain(|(rule, _)| matching.binary_search_by_key(&index(rule), |(rule, _)| index(rule)).is_ok());
         let granting = asked.iter().copied().filter(|(rule, _)| rule.refuses(request).is_none());
         if let Some(rule) = most_specific(granting) {
             return Ok(rule.name.clone());
@@ -175,13 +188,16 @@ impl Rules {
     }
 }
 
-/// A read is a GET or HEAD that no matching rule calls a write, or a request that every matching rule calls a read.
-fn effect(method: Method, matching: &[(&Allow, Rank)]) -> Effect {
-    let says = |effect| move |(rule, _): &(&Allow, Rank)| rule.effect == Some(effect);
+/// A read is a GET or HEAD that no matching rule calls a write, or a request that every matching rule calls a read. What
+/// is said of GET holds for HEAD as well, since servers answer it by the same code.
+fn effect(method: Method, about: &[(&Allow, Rank)]) -> Effect {
+    let said =
+        |method| about.iter().filter(move |(rule, _)| rule.methods.contains(method)).map(|(rule, _)| rule.effect);
     let read = match method {
-        Method::Get | Method::Head => !matching.iter().any(says(Effect::Write)),
+        Method::Get => said(Method::Get).all(|effect| effect != Some(Effect::Write)),
+        Method::Head => said(Method::Get).chain(said(Method::Head)).all(|effect| effect != Some(Effect::Write)),
         Method::Post | Method::Put | Method::Patch | Method::Delete => {
-            !matching.is_empty() && matching.iter().all(says(Effect::Read))
+            said(method).next().is_some() && said(method).all(|effect| effect == Some(Effect::Read))
         }
     };
     if read { Effect::Read } else { Effect::Write }

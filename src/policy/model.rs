@@ -67,8 +67,12 @@ impl Rule {
     }
 
     fn matches(&self, request: &Request) -> bool {
-        self.methods.contains(&request.method().as_str())
-            && forms(request).iter().any(|form| self.paths.iter().any(|text| glob(&folded(text), form)))
+        self.methods.contains(&request.method().as_str()) && self.is_about(request)
+    }
+
+    fn is_about(&self, request: &Request) -> bool {
+        self.grants_path(request)
+            || forms(request).iter().any(|form| self.paths.iter().any(|text| glob(&folded(text), form)))
     }
 
     fn denies(&self, request: &Request) -> bool {
@@ -77,7 +81,13 @@ impl Rule {
         let names = self.names.as_ref().is_none_or(|names| {
             names.iter().any(|name| request.query().pairs().iter().any(|(held, _)| fold_name(name) == fold_name(held)))
         });
-        method && names && forms(request).iter().any(|form| self.paths.iter().any(|text| covers(text, form)))
+        let written = request.path().canonical();
+        method
+            && names
+            && self
+                .paths
+                .iter()
+                .any(|text| covers_as_written(text, written) || forms(request).iter().any(|form| covers(text, form)))
     }
 
     fn keeps(&self, request: &Request) -> bool {
@@ -130,7 +140,11 @@ fn forms(request: &Request) -> Vec<String> {
 }
 
 fn covers(text: &str, form: &str) -> bool {
-    let mut name = &*folded(text);
+    covers_as_written(&folded(text), form)
+}
+
+fn covers_as_written(text: &str, form: &str) -> bool {
+    let mut name = text;
     while let Some(shorter) = name.strip_suffix("/**").or_else(|| name.strip_suffix('/')) {
         name = shorter;
     }
@@ -145,7 +159,10 @@ fn naive(rules: &[Rule], writes: bool, request: &Request) -> String {
     }
     let matching: Vec<&Rule> = rules.iter().filter(|rule| !rule.deny && rule.matches(request)).collect();
     let safe = matches!(request.method(), Method::Get | Method::Head);
-    let read = (safe && matching.iter().all(|rule| rule.effect != Some("write")))
+    let head = |rule: &&Rule| request.method() == Method::Head && rule.methods.contains(&"GET");
+    let mut heard =
+        rules.iter().filter(|rule| !rule.deny && (rule.matches(request) || (head(rule) && rule.is_about(request))));
+    let read = (safe && heard.all(|rule| rule.effect != Some("write")))
         || (!matching.is_empty() && matching.iter().all(|rule| rule.effect == Some("read")));
     if !read && !writes {
         return "deny writes_off".into();

@@ -21,6 +21,7 @@ pub(super) struct Pattern {
     text: Box<str>,
     segments: Vec<Segment>,
     folded: Vec<Segment>,
+    denied: Vec<Segment>,
     rank: Rank,
 }
 
@@ -60,12 +61,12 @@ impl Pattern {
                 segments.push(segment);
             }
         }
-        let folded = fold(&segments, &text);
+        let (folded, denied) = fold(&segments, &text);
         let rank = Rank {
             literal: text.find('*').unwrap_or(text.len()),
             asterisks: std::cmp::Reverse(text.matches('*').count()),
         };
-        Ok(Self { text: text.into(), segments, folded, rank })
+        Ok(Self { text: text.into(), segments, folded, denied, rank })
     }
 
     /// The canonical text.
@@ -85,8 +86,17 @@ impl Pattern {
 
     /// What a denial is about: the deny form without `/**` at its end, since everything below is covered anyway.
     pub(super) fn denied(&self) -> &[Segment] {
-        let end = self.folded.iter().rposition(|segment| *segment != Segment::Deep).map_or(0, |last| last + 1);
-        self.folded.get(..end).unwrap_or_default()
+        named(&self.denied)
+    }
+
+    /// The same of the canonical text. A denial is tried on both: composing or trimming for the deny form can take away
+    /// what a `*` in its text needs.
+    pub(super) fn denied_as_written(&self) -> &[Segment] {
+        let segments = named(&self.segments);
+        match segments {
+            [rest @ .., Segment::Literal(last)] if last.is_empty() => named(rest),
+            _ => segments,
+        }
     }
 
     pub(super) fn rank(&self) -> Rank {
@@ -115,21 +125,36 @@ impl Segment {
     }
 }
 
-/// The deny form of a pattern's segments. A `*` written `%2A` becomes a wildcard there: a denial is wider than its text.
-fn fold(segments: &[Segment], text: &str) -> Vec<Segment> {
-    let mut folded = Vec::with_capacity(segments.len());
+/// Without the `**` at the end.
+fn named(segments: &[Segment]) -> &[Segment] {
+    let end = segments.iter().rposition(|segment| *segment != Segment::Deep).map_or(0, |last| last + 1);
+    segments.get(..end).unwrap_or_default()
+}
+
+/// The deny form of a pattern's segments, as an allow rule means them and as a denial does. A `*` written `%2A` is itself
+/// in the one and a wildcard in the other: a denial is wider than its text, and an obligation must not be.
+fn fold(segments: &[Segment], text: &str) -> (Vec<Segment>, Vec<Segment>) {
+    let (mut allowed, mut denied) = (Vec::with_capacity(segments.len()), Vec::with_capacity(segments.len()));
     for segment in segments {
-        folded.push(match segment {
-            Segment::Literal(literal) => Segment::of(&fold_segment(literal)),
+        let folded = match segment {
+            Segment::Literal(literal) => {
+                let literal = fold_segment(literal);
+                allowed.push(Segment::Literal(literal.as_str().into()));
+                denied.push(Segment::of(&literal));
+                continue;
+            }
             Segment::Glob(glob) => Segment::of(&fold_segment(&glob.to_string())),
             Segment::Star => Segment::Star,
             Segment::Deep => Segment::Deep,
-        });
+        };
+        allowed.push(folded.clone());
+        denied.push(folded);
     }
     if text.ends_with('/') {
-        folded.pop();
+        allowed.pop();
+        denied.pop();
     }
-    folded
+    (allowed, denied)
 }
 
 /// Text with `*` in it, as what stands before the first, between, and after the last.

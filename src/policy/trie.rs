@@ -69,6 +69,13 @@ pub(super) struct Step<'p> {
     guarded: bool,
 }
 
+impl Step<'_> {
+    /// Lets every pattern match it.
+    pub(super) fn unguard(&mut self) {
+        self.guarded = false;
+    }
+}
+
 impl Symbols {
     /// One segment, looked up.
     pub(super) fn step<'p>(&self, text: &'p str, guarded: bool) -> Step<'p> {
