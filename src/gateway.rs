@@ -26,6 +26,9 @@ use crate::upstream::reply::Reply;
 /// How long an agent that calls too often waits to be told so.
 const FLOOD_PAUSE: Duration = Duration::from_secs(1);
 
+/// JSON-RPC 2.0, section 5.1.
+const METHOD_NOT_FOUND: i32 = -32601;
+
 /// How a front door takes a call back.
 pub type Cancel = CancellationToken;
 
@@ -92,10 +95,16 @@ impl Gateway {
     }
 
     /// Answers one call. It runs apart from the connection, so that a client that hangs up cannot cut a call between
-    /// its intent and its outcome, and a fault in one call ends as that call's answer.
-    pub async fn answer(self: Arc<Self>, call: ToolCall, cancel: Cancel) -> Answer {
+    /// its intent and its outcome, and a fault in one call ends as that call's answer. `room` resolves once the front
+    /// door can take an answer: until then nothing is sent.
+    pub async fn answer(
+        self: Arc<Self>,
+        call: ToolCall,
+        room: impl Future<Output = ()> + Send + 'static,
+        cancel: Cancel,
+    ) -> Answer {
         let (gateway, tool) = (self.clone(), call.tool);
-        match self.tasks.spawn(async move { gateway.handle(&call, &cancel).await }).await {
+        match self.tasks.spawn(async move { gateway.handle(&call, room, &cancel).await }).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(%error, "a call ended by a fault of the gateway");
@@ -106,14 +115,15 @@ impl Gateway {
     }
 
     /// The path of a call: open the books, slow a flood down, parse, decide, charge, record, send, shape, close.
-    async fn handle(&self, call: &ToolCall, cancel: &Cancel) -> Answer {
+    async fn handle(&self, call: &ToolCall, room: impl Future<Output = ()>, cancel: &Cancel) -> Answer {
         let entry = self.audit.entry(&self.agent, call.tool.name());
-        let admitted = match unless(cancel, self.limiter.admit(&self.agent)).await {
+        // Not to be cancelled: a call that is taken back has cost all the same.
+        let admitted = match self.limiter.admit(&self.agent).await {
             Ok(admitted) => admitted,
-            Err(refusal) => {
-                // Whoever does not wait when told to gets two records a call: they must not come without end.
-                tokio::select! { () = cancel.cancelled() => {}, () = self.clock.sleep(FLOOD_PAUSE) => {} }
-                return entry.refuse(&refusal, None);
+            Err(throttled) => {
+                // Whoever does not wait when told to leaves two records a call: they must not come without end.
+                self.clock.sleep(FLOOD_PAUSE).await;
+                return entry.refuse(&throttle(throttled), None);
             }
         };
         let request = match resolve(call) {
@@ -125,7 +135,7 @@ impl Gateway {
             Verdict::Hold(held) => return self.refuse(entry, &hold(&held), Some(held.request())),
             Verdict::Deny(denial) => return self.refuse(entry, &deny(&self.policy, &denial), Some(denial.request())),
         };
-        let _permit = match unless(cancel, self.budget(admitted, authorized.grant())).await {
+        let permit = match unless(cancel, self.budget(admitted, authorized.grant(), room)).await {
             Ok(permit) => permit,
             Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
         };
@@ -134,9 +144,9 @@ impl Gateway {
             Ok(recorded) => recorded,
             Err(answer) => return answer,
         };
-        let Sent { entry, result } = self.upstream.forward(recorded, cancel).await;
-        let outcome = self.outcome(result, effect, entry.call());
-        entry.close(outcome)
+        let Sent { asked, result } = self.upstream.forward(recorded, permit, cancel).await;
+        let outcome = self.outcome(result, effect, asked.call());
+        asked.close(outcome)
     }
 
     /// A call that the agent brought upon itself: it costs one of `denials`.
@@ -145,9 +155,16 @@ impl Gateway {
         entry.refuse(refusal, request)
     }
 
-    async fn budget(&self, admitted: Admitted, grant: &Grant) -> Result<Permit, Throttled> {
+    async fn budget(
+        &self,
+        admitted: Admitted,
+        grant: &Grant,
+        room: impl Future<Output = ()>,
+    ) -> Result<Permit, Throttled> {
         let charge = Charge { effect: grant.effect(), rules: grant.rates() };
-        self.limiter.budget(&self.agent, admitted, charge).await?.enter().await
+        let permit = self.limiter.budget(&self.agent, admitted, charge).await?.enter().await?;
+        room.await;
+        Ok(permit)
     }
 
     fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str) -> Outcome {
@@ -163,11 +180,20 @@ impl Gateway {
 
     /// Records a message that never became a call; at most 60 a minute one by one, the rest as a count.
     pub fn refused_frame(&self, code: i32, cause: &str, name: Option<&str>) {
-        self.limiter.denied(&self.agent);
+        // Asking for a method that is not there is what curious clients do; everything else is a refused call.
+        if code != METHOD_NOT_FOUND {
+            self.limiter.denied(&self.agent);
+        }
         let Some(unlogged) = self.frames.admit(self.clock.monotonic()) else { return };
         if let Err(error) = self.audit.frame(&self.agent, code, cause, name, unlogged) {
             tracing::error!(%error, "a refused message could not be recorded");
         }
+    }
+
+    /// The refused messages that no record tells of yet.
+    #[must_use]
+    pub fn unlogged_frames(&self) -> u64 {
+        self.frames.unlogged.load(Ordering::Relaxed)
     }
 
     /// Resolves once no call is running; no new one may begin by then.
@@ -182,10 +208,13 @@ async fn unless<T>(cancel: &Cancel, wait: impl Future<Output = Result<T, Throttl
     tokio::select! {
         biased;
         () = cancel.cancelled() => Err(Refusal::new(Code::Cancelled, "the call was cancelled before anything was sent")),
-        done = wait => done.map_err(|throttled| {
-            Refusal::new(Code::Throttled, throttled.to_string()).retry_after(throttled.retry_after())
-        }),
+        done = wait => done.map_err(throttle),
     }
+}
+
+fn throttle(throttled: Throttled) -> Refusal {
+    let cause = format!("limit: {}", throttled.limit().as_str());
+    Refusal::new(Code::Throttled, throttled.to_string()).because(cause).retry_after(throttled.retry_after())
 }
 
 fn resolve(call: &ToolCall) -> Result<Request, Refusal> {

@@ -35,30 +35,28 @@ impl Book {
         Self { file, seq: 0, prev: "0".repeat(64), buffer: Vec::with_capacity(2048), broken: false }
     }
 
-    /// Appends one record and gives its sequence number.
-    pub(super) fn append(&mut self, time: SystemTime, fact: &Fact<'_>) -> Result<u64, AuditError> {
+    /// Appends records with one write; the sequence number of the last.
+    pub(super) fn append(&mut self, time: SystemTime, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
         self.buffer.clear();
-        let (seq, prev) = self.format(time, fact, self.seq, &self.prev.clone())?;
+        let (mut seq, mut prev) = (self.seq, None);
+        for fact in facts {
+            prev = Some(self.format(time, fact, seq, prev.as_deref())?);
+            seq += 1;
+        }
         self.write(seq, prev)
     }
 
-    /// Appends two records with one write.
-    pub(super) fn append_pair(
+    /// Puts one line at the end of the buffer; its hash. `prev` is that of the line before it, where that is new as well.
+    fn format(
         &mut self,
         time: SystemTime,
-        first: &Fact<'_>,
-        second: &Fact<'_>,
-    ) -> Result<u64, AuditError> {
-        self.buffer.clear();
-        let (seq, prev) = self.format(time, first, self.seq, &self.prev.clone())?;
-        let (seq, prev) = self.format(time, second, seq, &prev)?;
-        self.write(seq, prev)
-    }
-
-    /// Puts one line at the end of the buffer; the sequence number and hash that the line after it needs.
-    fn format(&mut self, time: SystemTime, fact: &Fact<'_>, seq: u64, prev: &str) -> Result<(u64, String), AuditError> {
+        fact: &Fact<'_>,
+        seq: u64,
+        prev: Option<&str>,
+    ) -> Result<String, AuditError> {
         let begin = self.buffer.len();
         let time = humantime::format_rfc3339_millis(time);
+        let prev = prev.unwrap_or(&self.prev);
         write!(self.buffer, "{{\"v\":{VERSION},\"seq\":{seq},\"time\":\"{time}\",\"prev\":\"{prev}\"")
             .map_err(AuditError::Write)?;
         let join = self.buffer.len();
@@ -69,10 +67,10 @@ impl Book {
         }
         let hash = Sha256::digest(self.buffer.get(begin..).unwrap_or_default());
         self.buffer.push(b'\n');
-        Ok((seq + 1, hex(&hash)))
+        Ok(hex(&hash))
     }
 
-    fn write(&mut self, next: u64, prev: String) -> Result<u64, AuditError> {
+    fn write(&mut self, next: u64, prev: Option<String>) -> Result<u64, AuditError> {
         if self.broken {
             return Err(AuditError::Broken);
         }
@@ -84,8 +82,9 @@ impl Book {
         if self.buffer.capacity() > KEEP_BUFFER {
             self.buffer = Vec::new();
         }
-        (self.seq, self.prev) = (next, prev);
-        Ok(next - 1)
+        self.seq = next;
+        self.prev = prev.unwrap_or_else(|| std::mem::take(&mut self.prev));
+        Ok(next.saturating_sub(1))
     }
 }
 

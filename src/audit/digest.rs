@@ -9,6 +9,7 @@ use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::{AuditError, hex};
 use crate::request::Request;
@@ -41,7 +42,7 @@ impl DigestKey {
             make(directory, &path)?;
         }
         let file = trust::open_private(&path).map_err(AuditError::Trust)?;
-        let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
         file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(open)?;
         if bytes.len() != KEY_BYTES {
             return Err(AuditError::Key { path });
@@ -72,7 +73,7 @@ impl DigestKey {
         for (name, value) in request.headers().iter() {
             parts.extend([name.as_bytes(), value.as_bytes()]);
         }
-        // The count of headers is part of what is digested: a body cannot pass for one.
+        // Every part is prefixed with its length, and a marker stands before the body: no list reads like another.
         let body = request.body().map(Body::bytes);
         parts.extend([if body.is_some() { b"body".as_slice() } else { b"none" }, body.unwrap_or_default()]);
         self.of(&parts)
@@ -82,12 +83,14 @@ impl DigestKey {
 /// Makes the key under another name and links it, so that of two processes that start at once one key wins.
 fn make(directory: &Path, path: &Path) -> Result<(), AuditError> {
     let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let mut bytes = [0; KEY_BYTES];
-    getrandom::fill(&mut bytes).map_err(AuditError::Random)?;
-    let draft = directory.join(format!("{KEY_FILE}.{}", std::process::id()));
+    let mut bytes = Zeroizing::new([0; 8 + KEY_BYTES]);
+    getrandom::fill(&mut *bytes).map_err(AuditError::Random)?;
+    // A random name: one that a killed process left behind must not stop the next.
+    let (name, key) = bytes.split_at(8);
+    let draft = directory.join(format!("{KEY_FILE}.{}", hex(name)));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(open)?;
     let linked =
-        file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| match std::fs::hard_link(&draft, path) {
+        file.write_all(key).and_then(|()| file.sync_all()).and_then(|()| match std::fs::hard_link(&draft, path) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
             other => other,
         });

@@ -1,11 +1,11 @@
-//! The life of one call in the log: [`Entry`] → [`Recorded`] → [`Entry`] → [`Answer`].
+//! The life of one call in the log: [`Entry`] → [`Recorded`] → [`Asked`] → [`Answer`].
 //!
 //! Each step consumes the one before, so that a request cannot be sent unrecorded, sent twice, or answered unlogged.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::{Abandoned, Asked, AskedBody, Fact, Outcome as Line, Question};
+use super::record::{Abandoned, Fact, Outcome as Line, Question, Subject, SubjectBody};
 use super::{AuditError, Shared};
 use crate::agent::Agent;
 use crate::answer::Shaped;
@@ -15,29 +15,22 @@ use crate::refusal::{Code, Refusal};
 use crate::request::Request;
 use crate::request::body::Body;
 
-/// An open call. Dropped without an answer it leaves an `abandoned` record.
+/// An open call that was not forwarded. Dropped without an answer it leaves an `abandoned` record.
 #[derive(Debug)]
-pub struct Entry {
-    shared: Arc<Shared>,
-    call: String,
-    agent: Agent,
-    tool: String,
-    started: Duration,
-    progress: Progress,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Open,
-    Asked(Effect),
-    Closed,
-}
+pub struct Entry(Open);
 
 /// A request whose intent is in the log; the only thing the upstream sends.
 #[derive(Debug)]
 pub struct Recorded {
-    entry: Entry,
+    asked: Asked,
     authorized: Authorized,
+}
+
+/// A call whose intent is in the log and whose outcome is not yet.
+#[derive(Debug)]
+pub struct Asked {
+    open: Open,
+    effect: Effect,
 }
 
 /// An answer that is in the log; the only thing a front door sends back.
@@ -65,34 +58,46 @@ pub struct Outcome {
     pub redacted: u32,
 }
 
+/// The duty to end a call in the log.
+#[derive(Debug)]
+struct Open {
+    shared: Arc<Shared>,
+    call: String,
+    agent: Agent,
+    tool: String,
+    started: Duration,
+    /// Whether the question is in the log.
+    asked: bool,
+    closed: bool,
+}
+
+const UNSENT: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
+const READ_UNLOGGED: &str = "the answer is withheld, because the audit log cannot be written; tell the operator";
+const WRITE_UNLOGGED: &str =
+    "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
+
 impl Entry {
     pub(super) fn new(shared: Arc<Shared>, call: String, agent: Agent, tool: String) -> Self {
         let started = shared.clock.monotonic();
-        Self { shared, call, agent, tool, started, progress: Progress::Open }
-    }
-
-    /// The call's name in the log, which the agent sees as `request_id`.
-    #[must_use]
-    pub fn call(&self) -> &str {
-        &self.call
+        Self(Open { shared, call, agent, tool, started, asked: false, closed: false })
     }
 
     /// Ends the call without sending anything: its question and its answer are recorded together.
     #[must_use]
-    pub fn refuse(mut self, refusal: &Refusal, request: Option<&Request>) -> Answer {
+    pub fn refuse(self, refusal: &Refusal, request: Option<&Request>) -> Answer {
+        let Self(open) = self;
         let question = Question {
             code: Some(refusal.code.as_str()),
             cause: Some(&refusal.cause),
             rule: refusal.rule.as_ref().map(RuleRef::id),
             line: refusal.rule.as_ref().map(RuleRef::line),
-            ..self.question(refusal.code.verdict(), request)
+            ..open.question(refusal.code.verdict(), request)
         };
-        let answer = Line { retry_after_seconds: refusal.retry_after_seconds(), ..self.line(Some(refusal.code)) };
-        let written = self.shared.append_pair(&Fact::Question(Box::new(question)), &Fact::Answer(answer));
-        self.progress = Progress::Closed;
+        let answer = Line { retry_after_seconds: refusal.retry_after_seconds(), ..open.line(Some(refusal.code)) };
+        let written = open.shared.append(&[Fact::Question(Box::new(question)), Fact::Answer(answer)]);
         match written {
-            Ok(_) => Answer { shaped: Shaped::refusal(refusal, &self.call) },
-            Err(error) => self.unavailable(&error, UNLOGGED),
+            Ok(_) => Answer { shaped: Shaped::refusal(refusal, &open.close()) },
+            Err(error) => open.unavailable(&error, UNSENT),
         }
     }
 
@@ -100,7 +105,8 @@ impl Entry {
     ///
     /// # Errors
     /// The answer `audit_unavailable`: nothing may be sent.
-    pub async fn record(mut self, authorized: Authorized) -> Result<Recorded, Answer> {
+    pub async fn record(self, authorized: Authorized) -> Result<Recorded, Answer> {
+        let Self(mut open) = self;
         let grant = authorized.grant();
         let question = Question {
             rule: Some(grant.rule().id()),
@@ -108,56 +114,88 @@ impl Entry {
             rules: others(grant),
             effect: Some(grant.effect().as_str()),
             credential: grant.credential(),
-            ..self.question("allow", Some(authorized.request()))
+            ..open.question("allow", Some(authorized.request()))
         };
         let effect = grant.effect();
-        let written = self.shared.append(&Fact::Question(Box::new(question)));
+        let written = open.shared.append(&[Fact::Question(Box::new(question))]);
         let seq = match written {
             Ok(seq) => seq,
-            Err(error) => {
-                self.progress = Progress::Closed;
-                return Err(self.unavailable(&error, UNLOGGED));
-            }
+            Err(error) => return Err(open.unavailable(&error, UNSENT)),
         };
-        self.progress = Progress::Asked(effect);
-        let durable = match (effect, self.shared.sync) {
-            (Effect::Write, _) | (Effect::Read, Sync::Each) => self.shared.syncer.wait(seq).await,
+        open.asked = true;
+        let durable = match (effect, open.shared.sync) {
+            (Effect::Write, _) | (Effect::Read, Sync::Each) => open.shared.syncer.wait(seq).await,
             (Effect::Read, Sync::Writes) => true,
         };
         match durable {
-            true => Ok(Recorded { entry: self, authorized }),
-            false => {
-                self.progress = Progress::Closed;
-                Err(self.unavailable(&AuditError::Broken, UNLOGGED))
-            }
+            true => Ok(Recorded { asked: Asked { open, effect }, authorized }),
+            false => Err(open.unavailable(&AuditError::Broken, UNSENT)),
         }
+    }
+}
+
+impl Recorded {
+    /// What was decided and recorded.
+    pub fn authorized(&self) -> &Authorized {
+        &self.authorized
+    }
+
+    /// Gives the permission up: what is left is the duty to answer.
+    #[must_use]
+    pub fn into_asked(self) -> Asked {
+        self.asked
+    }
+}
+
+impl Asked {
+    /// The call's name in the log, which the agent sees as `request_id`.
+    #[must_use]
+    pub fn call(&self) -> &str {
+        &self.open.call
     }
 
     /// Ends a call that was sent.
     #[must_use]
-    pub fn close(mut self, outcome: Outcome) -> Answer {
+    pub fn close(self, outcome: Outcome) -> Answer {
+        let Self { open, effect } = self;
         let line = Line {
             cause: outcome.cause.as_deref(),
             status: outcome.status,
             bytes: outcome.bytes,
-            attempts: (outcome.attempts > 1).then_some(outcome.attempts),
+            attempts: (outcome.attempts != 1).then_some(outcome.attempts),
             redacted: (outcome.redacted > 0).then_some(outcome.redacted),
-            ..self.line(outcome.code)
+            ..open.line(outcome.code)
         };
-        let written = self.shared.append(&Fact::Answer(line));
-        let sent = std::mem::replace(&mut self.progress, Progress::Closed);
-        match (written, sent) {
-            (Ok(_), _) => Answer { shaped: outcome.shaped },
-            (Err(error), Progress::Asked(Effect::Write)) => self.unavailable(&error, SENT_UNLOGGED),
-            (Err(error), Progress::Open | Progress::Closed | Progress::Asked(Effect::Read)) => {
-                self.unavailable(&error, UNLOGGED)
+        match (open.shared.append(&[Fact::Answer(line)]), effect) {
+            (Ok(_), _) => {
+                open.close();
+                Answer { shaped: outcome.shaped }
             }
+            (Err(error), Effect::Write) => open.unavailable(&error, WRITE_UNLOGGED),
+            (Err(error), Effect::Read) => open.unavailable(&error, READ_UNLOGGED),
         }
     }
+}
 
-    fn unavailable(&self, error: &AuditError, message: &str) -> Answer {
-        tracing::error!(%error, call = self.call, "a call ended because the audit log could not be written");
-        Answer { shaped: Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &self.call) }
+impl Answer {
+    /// The text blocks for the agent, in order.
+    #[must_use]
+    pub fn into_shaped(self) -> Shaped {
+        self.shaped
+    }
+}
+
+impl Open {
+    /// The duty is done; the call's name.
+    fn close(mut self) -> String {
+        self.closed = true;
+        std::mem::take(&mut self.call)
+    }
+
+    fn unavailable(self, error: &AuditError, message: &str) -> Answer {
+        let call = self.close();
+        tracing::error!(%error, call, "a call ended because the audit log could not be written");
+        Answer { shaped: Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &call) }
     }
 
     fn question<'a>(&'a self, verdict: &'static str, request: Option<&'a Request>) -> Question<'a> {
@@ -173,13 +211,13 @@ impl Entry {
             rules: Vec::new(),
             effect: None,
             credential: None,
-            request: request.map(|request| self.asked(request)),
+            request: request.map(|request| self.subject(request)),
         }
     }
 
-    fn asked<'a>(&self, request: &'a Request) -> Asked<'a> {
+    fn subject<'a>(&self, request: &'a Request) -> Subject<'a> {
         let key = &self.shared.key;
-        let body = |body: &'a Body| AskedBody {
+        let body = |body: &'a Body| SubjectBody {
             bytes: body.bytes().len(),
             digest: key.of(&[b"body", body.bytes()]),
             names: body.members().map(|(name, value)| (name, key.of(&[b"member", name.as_bytes(), value]))).collect(),
@@ -187,7 +225,7 @@ impl Entry {
         let pair = |(name, value): &'a (String, String)| {
             (name.as_str(), key.of(&[b"query", name.as_bytes(), value.as_bytes()]))
         };
-        Asked {
+        Subject {
             method: request.method().as_str(),
             path: request.path().canonical(),
             query: request.query().pairs().iter().map(pair).collect(),
@@ -217,58 +255,25 @@ impl Entry {
     }
 }
 
-/// The rules whose obligations apply beside the one that granted it.
-fn others(grant: &Grant) -> Vec<&str> {
-    grant.obligations().iter().filter(|rule| *rule != grant.rule()).map(RuleRef::id).collect()
-}
-
-const UNLOGGED: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
-const SENT_UNLOGGED: &str =
-    "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
-
-impl Drop for Entry {
+impl Drop for Open {
     fn drop(&mut self) {
-        let asked = match self.progress {
-            Progress::Closed => return,
-            Progress::Open => false,
-            Progress::Asked(_) => true,
-        };
+        if self.closed {
+            return;
+        }
         let fact = Abandoned {
             call: &self.call,
             agent: self.agent.name(),
             tool: &self.tool,
-            asked,
+            asked: self.asked,
             duration_us: self.elapsed_us(),
         };
-        if let Err(error) = self.shared.append(&Fact::Abandoned(fact)) {
+        if let Err(error) = self.shared.append(&[Fact::Abandoned(fact)]) {
             tracing::error!(%error, call = self.call, "an abandoned call could not be recorded");
         }
     }
 }
 
-impl Recorded {
-    /// The request as it was decided and recorded.
-    #[must_use]
-    pub fn request(&self) -> &Request {
-        self.authorized.request()
-    }
-
-    /// What let it through, and under which obligations.
-    pub fn authorized(&self) -> &Authorized {
-        &self.authorized
-    }
-
-    /// Gives the permission up: what is left is the duty to answer.
-    #[must_use]
-    pub fn into_entry(self) -> Entry {
-        self.entry
-    }
-}
-
-impl Answer {
-    /// The text blocks for the agent, in order.
-    #[must_use]
-    pub fn into_shaped(self) -> Shaped {
-        self.shaped
-    }
+/// The rules whose obligations apply beside the one that granted it.
+fn others(grant: &Grant) -> Vec<&str> {
+    grant.obligations().iter().filter(|rule| *rule != grant.rule()).map(RuleRef::id).collect()
 }

@@ -136,7 +136,7 @@ impl AuditLog {
             key: log.shared.key.id(),
             pid: std::process::id(),
         });
-        let seq = log.shared.append(&fact)?;
+        let seq = log.shared.append(&[fact])?;
         match log.shared.syncer.wait_blocking(seq) {
             true => Ok(log),
             false => Err(AuditError::Broken),
@@ -175,16 +175,17 @@ impl AuditLog {
     ) -> Result<(), AuditError> {
         let name = name.map(capped);
         let frame = Frame { agent: agent.name(), code, cause, name: name.as_deref(), unlogged };
-        self.shared.append(&Fact::Frame(frame)).map(drop)
+        self.shared.append(&[Fact::Frame(frame)]).map(drop)
     }
 
-    /// Writes the last record of this process and waits until it is on disk.
+    /// Writes the last record of this process and waits until it is on disk. `unlogged` counts the bad frames that no
+    /// record tells of.
     ///
     /// # Errors
     /// [`AuditError`] when it could not be written or synced.
-    pub fn stop(&self, reason: &'static str) -> Result<(), AuditError> {
+    pub fn stop(&self, reason: &'static str, unlogged: u64) -> Result<(), AuditError> {
         let calls = self.shared.calls.load(Ordering::Relaxed);
-        let seq = self.shared.append(&Fact::Stop(Stop { reason, calls }))?;
+        let seq = self.shared.append(&[Fact::Stop(Stop { reason, calls, unlogged })])?;
         match self.shared.syncer.wait_blocking(seq) {
             true => Ok(()),
             false => Err(AuditError::Broken),
@@ -193,24 +194,13 @@ impl AuditLog {
 }
 
 impl Shared {
-    /// Appends one record; its sequence number.
-    fn append(&self, fact: &Fact<'_>) -> Result<u64, AuditError> {
+    /// Appends records with one write; the sequence number of the last.
+    fn append(&self, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         if self.syncer.failed() {
             return Err(AuditError::Broken);
         }
-        let seq = book.append(self.clock.wall(), fact)?;
-        self.syncer.wrote(seq);
-        Ok(seq)
-    }
-
-    /// Appends two records that belong together with one write; the second one's sequence number.
-    fn append_pair(&self, first: &Fact<'_>, second: &Fact<'_>) -> Result<u64, AuditError> {
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.syncer.failed() {
-            return Err(AuditError::Broken);
-        }
-        let seq = book.append_pair(self.clock.wall(), first, second)?;
+        let seq = book.append(self.clock.wall(), facts)?;
         self.syncer.wrote(seq);
         Ok(seq)
     }

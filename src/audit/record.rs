@@ -53,12 +53,12 @@ pub(super) struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) credential: Option<&'a str>,
     #[serde(flatten)]
-    pub(super) request: Option<Asked<'a>>,
+    pub(super) request: Option<Subject<'a>>,
 }
 
 /// The request, as far as one was understood.
 #[derive(Debug, Serialize)]
-pub(super) struct Asked<'a> {
+pub(super) struct Subject<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -66,12 +66,12 @@ pub(super) struct Asked<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) headers: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) body: Option<AskedBody<'a>>,
+    pub(super) body: Option<SubjectBody<'a>>,
     pub(super) digest: String,
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct AskedBody<'a> {
+pub(super) struct SubjectBody<'a> {
     pub(super) bytes: usize,
     pub(super) digest: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -124,6 +124,9 @@ pub(super) struct Frame<'a> {
 pub(super) struct Stop {
     pub(super) reason: &'static str,
     pub(super) calls: u64,
+    /// As in [`Frame`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) unlogged: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]

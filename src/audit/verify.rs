@@ -66,6 +66,12 @@ pub enum VerifyError {
         /// The number that should be.
         expected: u64,
     },
+    /// A record after the one that ends the log.
+    #[error("line {line}: a record stands after the one that ends the log")]
+    AfterStop {
+        /// Counted from 1.
+        line: u64,
+    },
     /// The hash of the line before is another one.
     #[error("line {line}: the line before it was changed, or this one was put in")]
     Chain {
@@ -124,17 +130,23 @@ pub fn verify_file(path: &Path) -> Result<Summary, VerifyError> {
         if size == 0 {
             break;
         }
+        let number = summary.records + 1;
         let Some(line) = buffer.strip_suffix(b"\n") else {
+            if size as u64 == MAX_RECORD {
+                return Err(VerifyError::NotARecord { line: number });
+            }
             summary.torn_tail = size as u64;
             break;
         };
-        let number = summary.records + 1;
         let link: Link<'_> = serde_json::from_slice(line).map_err(|_| VerifyError::NotARecord { line: number })?;
         if link.v != VERSION {
             return Err(VerifyError::NotARecord { line: number });
         }
         if link.seq != summary.records {
             return Err(VerifyError::Sequence { line: number, found: link.seq, expected: summary.records });
+        }
+        if summary.stopped {
+            return Err(VerifyError::AfterStop { line: number });
         }
         if link.prev != prev {
             return Err(VerifyError::Chain { line: number });

@@ -126,8 +126,8 @@ fn show_log(out: &mut impl Write, log: &Path, format: Format) -> io::Result<()> 
 impl Shown {
     /// One line of plain words; text from outside is escaped.
     fn line(&self) -> String {
-        let Self { time, kind, call, .. } = self;
-        let code = self.code.as_str().map_or_else(|| self.code.to_string(), str::to_owned);
+        let [time, kind, call] = [&self.time, &self.kind, &self.call].map(|text| printable(text, 60));
+        let code = printable(&self.code.as_str().map_or_else(|| self.code.to_string(), str::to_owned), 40);
         let tail = match kind.as_str() {
             "question" => {
                 let what = match self.method.is_empty() {
@@ -139,7 +139,7 @@ impl Shown {
                     (_, true) => printable(&self.cause, 120),
                     (_, false) => format!("by rule {}: {}", printable(&self.rule, 60), printable(&self.cause, 120)),
                 };
-                format!("{} {what} ({why})", self.verdict)
+                format!("{} {what} ({why})", printable(&self.verdict, 20))
             }
             "answer" => {
                 let result = match (&self.code, self.status) {

@@ -18,6 +18,7 @@ use crate::config::{self, Environment, PolicyFile};
 use crate::gateway::{Gateway, Parts};
 use crate::limit::{DailyCount, DailyError, Limiter};
 use crate::policy::{Parsed, Policy};
+use crate::secret;
 use crate::server;
 use crate::upstream::Upstream;
 use crate::upstream::source::Surroundings;
@@ -45,6 +46,9 @@ pub(super) fn run(policy: &Path, state_dir: Option<&Path>) -> ExitCode {
 fn start(path: &Path, state_dir: Option<&Path>) -> Result<Started, ExitCode> {
     let environment = Environment::process();
     log_to_stderr(&environment).map_err(|error| complain(&error))?;
+    if let Err(error) = secret::shield_process() {
+        tracing::warn!(%error, "this process could not be made unreadable to others");
+    }
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
     // Before anything is opened: a signal from here on ends in order.
@@ -52,7 +56,6 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<Started, ExitCode> {
     let file = config::read_policy(path).map_err(|error| complain(&error))?;
     let beside = file.directory().to_owned();
     let (policy, warnings) = parse(file)?;
-    harden();
     let directory =
         config::state_directory(state_dir, &environment, policy.name()).map_err(|error| complain(&error))?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -72,15 +75,18 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<Started, ExitCode> {
 
 impl Started {
     fn serve(self) -> ExitCode {
+        let Self { runtime, signals, gateway, audit } = self;
         let stop = CancellationToken::new();
-        let served = self.runtime.block_on(async {
-            let told = tokio::spawn(self.signals.cancel(stop.clone()));
-            let served = server::serve(self.gateway, stop.clone()).await;
+        let served = runtime.block_on(async {
+            let told = tokio::spawn(signals.cancel(stop.clone()));
+            let served = server::serve(gateway.clone(), stop.clone()).await;
             told.abort();
             served
         });
+        // Ends what still runs, whose records must come before the last one, and waits for no blocking read.
+        runtime.shutdown_background();
         let reason = if stop.is_cancelled() { "signal" } else { "end of input" };
-        match (served, self.audit.stop(reason)) {
+        match (served, audit.stop(reason, gateway.unlogged_frames())) {
             (Ok(()), Ok(())) => ExitCode::SUCCESS,
             (Err(error), _) => complain(&error),
             (Ok(()), Err(error)) => complain(&error),
@@ -126,14 +132,6 @@ fn parse(file: PolicyFile) -> Result<(Policy, usize), ExitCode> {
             }
             Err(ExitCode::from(FOUND))
         }
-    }
-}
-
-/// Keeps other processes of this user from reading this one's memory and environment; best effort.
-fn harden() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-        tracing::warn!(%error, "this process could not be made unreadable to others");
     }
 }
 

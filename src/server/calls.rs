@@ -8,17 +8,46 @@ use rmcp::model::RequestId;
 use tokio::sync::Notify;
 
 /// Requests of one client that may run at a time; beyond, nothing is read.
-pub(super) const MAX_CALLS: usize = 256;
+const MAX_CALLS: usize = 256;
+/// Bytes of their frames that may be held at a time; beyond, nothing is read.
+const MAX_BYTES: usize = 4 << 20;
 
 /// The table of running requests.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    table: Mutex<HashMap<RequestId, Stage>>,
+    table: Mutex<Table>,
     left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    running: HashMap<RequestId, Request>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Request {
+    stage: Stage,
+    bytes: usize,
+}
+
+impl Table {
+    fn remove(&mut self, id: &RequestId) {
+        if let Some(request) = self.running.remove(id) {
+            self.bytes = self.bytes.saturating_sub(request.bytes);
+        }
+    }
+
+    fn stage(&mut self, id: &RequestId) -> Option<&mut Stage> {
+        self.running.get_mut(id).map(|request| &mut request.stage)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    /// rmcp answers it itself, or drops the answer when it is cancelled.
+    Plain,
+    /// A handler of ours runs.
     Running,
     /// The handler is done; the answer is on its way.
     Done,
@@ -33,6 +62,15 @@ pub(super) struct Running {
     id: RequestId,
 }
 
+/// Who answers a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A handler of ours, which rmcp lets run to its end.
+    Call,
+    /// rmcp, at once.
+    Plain,
+}
+
 /// Whether an id may be used.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
@@ -43,16 +81,22 @@ pub(super) enum Begin {
 }
 
 impl Calls {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Stage>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an id for a request.
-    pub(super) fn begin(&self, id: &RequestId) -> Begin {
-        match self.lock().entry(id.clone()) {
+    /// Takes an id for a request whose frame has that many bytes.
+    pub(super) fn begin(&self, id: &RequestId, kind: Kind, bytes: usize) -> Begin {
+        let stage = match kind {
+            Kind::Call => Stage::Running,
+            Kind::Plain => Stage::Plain,
+        };
+        let mut table = self.lock();
+        match table.running.entry(id.clone()) {
             Entry::Occupied(_) => Begin::Taken,
             Entry::Vacant(place) => {
-                place.insert(Stage::Running);
+                place.insert(Request { stage, bytes });
+                table.bytes += bytes;
                 Begin::Begun
             }
         }
@@ -67,11 +111,9 @@ impl Calls {
     /// The client gave up: from here on no answer may be counted on.
     pub(super) fn cancelled(&self, id: &RequestId) {
         let mut table = self.lock();
-        match table.get_mut(id) {
+        match table.stage(id) {
             Some(stage @ Stage::Running) => *stage = Stage::Cancelled,
-            Some(Stage::Done) => {
-                table.remove(id);
-            }
+            Some(Stage::Plain | Stage::Done) => table.remove(id),
             Some(Stage::Cancelled) | None => {}
         }
         self.left.notify_waiters();
@@ -82,12 +124,15 @@ impl Calls {
         Running { calls: self.clone(), id }
     }
 
-    /// Resolves once fewer than [`MAX_CALLS`] run.
+    /// Resolves once there is room for one more request.
     pub(super) async fn room(&self) {
         loop {
             let left = self.left.notified();
-            if self.lock().len() < MAX_CALLS {
-                return;
+            {
+                let table = self.lock();
+                if table.running.len() < MAX_CALLS && table.bytes < MAX_BYTES {
+                    return;
+                }
             }
             left.await;
         }
@@ -97,13 +142,13 @@ impl Calls {
 impl Drop for Running {
     fn drop(&mut self) {
         let mut table = self.calls.lock();
-        match table.get_mut(&self.id) {
+        match table.stage(&self.id) {
             Some(stage @ Stage::Running) => *stage = Stage::Done,
             Some(Stage::Cancelled) => {
                 table.remove(&self.id);
                 self.calls.left.notify_waiters();
             }
-            Some(Stage::Done) | None => {}
+            Some(Stage::Plain | Stage::Done) | None => {}
         }
     }
 }
@@ -116,19 +161,44 @@ mod tests {
     fn an_id_is_taken_until_its_call_has_ended_whatever_the_order_of_cancel_and_end() {
         let calls = Arc::new(Calls::default());
         let id = RequestId::Number(1);
-        assert_eq!(calls.begin(&id), Begin::Begun);
-        assert_eq!(calls.begin(&id), Begin::Taken);
+        assert_eq!(calls.begin(&id, Kind::Call, 10), Begin::Begun);
+        assert_eq!(calls.begin(&id, Kind::Call, 10), Begin::Taken);
         let running = calls.run(id.clone());
         calls.cancelled(&id);
-        assert_eq!(calls.begin(&id), Begin::Taken, "cancelled, but the handler still runs");
+        assert_eq!(calls.begin(&id, Kind::Call, 10), Begin::Taken, "cancelled, but the handler still runs");
         drop(running);
-        assert_eq!(calls.begin(&id), Begin::Begun, "cancelled, and the handler is done");
+        assert_eq!(calls.begin(&id, Kind::Call, 10), Begin::Begun, "cancelled, and the handler is done");
         drop(calls.run(id.clone()));
-        assert_eq!(calls.begin(&id), Begin::Taken, "done, but not yet answered");
+        assert_eq!(calls.begin(&id, Kind::Call, 10), Begin::Taken, "done, but not yet answered");
         calls.answered(&id);
-        assert_eq!(calls.begin(&id), Begin::Begun);
+        assert_eq!(calls.begin(&id, Kind::Call, 10), Begin::Begun);
         drop(calls.run(id.clone()));
         calls.cancelled(&id);
-        assert_eq!(calls.begin(&id), Begin::Begun, "done, and the answer was cancelled");
+        assert_eq!(calls.begin(&id, Kind::Call, 10), Begin::Begun, "done, and the answer was cancelled");
+    }
+
+    #[test]
+    fn a_request_without_a_handler_of_ours_frees_its_id_when_it_is_cancelled() {
+        let calls = Arc::new(Calls::default());
+        for number in 0..10_000 {
+            let id = RequestId::Number(number % 3);
+            assert_eq!(calls.begin(&id, Kind::Plain, 10), Begin::Begun, "{number}");
+            calls.cancelled(&id);
+        }
+        let table = calls.lock();
+        assert_eq!((table.running.len(), table.bytes), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn large_frames_leave_room_for_few_requests() {
+        let calls = Calls::default();
+        for number in 0..4 {
+            calls.room().await;
+            assert_eq!(calls.begin(&RequestId::Number(number), Kind::Call, 1 << 20), Begin::Begun);
+        }
+        let waiting = tokio::time::timeout(std::time::Duration::from_millis(20), calls.room()).await;
+        assert!(waiting.is_err());
+        calls.answered(&RequestId::Number(2));
+        calls.room().await;
     }
 }

@@ -1,4 +1,4 @@
-//! rmcp's view of the gateway: the tool list, and calls that go through [`Gateway::handle`] and nowhere else.
+//! rmcp's view of the gateway: the tool list, and calls that go through [`Gateway::answer`] and nowhere else.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use rmcp::{RoleServer, ServerHandler};
 
 use super::calls::Calls;
 use super::frame::RawArguments;
+use super::outbox::Outbox;
 use super::tools;
 use crate::audit::entry::Answer;
 use crate::catalog::Tool;
@@ -27,14 +28,15 @@ const INSTRUCTIONS: &str = "Calls to this API pass a policy. A refusal is a JSON
 pub(super) struct Handler {
     gateway: Arc<Gateway>,
     calls: Arc<Calls>,
+    outbox: Arc<Outbox>,
     tools: Vec<ToolEntry>,
     initialized: AtomicBool,
 }
 
 impl Handler {
-    pub(super) fn new(gateway: Arc<Gateway>, calls: Arc<Calls>) -> Self {
+    pub(super) fn new(gateway: Arc<Gateway>, calls: Arc<Calls>, outbox: Arc<Outbox>) -> Self {
         let tools = tools::list(&gateway);
-        Self { gateway, calls, tools, initialized: AtomicBool::new(false) }
+        Self { gateway, calls, outbox, tools, initialized: AtomicBool::new(false) }
     }
 
     fn unknown_tool(&self, name: &str) -> ErrorData {
@@ -86,7 +88,9 @@ impl ServerHandler for Handler {
             // Only a transport that skips the strict pass could bring such a call.
             return Err(ErrorData::invalid_params("the arguments did not arrive in one piece", None));
         };
-        let answer = self.gateway.clone().answer(ToolCall { tool, arguments }, cx.ct).await;
+        let outbox = self.outbox.clone();
+        let room = async move { outbox.room().await };
+        let answer = self.gateway.clone().answer(ToolCall { tool, arguments }, room, cx.ct).await;
         Ok(result(answer).into())
     }
 }

@@ -29,8 +29,8 @@ use transport::Connection;
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// How often a timer fires that does nothing. While one is pending that is due before the timeouts of calls, tokio arms
-/// theirs without a system call to wake its own thread: a tenth of the time of a small call.
-const PULSE: Duration = Duration::from_millis(500);
+/// theirs without a system call to wake its own thread, which is a tenth of the time of a small call.
+const PULSE: Duration = Duration::from_secs(10);
 
 /// Why the front door could not open.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +56,8 @@ pub async fn serve(gateway: Arc<Gateway>, stop: CancellationToken) -> Result<(),
     let writer = outbox.clone();
     let writing = tokio::spawn(async move { writer.drain_into(output).await });
     let calls = Arc::new(calls::Calls::default());
-    let connection = Connection::new(input, outbox, calls.clone(), gateway.clone(), stop);
-    match Handler::new(gateway.clone(), calls).serve(connection).await {
+    let connection = Connection::new(input, outbox.clone(), calls.clone(), gateway.clone(), stop);
+    match Handler::new(gateway.clone(), calls, outbox).serve(connection).await {
         Ok(running) => match running.waiting().await {
             Ok(reason) => tracing::debug!(?reason, "the connection ended"),
             Err(error) => tracing::error!(%error, "the connection ended by a fault"),

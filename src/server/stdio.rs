@@ -17,20 +17,22 @@ pub(super) type Input = Box<dyn AsyncRead + Send + Unpin>;
 /// Where messages go.
 pub(super) type Output = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// The process's standard input and output.
+/// The process's standard input and output, each judged for itself.
 ///
 /// # Errors
 /// When a socket cannot be made non-blocking.
 pub(super) fn streams() -> io::Result<(Input, Output)> {
     let (stdin, stdout) = (io::stdin(), io::stdout());
-    if is_unix_socket(&stdin) && is_unix_socket(&stdout) {
-        return Ok((
-            Box::new(socket(stdin.as_fd().try_clone_to_owned()?)?),
-            Box::new(socket(stdout.as_fd().try_clone_to_owned()?)?),
-        ));
-    }
     let (input, output) = rmcp::transport::io::stdio_pipes();
-    Ok((Box::new(input), Box::new(output)))
+    let input: Input = match is_unix_socket(&stdin) {
+        true => Box::new(socket(stdin.as_fd().try_clone_to_owned()?)?),
+        false => Box::new(input),
+    };
+    let output: Output = match is_unix_socket(&stdout) {
+        true => Box::new(socket(stdout.as_fd().try_clone_to_owned()?)?),
+        false => Box::new(output),
+    };
+    Ok((input, output))
 }
 
 fn socket(fd: OwnedFd) -> io::Result<UnixStream> {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use rmcp::RoleServer;
 use rmcp::model::{
-    ClientJsonRpcMessage, ContentBlock, ErrorCode, JsonRpcMessage, RequestId, ServerJsonRpcMessage, ServerResult,
+    ClientJsonRpcMessage, ClientRequest, ContentBlock, ErrorCode, JsonRpcMessage, JsonRpcRequest, RequestId,
+    ServerJsonRpcMessage, ServerResult,
 };
 use rmcp::transport::Transport;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::{Begin, Calls};
+use super::calls::{Begin, Calls, Kind};
 use super::frame::{self, Frame, Refused};
 use super::lines::{Line, Lines};
 use super::outbox::{MARK, Outbox};
@@ -68,14 +69,14 @@ impl Connection {
         loop {
             self.outbox.room().await;
             self.calls.room().await;
-            let frame = match self.lines.next().await {
+            let (frame, bytes) = match self.lines.next().await {
                 Line::Whole([]) => continue,
-                Line::Whole(line) => frame::read(line),
-                Line::Cut(prefix) => Frame::Refused(frame::read_cut(prefix)),
+                Line::Whole(line) => (frame::read(line), line.len()),
+                Line::Cut(prefix) => (Frame::Refused(frame::read_cut(prefix)), 0),
                 Line::End => return None,
             };
             match frame {
-                Frame::Request(id, message) => match self.calls.begin(&id) {
+                Frame::Request(id, message) => match self.calls.begin(&id, kind(&message), bytes) {
                     Begin::Begun => return Some(message),
                     Begin::Taken => self.refuse(&Refused {
                         id: Some(id),
@@ -134,6 +135,16 @@ impl Transport<RoleServer> for Connection {
             tracing::warn!("the client did not read the last answers");
         }
         Ok(())
+    }
+}
+
+fn kind(message: &ClientJsonRpcMessage) -> Kind {
+    match message {
+        JsonRpcMessage::Request(JsonRpcRequest { request: ClientRequest::CallToolRequest(_), .. }) => Kind::Call,
+        JsonRpcMessage::Request(_)
+        | JsonRpcMessage::Response(_)
+        | JsonRpcMessage::Notification(_)
+        | JsonRpcMessage::Error(_) => Kind::Plain,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-use crate::audit::entry::{Entry, Recorded};
+use crate::audit::entry::{Asked, Recorded};
+use crate::limit::Permit;
 use crate::policy::Effect;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::reply::Reply;
@@ -12,8 +13,8 @@ use crate::upstream::{Outgoing, Upstream};
 /// A call that was sent: what came of it, and the duty to answer.
 #[derive(Debug)]
 pub struct Sent {
-    /// The call's place in the log.
-    pub entry: Entry,
+    /// The call, whose outcome the log waits for.
+    pub asked: Asked,
     /// The answer, or why there is none.
     pub result: Result<Reply, Failure>,
 }
@@ -28,8 +29,8 @@ pub enum Failure {
 }
 
 impl Upstream {
-    /// Sends a recorded request, once; a read may be cancelled on the way.
-    pub async fn forward(&self, recorded: Recorded, cancel: &CancellationToken) -> Sent {
+    /// Sends a recorded request, once, under its permit; a read may be cancelled on the way.
+    pub async fn forward(&self, recorded: Recorded, permit: Permit, cancel: &CancellationToken) -> Sent {
         let result = {
             let (request, grant) = (recorded.authorized().request(), recorded.authorized().grant());
             let headers: Vec<_> = request.headers().iter().collect();
@@ -50,6 +51,7 @@ impl Upstream {
                 },
             }
         };
-        Sent { entry: recorded.into_entry(), result }
+        drop(permit);
+        Sent { asked: recorded.into_asked(), result }
     }
 }

@@ -4,7 +4,8 @@
 pub async fn forge(
     upstream: &crate::upstream::Upstream,
     authorized: crate::policy::Authorized,
+    permit: crate::limit::Permit,
     cancel: &crate::gateway::Cancel,
 ) {
-    drop(upstream.forward(authorized, cancel).await);
+    drop(upstream.forward(authorized, permit, cancel).await);
 }

@@ -4,8 +4,10 @@
 pub async fn forge(
     upstream: &crate::upstream::Upstream,
     recorded: crate::audit::entry::Recorded,
+    permits: [crate::limit::Permit; 2],
     cancel: &crate::gateway::Cancel,
 ) {
-    drop(upstream.forward(recorded, cancel).await);
-    drop(upstream.forward(recorded, cancel).await);
+    let [first, second] = permits;
+    drop(upstream.forward(recorded, first, cancel).await);
+    drop(upstream.forward(recorded, second, cancel).await);
 }

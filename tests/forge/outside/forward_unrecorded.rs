@@ -4,7 +4,8 @@
 pub async fn forge(
     upstream: &portcullis::upstream::Upstream,
     authorized: portcullis::policy::Authorized,
+    permit: portcullis::limit::Permit,
     cancel: &portcullis::gateway::Cancel,
 ) {
-    drop(upstream.forward(authorized, cancel).await);
+    drop(upstream.forward(authorized, permit, cancel).await);
 }

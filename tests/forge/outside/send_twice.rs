@@ -4,8 +4,10 @@
 pub async fn forge(
     upstream: &portcullis::upstream::Upstream,
     recorded: portcullis::audit::entry::Recorded,
+    permits: [portcullis::limit::Permit; 2],
     cancel: &portcullis::gateway::Cancel,
 ) {
-    drop(upstream.forward(recorded, cancel).await);
-    drop(upstream.forward(recorded, cancel).await);
+    let [first, second] = permits;
+    drop(upstream.forward(recorded, first, cancel).await);
+    drop(upstream.forward(recorded, second, cancel).await);
 }
