@@ -3,16 +3,25 @@
 
 #![cfg(test)]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Which paths under `crate::` each module may name, as ARCHITECTURE.md says; `cli` and `config` wire everything.
+/// Which paths under `crate::` each module may name, as ARCHITECTURE.md says.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &[]),
     ("answer", &["policy", "refusal"]),
     ("audit", &["agent", "answer", "clock", "policy", "refusal", "request", "trust"]),
     ("catalog", &["request"]),
+    (
+        "cli",
+        &[
+            "agent", "audit", "clock", "config", "demo", "gateway", "limit", "policy", "secret", "server", "trust",
+            "upstream",
+        ],
+    ),
     ("clock", &[]),
+    ("config", &["trust"]),
     ("confirm", &[]),
     ("demo", &["audit::verify"]),
     ("gateway", &["agent", "answer", "audit", "catalog", "clock", "limit", "policy", "refusal", "request", "upstream"]),
@@ -24,9 +33,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("server", &["agent", "answer", "audit", "catalog", "gateway", "json", "policy", "refusal", "request"]),
     ("trust", &[]),
-    ("upstream", &["audit", "clock", "policy", "refusal", "request", "secret", "trust"]),
+    ("upstream", &["audit", "clock", "limit", "policy", "refusal", "request", "secret", "trust"]),
 ];
-const WIRING: &[&str] = &["cli", "config", "lib", "main"];
+/// The roots, which declare the modules and begin the program.
+const ROOTS: &[&str] = &["lib", "main"];
 
 /// What the pure modules may never name.
 const WORLD: &[&str] = &[
@@ -57,7 +67,7 @@ fn a_module_names_only_the_modules_it_may_know() {
     let mut wrong = Vec::new();
     for (path, code) in sources() {
         let module = module_of(&path);
-        if WIRING.contains(&module.as_str()) {
+        if ROOTS.contains(&module.as_str()) {
             continue;
         }
         let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
@@ -75,13 +85,11 @@ fn a_module_names_only_the_modules_it_may_know() {
 fn architecture_md_shows_the_same_table() {
     let text = read(Path::new("ARCHITECTURE.md"));
     let map = text.split_once("## Code map").unwrap().1.split_once("\n## ").unwrap().0;
-    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let words = |cell: &str| quoted(cell).map(str::to_owned).collect::<Vec<_>>();
     let mut shown: Vec<(String, Vec<String>)> = Vec::new();
     for row in map.lines().filter(|row| row.starts_with("| `")) {
         let cells: Vec<&str> = row.trim_matches('|').split('|').collect();
-        if cells[2].trim() != "all" {
-            shown.push((words(cells[0]).concat(), words(cells[2])));
-        }
+        shown.push((words(cells[0]).concat(), words(cells[2])));
     }
     shown.sort();
     let table: Vec<_> = MAY_USE
@@ -155,24 +163,44 @@ fn no_test_is_switched_off() {
 
 #[test]
 fn every_test_that_security_md_names_exists() {
-    let all: String =
-        tracked().iter().filter(|path| path.extension().is_some_and(|e| e == "rs")).map(|path| read(path)).collect();
+    let tests = tests();
+    let text = read(Path::new("SECURITY.md"));
+    let table = text.split_once("## Attacks").unwrap().1;
     let mut rows = 0;
-    for row in read(Path::new("SECURITY.md")).lines().filter(|line| line.starts_with("| ")) {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let heading = cells[0].starts_with("**") || cells[2] == "the test that proves it";
-        if heading || cells.len() != 3 {
-            assert!(heading, "SECURITY.md: not three cells: {row}");
-            continue;
-        }
+    for [attack, _, proof] in rows_of_three(table).filter(|[attack, ..]| !attack.starts_with("**")) {
         rows += 1;
-        let tests: Vec<&str> = cells[2].split('`').skip(1).step_by(2).collect();
-        assert!(!tests.is_empty(), "SECURITY.md: a row without a test: {row}");
-        for test in tests {
-            assert!(all.contains(&format!("fn {test}(")), "SECURITY.md names `{test}`, which is no function");
+        assert!(quoted(proof).next().is_some(), "SECURITY.md: `{attack}` has no test");
+        for test in quoted(proof) {
+            assert!(tests.contains(test), "SECURITY.md names `{test}`, which is no test");
         }
     }
     assert!(rows >= 20, "only {rows} rows of the threat table were read");
+}
+
+#[test]
+fn every_proof_that_architecture_md_names_exists() {
+    let tests = tests();
+    let text = read(Path::new("ARCHITECTURE.md"));
+    let section = text.split_once("## Invariants").unwrap().1.split_once("\n## ").unwrap().0;
+    let mut tried = BTreeSet::new();
+    for [invariant, forgeries, proofs] in rows_of_three(section) {
+        assert!(quoted(proofs).next().is_some(), "ARCHITECTURE.md: `{invariant}` has no test");
+        for test in quoted(proofs) {
+            assert!(tests.contains(test), "ARCHITECTURE.md names `{test}`, which is no test");
+        }
+        tried.extend(quoted(forgeries).map(str::to_owned));
+    }
+    let files = tracked();
+    let forgeries = files.iter().filter(|path| path.starts_with("tests/forge/inside"));
+    let forgeries: BTreeSet<_> = forgeries.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(tried, forgeries, "the table names every forgery and no other");
+}
+
+#[test]
+fn a_function_is_a_test_by_the_attribute_above_it() {
+    let text = "#[test]\nfn one() {\n    two();\n}\n\nfn two() {}\n\n    #[tokio::test(start_paused = true)]\n    // Why.\n    \
+                async fn three() {}\n#[test]\n#[cfg(unix)]\nfn four(\n";
+    assert_eq!(tests_in(text).collect::<Vec<_>>(), ["one", "three", "four"]);
 }
 
 #[test]
@@ -241,6 +269,40 @@ fn help(subcommand: &[&str]) {
     let words = subcommand.iter().take_while(|word| !word.contains(['/', '.']));
     let output = Command::new(env!("CARGO_BIN_EXE_portcullis")).args(words).arg("--help").output().unwrap();
     assert!(output.status.success(), "README.md: `portcullis {}` is no command", subcommand.join(" "));
+}
+
+/// The names of all tests of this repository.
+fn tests() -> BTreeSet<String> {
+    let files = tracked().into_iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    files.flat_map(|path| tests_in(&read(&path)).map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+/// The functions under `#[test]` or `#[tokio::test]`, with nothing but attributes and comments between.
+fn tests_in(text: &str) -> impl Iterator<Item = &str> {
+    let mut marked = false;
+    text.lines().map(str::trim).filter_map(move |line| {
+        let name =
+            line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+        let test = line == "#[test]" || line.starts_with("#[tokio::test");
+        let was_marked = marked;
+        marked = test || (marked && (line.starts_with("#[") || line.starts_with("//")));
+        name.filter(|_| was_marked)
+    })
+}
+
+/// The rows of the tables of three columns in a text, without their heads.
+fn rows_of_three(text: &str) -> impl Iterator<Item = [&str; 3]> {
+    let rows =
+        text.split("|---|---|---|\n").skip(1).flat_map(|table| table.lines().take_while(|row| row.starts_with('|')));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        cells.try_into().unwrap_or_else(|_| panic!("not three cells: {row}"))
+    })
+}
+
+/// What stands between back quotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
 }
 
 /// The lines of all code blocks of one language.

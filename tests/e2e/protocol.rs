@@ -340,7 +340,7 @@ fn mb_122_a_client_that_reads_nothing_holds_the_gate_back_and_not_its_memory() {
     gate.listen();
     for number in 0..CALLS {
         let answer = gate.answer(&format!("f{number}"));
-        assert!(answer.is_success() || matches!(answer.code().as_str(), "throttled" | "busy"), "{answer:?}");
+        assert!(answer.is_success() || answer.code() == "throttled", "{answer:?}");
     }
     writer.join().expect("everything was written");
     assert!(gate.peak_memory() < 2 * MEMORY_CAP_KIB, "{} KiB", gate.peak_memory());
