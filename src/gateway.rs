@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,8 +24,10 @@ use crate::upstream::error::{Delivery, UpstreamError};
 use crate::upstream::forward::{Failure, Sent};
 use crate::upstream::reply::Reply;
 
-/// How long an agent that calls too often waits to be told so.
+/// How long an agent that calls too often waits to be told so, and how many calls may wait for that side by side: what
+/// a flood adds to the log is bounded by their quotient.
 const FLOOD_PAUSE: Duration = Duration::from_secs(1);
+const FLOOD_LANES: usize = 8;
 
 /// JSON-RPC 2.0, section 5.1.
 const METHOD_NOT_FOUND: i32 = -32601;
@@ -51,6 +54,7 @@ pub struct Gateway {
     audit: AuditLog,
     clock: Arc<dyn Clock>,
     tasks: TaskTracker,
+    lanes: Semaphore,
     frames: FrameCount,
 }
 
@@ -84,6 +88,7 @@ impl Gateway {
             audit,
             clock,
             tasks: TaskTracker::new(),
+            lanes: Semaphore::new(FLOOD_LANES),
             frames: FrameCount::default(),
         }
     }
@@ -122,6 +127,7 @@ impl Gateway {
             Ok(admitted) => admitted,
             Err(throttled) => {
                 // Whoever does not wait when told to leaves two records a call: they must not come without end.
+                let _lane = self.lanes.acquire().await;
                 self.clock.sleep(FLOOD_PAUSE).await;
                 return entry.refuse(&throttle(throttled), None);
             }

@@ -115,8 +115,8 @@ impl AuditLog {
         let name = format!("{}-{}-{}.jsonl", place.prefix, compact_time(start), std::process::id());
         let path = place.directory.join(name);
         let file = book::create(&path)?;
-        let syncer =
-            Syncer::start(file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?)?;
+        let twin = file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?;
+        let syncer = Syncer::start(twin, path.clone())?;
         let shared = Shared {
             id,
             path,

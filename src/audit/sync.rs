@@ -5,6 +5,9 @@
 //! may be lost and a second try would lie.
 
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,12 +50,13 @@ impl Shared {
 }
 
 impl Syncer {
-    pub(super) fn start(file: File) -> Result<Self, AuditError> {
+    /// Starts the thread for a file that lies at `path`.
+    pub(super) fn start(file: File, path: PathBuf) -> Result<Self, AuditError> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
         let thread = std::thread::Builder::new()
             .name("audit-sync".into())
-            .spawn(move || run(&theirs, &file))
+            .spawn(move || run(&theirs, &file, &path))
             .map_err(AuditError::Thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -113,7 +117,16 @@ impl Drop for Syncer {
     }
 }
 
-fn run(shared: &Shared, file: &File) {
+/// A log that was deleted or moved away holds what nobody will find.
+fn still_there(file: &File, path: &Path) -> io::Result<()> {
+    let (held, found) = (file.metadata()?, path.symlink_metadata()?);
+    if (held.dev(), held.ino()) == (found.dev(), found.ino()) {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted or moved away"))
+}
+
+fn run(shared: &Shared, file: &File, path: &Path) {
     let mut state = shared.lock();
     loop {
         while state.written == state.synced && !state.stop {
@@ -131,7 +144,7 @@ fn run(shared: &Shared, file: &File) {
         state.urgent = false;
         let target = state.written;
         drop(state);
-        let result = file.sync_data();
+        let result = file.sync_data().and_then(|()| still_there(file, path));
         state = shared.lock();
         match result {
             Ok(()) => state.synced = target,

@@ -66,6 +66,12 @@ pub enum VerifyError {
         /// The number that should be.
         expected: u64,
     },
+    /// A record of an unknown kind, a second start, an answer without its question or with two.
+    #[error("line {line}: a record of this kind cannot stand here")]
+    Order {
+        /// Counted from 1.
+        line: u64,
+    },
     /// A record after the one that ends the log.
     #[error("line {line}: a record stands after the one that ends the log")]
     AfterStop {
@@ -151,7 +157,9 @@ pub fn verify_file(path: &Path) -> Result<Summary, VerifyError> {
         if link.prev != prev {
             return Err(VerifyError::Chain { line: number });
         }
-        summary.note(&link, &mut open);
+        if !summary.note(&link, &mut open) {
+            return Err(VerifyError::Order { line: number });
+        }
         prev = hex(&Sha256::digest(line));
     }
     summary.open = open.len() as u64;
@@ -159,22 +167,28 @@ pub fn verify_file(path: &Path) -> Result<Summary, VerifyError> {
 }
 
 impl Summary {
-    fn note(&mut self, link: &Link<'_>, open: &mut HashSet<String>) {
+    /// Counts a record; false for one that cannot stand where it stands.
+    fn note(&mut self, link: &Link<'_>, open: &mut HashSet<String>) -> bool {
+        let first = self.records == 0;
         self.records += 1;
         self.stopped = link.kind == "stop";
         match link.kind {
+            "start" => first,
             "question" => {
                 self.questions += 1;
-                open.insert(link.call.to_owned());
+                !first && open.insert(link.call.to_owned())
             }
             "answer" => {
                 self.answers += 1;
-                open.remove(link.call);
+                open.remove(link.call)
             }
+            // A call that ended before its question was written has none.
             "abandoned" => {
                 open.remove(link.call);
+                !first
             }
-            _ => {}
+            "frame" | "stop" => !first,
+            _ => false,
         }
     }
 }

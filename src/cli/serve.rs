@@ -95,16 +95,23 @@ impl Started {
 }
 
 /// SIGTERM, SIGINT and SIGHUP: each ends the gateway in order.
-struct Signals([Signal; 3]);
+struct Signals {
+    stop: [Signal; 3],
+    /// Heard and ignored, so that a file size limit is an error of the write and not the end of the process.
+    _size_limit: Signal,
+}
 
 impl Signals {
     fn listen(runtime: &Runtime) -> io::Result<Self> {
         let _context = runtime.enter();
-        Ok(Self([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?]))
+        let stop = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        let [terminate, interrupt, hangup] = stop;
+        let size_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+        Ok(Self { stop: [terminate?, interrupt?, hangup?], _size_limit: size_limit })
     }
 
     async fn cancel(self, stop: CancellationToken) {
-        let Self([mut terminate, mut interrupt, mut hangup]) = self;
+        let Self { stop: [mut terminate, mut interrupt, mut hangup], _size_limit } = self;
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}

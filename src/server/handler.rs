@@ -23,6 +23,9 @@ use crate::gateway::{Gateway, ToolCall};
 const INSTRUCTIONS: &str = "Calls to this API pass a policy. A refusal is a JSON object with a code and one sentence; \
     `denied` will not change by trying again, `throttled` says when to.";
 
+/// Characters of an unknown tool's name that are repeated.
+const NAME_SHOWN: usize = 64;
+
 /// One client's session.
 #[derive(Debug)]
 pub(super) struct Handler {
@@ -37,12 +40,6 @@ impl Handler {
     pub(super) fn new(gateway: Arc<Gateway>, calls: Arc<Calls>, outbox: Arc<Outbox>) -> Self {
         let tools = tools::list(&gateway);
         Self { gateway, calls, outbox, tools, initialized: AtomicBool::new(false) }
-    }
-
-    fn unknown_tool(&self, name: &str) -> ErrorData {
-        let error = ErrorData::invalid_params("unknown tool", None);
-        self.gateway.refused_frame(error.code.0, "unknown tool", Some(name));
-        error
     }
 }
 
@@ -83,7 +80,9 @@ impl ServerHandler for Handler {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let _running = self.calls.run(cx.id.clone());
-        let Some(tool) = Tool::named(&request.name) else { return Err(self.unknown_tool(&request.name)) };
+        let Some(tool) = Tool::named(&request.name) else {
+            return Err(unknown_tool(&request.name));
+        };
         let Some(RawArguments(arguments)) = cx.extensions.get::<RawArguments>().cloned() else {
             // Only a transport that skips the strict pass could bring such a call.
             return Err(ErrorData::invalid_params("the arguments did not arrive in one piece", None));
@@ -93,6 +92,12 @@ impl ServerHandler for Handler {
         let answer = self.gateway.clone().answer(ToolCall { tool, arguments }, room, cx.ct).await;
         Ok(result(answer).into())
     }
+}
+
+/// The transport records it on its way out.
+fn unknown_tool(name: &str) -> ErrorData {
+    let name: String = name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
+    ErrorData::invalid_params(format!("unknown tool `{name}`"), None)
 }
 
 fn result(answer: Answer) -> CallToolResult {

@@ -115,7 +115,11 @@ impl Transport<RoleServer> for Connection {
         self.outbox.push(&message, text);
         match &message {
             JsonRpcMessage::Response(response) => self.calls.answered(&response.id),
-            JsonRpcMessage::Error(error) => error.id.iter().for_each(|id| self.calls.answered(id)),
+            // rmcp's own errors and the handler's; those of frames are recorded where they are made.
+            JsonRpcMessage::Error(answer) => {
+                self.gateway.refused_frame(answer.error.code.0, &answer.error.message, None);
+                answer.id.iter().for_each(|id| self.calls.answered(id));
+            }
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => {}
         }
         std::future::ready(Ok(()))

@@ -108,11 +108,20 @@ fn hide_values(span: &Range<usize>, findings: &mut Findings<'_>) {
     spans.into_iter().for_each(|span| findings.hide(span));
 }
 
+/// Line ends that are none in TOML, zero-width characters and tags: a comment could look like a rule, or a rule like another.
+fn is_unseen(character: char) -> bool {
+    matches!(character, '\u{85}' | '\u{200B}'..='\u{200D}' | '\u{2028}' | '\u{2029}' | '\u{2060}'..='\u{2064}' | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
+}
+
 fn refuse_bidi(findings: &mut Findings<'_>) {
     for (at, character) in findings.text().match_indices(BIDI) {
         let code = character.chars().next().map_or(0, u32::from);
         let message = format!("bidirectional control U+{code:04X}: what is seen is not what is read");
         findings.error("bidi-control", at..at + character.len(), message, Some("remove it (CVE-2021-42574)"));
+    }
+    for (at, character) in findings.text().char_indices().filter(|(_, character)| is_unseen(*character)) {
+        let message = format!("U+{:04X}: an editor may break the line here, or show nothing", u32::from(character));
+        findings.error("unseen-character", at..at + character.len_utf8(), message, Some("remove it"));
     }
 }
 
