@@ -182,8 +182,7 @@ impl Surroundings {
             directories.map(|directory| directory.join(word)).find(|path| is_executable(path))
         };
         let program = found.ok_or(SourceError::CommandNotFound)?;
-        let real = program.canonicalize().map_err(SourceError::CommandBroken)?;
-        trust::check_file(&real)?;
+        believed(&program)?;
         Ok(program)
     }
 }
@@ -290,13 +289,24 @@ fn read_file(file: File) -> Result<Zeroizing<Vec<u8>>, SourceError> {
     Ok(bytes)
 }
 
+/// The file behind a command, which nobody else can change or exchange: neither it, nor the way to it, nor the way to its name.
+fn believed(program: &Path) -> Result<PathBuf, SourceError> {
+    trust::check_ancestors(program)?;
+    let real = program.canonicalize().map_err(SourceError::CommandBroken)?;
+    trust::check_ancestors(&real)?;
+    trust::check_file(&real)?;
+    Ok(real)
+}
+
 async fn run(
     program: &Path,
     arguments: &[String],
     surroundings: &Surroundings,
     timeout: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, SourceError> {
-    let mut child = Command::new(program)
+    // The file that was checked is run; under its own name, for a program may be a link to one that is many (busybox).
+    let mut child = Command::new(believed(program)?)
+        .arg0(program)
         .args(arguments)
         .env_clear()
         .envs(surroundings.inherited.iter().map(|(name, value)| (name, value)))

@@ -277,6 +277,15 @@ async fn a_command_that_cannot_be_believed_stops_the_start() {
     fs::set_permissions(&loose, fs::Permissions::from_mode(0o777)).unwrap();
     let plain = directory.path().join("plain");
     write(&plain, "text");
+    let open_to_all = directory.path().join("open-to-all");
+    fs::create_dir(&open_to_all).unwrap();
+    let below = open_to_all.join("show");
+    write(&below, "#!/bin/sh\necho below-token-1\n");
+    fs::set_permissions(&below, fs::Permissions::from_mode(0o700)).unwrap();
+    let (link_below, link_to_below) = (open_to_all.join("sh"), directory.path().join("show"));
+    symlink("/bin/sh", &link_below).unwrap();
+    symlink(&below, &link_to_below).unwrap();
+    fs::set_permissions(&open_to_all, fs::Permissions::from_mode(0o777)).unwrap();
     let cases = [
         (sh("echo some-secret; exit 3"), "failed"),
         (sh("exit 0"), "empty"),
@@ -288,6 +297,9 @@ async fn a_command_that_cannot_be_believed_stops_the_start() {
         (command(&["/no/such/command"]), "not found"),
         (command(&[plain.to_str().unwrap()]), "not found"),
         (command(&[loose.to_str().unwrap()]), "has mode"),
+        (command(&[below.to_str().unwrap()]), "open-to-all` has mode"),
+        (command(&[link_below.to_str().unwrap(), "-c", "echo token-1"]), "open-to-all` has mode"),
+        (command(&[link_to_below.to_str().unwrap()]), "open-to-all` has mode"),
     ];
     for (spec, expected) in cases {
         let name = format!("{spec:?}");
@@ -297,6 +309,25 @@ async fn a_command_that_cannot_be_believed_stops_the_start() {
             "{name}: {error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_command_is_believed_anew_each_time_it_is_run() {
+    let directory = TempDir::new().unwrap();
+    let show = directory.path().join("show");
+    symlink("/bin/sh", &show).unwrap();
+    let server = Server::saying("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n");
+    let mut spec = server.spec();
+    let words = [show.to_str().unwrap(), "-c", "echo command-token-1"].map(str::to_owned).to_vec();
+    spec.credential = Some(CredentialSpec::Bearer(SecretSpec::Command(words)));
+    let clock = ManualClock::default();
+    let upstream = open(&spec, Path::new("/"), &[], &clock).await.unwrap();
+    upstream.send(&get("/x")).await.unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    clock.advance(Duration::from_secs(10));
+    let error = upstream.send(&get("/x")).await.unwrap_err();
+    assert!(error.cause().contains("has mode 0777"), "{}", error.cause());
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
