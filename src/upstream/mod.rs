@@ -56,7 +56,7 @@ pub struct Upstream {
     recipe: Recipe,
     /// `None` when it could not be made again.
     client: RwLock<Option<Client>>,
-    credentials: Credentials,
+    credentials: Arc<Credentials>,
     clock: Arc<dyn Clock>,
 }
 
@@ -109,7 +109,7 @@ impl Upstream {
             read_max_bytes: usize::try_from(read_max_bytes).unwrap_or(usize::MAX),
             recipe,
             client,
-            credentials: Credentials::open(spec, surroundings, Arc::clone(&clock)).await?,
+            credentials: Arc::new(Credentials::open(spec, surroundings, Arc::clone(&clock)).await?),
             clock,
         })
     }

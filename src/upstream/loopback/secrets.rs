@@ -249,6 +249,39 @@ async fn a_command_is_asked_again_after_a_401_at_most_every_ten_seconds() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_taken_back_does_not_make_the_command_run_more_often() {
+    let directory = TempDir::new().unwrap();
+    let [counter, go] = ["counter", "go"].map(|name| directory.path().join(name));
+    let script = format!(
+        "echo >> '{0}'; n=$(wc -l < '{0}'); while [ $n -gt 1 ] && [ ! -e '{1}' ]; do sleep 0.01; done; echo command-token-$n",
+        counter.display(),
+        go.display()
+    );
+    let runs = || fs::read_to_string(&counter).unwrap().lines().count();
+    let server = Server::saying("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n");
+    let mut spec = server.spec();
+    let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    spec.credential = Some(CredentialSpec::Bearer(SecretSpec::Command(words)));
+    let clock = ManualClock::default();
+    let upstream = open(&spec, directory.path(), &[], &clock).await.unwrap();
+    upstream.send(&get("/x")).await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    let call = get("/x");
+    for _ in 0..3 {
+        tokio::select! {
+            biased;
+            result = upstream.send(&call) => panic!("{result:?}"),
+            () = async { while runs() < 2 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+        }
+    }
+    fs::write(go, "").unwrap();
+    upstream.send(&get("/x")).await.unwrap();
+    assert_eq!(runs(), 2);
+    let [first, second] = server.requests().try_into().unwrap();
+    assert!(first.contains("command-token-1\r\n") && second.contains("command-token-2\r\n"), "{first}{second}");
+}
+
+#[tokio::test]
 async fn a_command_gets_no_secret_in_its_environment_and_is_found_on_the_path() {
     let directory = TempDir::new().unwrap();
     symlink("/bin/sh", directory.path().join("show")).unwrap();
