@@ -26,6 +26,9 @@ pub enum UpstreamError {
     /// The HTTP client could not be set up again.
     #[error("the gateway's HTTP client is broken, so nothing was sent; it has to be restarted")]
     Client,
+    /// Another thread panicked while it changed the credentials, so nothing can take them out of the answer.
+    #[error("the API answered, but its answer cannot be shown: the gateway is broken and has to be restarted")]
+    Unredactable,
     /// The name leads nowhere.
     #[error("the API's name could not be resolved, so nothing was sent; try again later")]
     Unresolved(String),
@@ -103,7 +106,7 @@ impl UpstreamError {
     /// The code of `policy.md` for the agent.
     pub fn code(&self) -> Code {
         match self {
-            Self::TargetMismatch | Self::HeaderMismatch | Self::Client => Code::Internal,
+            Self::TargetMismatch | Self::HeaderMismatch | Self::Client | Self::Unredactable => Code::Internal,
             Self::Unresolved(_) | Self::AddressRefused(_) | Self::Unreachable(_) | Self::ConnectTimeout => {
                 Code::UpstreamUnreachable
             }
@@ -128,6 +131,7 @@ impl UpstreamError {
             Self::HeaderMismatch => "header_mismatch",
             Self::Credential(_) => "credential",
             Self::Client => "client",
+            Self::Unredactable => "unredactable",
             Self::Unresolved(_) => "unresolved",
             Self::AddressRefused(_) => "address_refused",
             Self::Unreachable(_) => "unreachable",
@@ -158,6 +162,7 @@ impl UpstreamError {
             Self::TargetMismatch
             | Self::HeaderMismatch
             | Self::Client
+            | Self::Unredactable
             | Self::ConnectTimeout
             | Self::Timeout
             | Self::Framing
@@ -180,7 +185,8 @@ impl UpstreamError {
             | Self::AddressRefused(_)
             | Self::Unreachable(_)
             | Self::ConnectTimeout => Delivery::NotSent,
-            Self::Timeout
+            Self::Unredactable
+            | Self::Timeout
             | Self::Died(_)
             | Self::Malformed(_)
             | Self::Framing

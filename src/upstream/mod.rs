@@ -2,11 +2,12 @@
 //!
 //! Promises: the bytes on the wire are base URL + canonical target, or nothing is sent (R9); the base URL and the credential are added
 //! here and nowhere else; no redirect is followed; a write is sent at most once, a GET or HEAD a second time only when its connection
-//! died before an answer; nothing larger than the policy's `read_max_bytes` is held; the credential is taken out of the answer as the
-//! last step. Refuses to dial what is not public unless the policy allows it. Trusts the caller for a request that the policy let
+//! died before the head of an answer was complete (the HTTP client does not tell that from no byte at all); nothing larger than the
+//! policy's `read_max_bytes` is held; the credential is taken out of the answer as the last step. Refuses to dial what is not public unless the policy allows it. Trusts the caller for a request that the policy let
 //! through, and nothing that the upstream says.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use crate::request::method::Method;
 use crate::upstream::address::{Lookup, Spelled};
 use crate::upstream::client::{MAX_HEADER_BYTES, Recipe};
 use crate::upstream::credential::{Shown, is_reserved};
-use crate::upstream::error::{UpstreamError, UpstreamSetupError};
+use crate::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
+use crate::upstream::forward::Failed;
 use crate::upstream::redact::Redactor;
 use crate::upstream::reply::Reply;
 use crate::upstream::rotation::{CredentialChoice, Credentials};
@@ -119,34 +121,64 @@ impl Upstream {
     ///
     /// # Errors
     /// No answer, or none that can be shown whole. [`UpstreamError::delivery`] tells whether the request may have been carried out.
-    async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, UpstreamError> {
+    async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, Failed> {
+        let sent = AtomicU8::new(0);
+        let result = self.converse(out, &sent).await;
+        result.map_err(|error| Failed { error, attempts: sent.into_inner() })
+    }
+
+    /// Counts in `sent` how often the request was sent, or may have been.
+    async fn converse(&self, out: &Outgoing<'_>, sent: &AtomicU8) -> Result<Reply, UpstreamError> {
         let shown = self.credentials.shown(out.credential).await?;
         // Boxed: moved as one pointer through the futures around it.
-        let exchange = Box::pin(self.exchange(out, shown.as_deref()));
+        let exchange = Box::pin(self.exchange(out, shown.as_deref(), sent));
         let answered = tokio::time::timeout(self.timeout, exchange).await;
         let reply = answered.map_err(|_| UpstreamError::Timeout)??;
-        if reply.status == StatusCode::UNAUTHORIZED.as_u16() {
-            self.credentials.doubt(out.credential)?;
+        if reply.status == StatusCode::UNAUTHORIZED.as_u16()
+            && let Err(error) = self.credentials.doubt(out.credential)
+        {
+            tracing::error!(%error, "a refused credential could not be marked to be read again");
         }
-        let redactor = self.credentials.redactor()?;
+        let redactor = self.credentials.redactor().map_err(|_| UpstreamError::Unredactable)?;
         Ok(redact(reply, &redactor))
     }
 
-    async fn exchange(&self, out: &Outgoing<'_>, shown: Option<&Shown>) -> Result<Reply, UpstreamError> {
-        let repeatable = out.effect == Effect::Read && matches!(out.method, Method::Get | Method::Head);
-        let mut attempts = 1_u8;
-        let response = loop {
-            let request = self.request(out, shown)?;
-            let error = match self.client()?.execute(request).await {
-                Ok(response) => break response,
-                Err(error) => UpstreamError::before_answer(error),
-            };
-            if !(repeatable && attempts == 1 && matches!(error, UpstreamError::Died(_))) {
-                return Err(error);
-            }
-            attempts = 2;
+    async fn exchange(
+        &self,
+        out: &Outgoing<'_>,
+        shown: Option<&Shown>,
+        sent: &AtomicU8,
+    ) -> Result<Reply, UpstreamError> {
+        let first = match self.attempt(out, shown, sent).await {
+            Ok(response) => return self.read(response, out.method, 1).await,
+            Err(error) => error,
         };
-        self.read(response, out.method, attempts).await
+        let repeatable = out.effect == Effect::Read && matches!(out.method, Method::Get | Method::Head);
+        if !(repeatable && matches!(first, UpstreamError::Died(_))) {
+            return Err(first);
+        }
+        let response = self.attempt(out, shown, sent).await?;
+        self.read(response, out.method, 2).await
+    }
+
+    async fn attempt(
+        &self,
+        out: &Outgoing<'_>,
+        shown: Option<&Shown>,
+        sent: &AtomicU8,
+    ) -> Result<Response, UpstreamError> {
+        let request = self.request(out, shown)?;
+        let client = self.client()?;
+        // Before the wait, which the call's timeout may end.
+        sent.fetch_add(1, Ordering::Relaxed);
+        let error = match client.execute(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => UpstreamError::before_answer(error),
+        };
+        if error.delivery() == Delivery::NotSent {
+            sent.fetch_sub(1, Ordering::Relaxed);
+        }
+        Err(error)
     }
 
     /// R9: the URL value that the HTTP client will use is base URL + canonical target, byte for byte, or nothing is sent.
@@ -300,7 +332,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpListener};
     use std::path::Path;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
     use crate::clock::SystemClock;
@@ -354,7 +386,7 @@ mod tests {
     async fn a_name_that_leads_to_a_private_address_is_never_dialled() {
         for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "[64:ff9b::a9fe:a9fe]"] {
             let (upstream, asked) = resolving("https://api.example.test/", &[address]).await;
-            let error = upstream.send(&get()).await.unwrap_err();
+            let error = upstream.send(&get()).await.unwrap_err().error;
             assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "address_refused"), "{address}");
             assert_eq!(asked.load(Ordering::SeqCst), 1);
             assert!(!error.to_string().contains(address), "{error}");
@@ -385,7 +417,7 @@ mod tests {
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         drop(hang_up);
-        let error = upstream.send(&get()).await.unwrap_err();
+        let error = upstream.send(&get()).await.unwrap_err().error;
         assert_eq!(error.name(), "address_refused", "{}", error.cause());
         assert_eq!(asked.load(Ordering::SeqCst), 2);
     }
@@ -397,7 +429,7 @@ mod tests {
         let lookup: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such host")) }));
         let clock = Arc::new(SystemClock::new());
         let upstream = Upstream::open_with(&spec, 1_000, surroundings, clock, lookup).await.unwrap();
-        let error = upstream.send(&get()).await.unwrap_err();
+        let error = upstream.send(&get()).await.unwrap_err().error;
         assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "unresolved"));
         assert!(error.cause().contains("no such host"), "{}", error.cause());
     }

@@ -242,6 +242,19 @@ impl Credentials {
         }
     }
 
+    /// Leaves the credentials as a panic in another thread would.
+    #[cfg(test)]
+    pub(crate) fn poison(&self) {
+        let panicked = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _held = self.shared.lock();
+                std::panic::resume_unwind(Box::new(()));
+            });
+            thread.join().is_err()
+        });
+        assert!(panicked);
+    }
+
     fn lock(&self) -> Result<MutexGuard<'_, Shared>, CredentialError> {
         self.shared.lock().map_err(|_| poisoned())
     }

@@ -3,14 +3,15 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::support::{LIMIT, Server, TOKEN, get, ok, surroundings_in};
+use super::support::{LIMIT, Server, TOKEN, get, ok, say, surroundings_in};
 use crate::clock::ManualClock;
 use crate::policy::{CredentialSpec, SecretSpec, UpstreamSpec};
 use crate::upstream::error::{Delivery, UpstreamSetupError};
-use crate::upstream::rotation::CredentialChoice;
+use crate::upstream::forward::Failed;
+use crate::upstream::rotation::{CredentialChoice, Credentials};
 use crate::upstream::{Outgoing, Upstream};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -54,7 +55,7 @@ async fn a_rule_chooses_its_credential_and_none_is_sent_where_there_is_none() {
     upstream.send(&get("/x")).await.unwrap();
     upstream.send(&Outgoing { credential: CredentialChoice::Named("writer"), ..get("/x") }).await.unwrap();
     let unknown =
-        upstream.send(&Outgoing { credential: CredentialChoice::Named("other"), ..get("/x") }).await.unwrap_err();
+        upstream.send(&Outgoing { credential: CredentialChoice::Named("other"), ..get("/x") }).await.unwrap_err().error;
     assert_eq!((unknown.name(), unknown.delivery()), ("credential", Delivery::NotSent));
     let [without, with] = server.requests().try_into().unwrap();
     assert!(!without.contains("authorization"), "{without}");
@@ -87,6 +88,25 @@ async fn every_form_of_a_basic_credential_is_redacted() {
         "{reply}"
     );
     assert_eq!(reply.matches("[redacted]").count(), 5, "{reply}");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_redacted_is_not_shown_and_counts_as_sent() {
+    for status in [200, 401] {
+        let credentials = Arc::new(OnceLock::<Arc<Credentials>>::new());
+        let held = Arc::clone(&credentials);
+        let server = Server::start(move |_, stream| {
+            held.get().unwrap().poison();
+            say(stream, format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").as_bytes())
+        });
+        let upstream = server.upstream().await;
+        credentials.set(Arc::clone(&upstream.credentials)).unwrap();
+        let Failed { error, attempts } = upstream.send(&get("/x")).await.unwrap_err();
+        assert_eq!((error.code().as_str(), error.name(), attempts), ("internal", "unredactable", 1));
+        assert_eq!(error.delivery(), Delivery::Unknown);
+        let Failed { error, attempts } = upstream.send(&get("/x")).await.unwrap_err();
+        assert_eq!((error.name(), error.delivery(), attempts), ("credential", Delivery::NotSent, 0));
+    }
 }
 
 #[tokio::test]
@@ -207,7 +227,7 @@ async fn a_file_that_vanished_or_was_opened_to_others_refuses_calls_until_it_is_
     fs::remove_file(&path).unwrap();
     clock.advance(SECOND);
     for _ in 0..3 {
-        let error = upstream.send(&get("/x")).await.unwrap_err();
+        let error = upstream.send(&get("/x")).await.unwrap_err().error;
         assert_eq!(
             (error.code().as_str(), error.name(), error.delivery()),
             ("upstream_error", "credential", Delivery::NotSent)
@@ -219,7 +239,7 @@ async fn a_file_that_vanished_or_was_opened_to_others_refuses_calls_until_it_is_
     write(&path, "rotated-token-1");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     clock.advance(SECOND);
-    assert!(upstream.send(&get("/x")).await.unwrap_err().cause().contains("has mode"));
+    assert!(upstream.send(&get("/x")).await.unwrap_err().error.cause().contains("has mode"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     clock.advance(SECOND);
     upstream.send(&get("/x")).await.unwrap();
@@ -358,7 +378,7 @@ async fn a_command_is_believed_anew_each_time_it_is_run() {
     upstream.send(&get("/x")).await.unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
     clock.advance(Duration::from_secs(10));
-    let error = upstream.send(&get("/x")).await.unwrap_err();
+    let error = upstream.send(&get("/x")).await.unwrap_err().error;
     assert!(error.cause().contains("has mode 0777"), "{}", error.cause());
     assert_eq!(server.requests().len(), 1);
 }
