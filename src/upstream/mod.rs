@@ -18,11 +18,11 @@ use reqwest::header::{
 use reqwest::{Client, Request, Response, StatusCode, Url};
 
 use crate::clock::Clock;
-use crate::policy::{Effect, UpstreamSpec};
+use crate::policy::{Effect, UpstreamSpec, is_own_header};
 use crate::request::method::Method;
 use crate::upstream::address::{Lookup, Spelled};
 use crate::upstream::client::{MAX_HEADER_BYTES, Recipe};
-use crate::upstream::credential::{Shown, is_reserved};
+use crate::upstream::credential::Shown;
 use crate::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
 use crate::upstream::forward::Failed;
 use crate::upstream::redact::Redactor;
@@ -201,7 +201,7 @@ impl Upstream {
         for (name, value) in out.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| UpstreamError::HeaderMismatch)?;
             let value = HeaderValue::from_str(value).map_err(|_| UpstreamError::HeaderMismatch)?;
-            if is_reserved(&name) || name == AUTHORIZATION {
+            if is_own_header(name.as_str()) || name == AUTHORIZATION {
                 return Err(UpstreamError::HeaderMismatch);
             }
             headers.entry(name).or_insert(value);
@@ -302,7 +302,7 @@ fn fixed_headers(spec: &UpstreamSpec) -> Result<HeaderMap, UpstreamSetupError> {
     for (name, value) in &spec.headers {
         let failed = || UpstreamSetupError::Header { name: name.clone() };
         let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| failed())?;
-        if is_reserved(&known) || known == AUTHORIZATION || known == COOKIE {
+        if is_own_header(known.as_str()) || known == AUTHORIZATION || known == COOKIE {
             return Err(failed());
         }
         headers.insert(known, HeaderValue::from_str(value).map_err(|_| failed())?);
