@@ -28,7 +28,16 @@ pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// A file of certificates larger than this is no file of certificates.
 const MAX_PEM: u64 = 4 * 1024 * 1024;
 
-/// Everything a client is made of, so that one can be thrown away and made again.
+/// What becomes of a connection after its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// It is kept for later calls.
+    Kept,
+    /// It is closed.
+    Never,
+}
+
+/// Everything a client is made of, so that a second one can be made.
 pub(crate) struct Recipe {
     https_only: bool,
     reach: Reach,
@@ -65,7 +74,7 @@ impl Recipe {
     /// # Errors
     /// The TLS library finds no roots, or refuses the certificates.
     #[expect(clippy::disallowed_methods, reason = "this is upstream/client.rs")]
-    pub(crate) fn build(&self) -> Result<Client, UpstreamSetupError> {
+    pub(crate) fn build(&self, reuse: Reuse) -> Result<Client, UpstreamSetupError> {
         // The proxy's own name is resolved here; the operator wrote it, so it may be private.
         let reach = if self.proxy.is_some() { Reach::Private } else { self.reach };
         let mut builder = Client::builder()
@@ -80,6 +89,9 @@ impl Recipe {
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
             .dns_resolver(Arc::new(Guard::new(reach, Arc::clone(&self.lookup))));
+        if reuse == Reuse::Never {
+            builder = builder.pool_max_idle_per_host(0);
+        }
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy.clone());
         }

@@ -23,7 +23,7 @@ pub enum UpstreamError {
     /// The secret behind the credential is missing, changed its owner, or its command failed.
     #[error("the gateway cannot read its credential for this API, so nothing was sent; somebody has to repair that")]
     Credential(CredentialCause),
-    /// The HTTP client could not be set up again.
+    /// The HTTP client that keeps no connection could not be set up.
     #[error("the gateway's HTTP client is broken, so nothing was sent; it has to be restarted")]
     Client,
     /// Another thread panicked while it changed the credentials, so nothing can take them out of the answer.

@@ -7,8 +7,8 @@
 //! through, and nothing that the upstream says.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -16,12 +16,13 @@ use reqwest::header::{
     TRANSFER_ENCODING, USER_AGENT,
 };
 use reqwest::{Client, Request, Response, StatusCode, Url};
+use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
 use crate::policy::{Effect, UpstreamSpec, is_own_header};
 use crate::request::method::Method;
 use crate::upstream::address::{Lookup, Spelled};
-use crate::upstream::client::{MAX_HEADER_BYTES, Recipe};
+use crate::upstream::client::{MAX_HEADER_BYTES, Recipe, Reuse};
 use crate::upstream::credential::Shown;
 use crate::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
 use crate::upstream::forward::Failed;
@@ -55,9 +56,12 @@ pub struct Upstream {
     headers: HeaderMap,
     timeout: Duration,
     read_max_bytes: usize,
-    recipe: Recipe,
-    /// `None` when it could not be made again.
-    client: RwLock<Option<Client>>,
+    recipe: Arc<Recipe>,
+    client: Client,
+    /// Set once an answer was caught saying in two ways where it ends; from then on each call gets a connection of its own.
+    ambiguous: AtomicBool,
+    /// The client that keeps no connection; made when it is first needed.
+    wary: OnceCell<Client>,
     credentials: Arc<Credentials>,
     clock: Arc<dyn Clock>,
 }
@@ -102,15 +106,17 @@ impl Upstream {
         lookup: Lookup,
     ) -> Result<Self, UpstreamSetupError> {
         let recipe = Recipe::new(spec, &surroundings, lookup)?;
-        let client = RwLock::new(Some(recipe.build()?));
+        let client = recipe.build(Reuse::Kept)?;
         let base = spec.base_url.as_str();
         Ok(Self {
             base: base.strip_suffix('/').unwrap_or(base).to_owned(),
             headers: fixed_headers(spec)?,
             timeout: spec.timeout,
             read_max_bytes: usize::try_from(read_max_bytes).unwrap_or(usize::MAX),
-            recipe,
+            recipe: Arc::new(recipe),
             client,
+            ambiguous: AtomicBool::new(false),
+            wary: OnceCell::new(),
             credentials: Arc::new(Credentials::open(spec, surroundings, Arc::clone(&clock)).await?),
             clock,
         })
@@ -168,7 +174,7 @@ impl Upstream {
         sent: &AtomicU8,
     ) -> Result<Response, UpstreamError> {
         let request = self.request(out, shown)?;
-        let client = self.client()?;
+        let client = self.client().await?;
         // Before the wait, which the call's timeout may end.
         sent.fetch_add(1, Ordering::Relaxed);
         let error = match client.execute(request).await {
@@ -248,34 +254,44 @@ impl Upstream {
         let sized = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
         let chunked = headers.contains_key(TRANSFER_ENCODING);
         if status.is_informational() {
-            self.start_afresh();
+            self.give_up_connections();
             return Err(UpstreamError::Malformed(format!("status {status} instead of an answer")));
         }
         if headers.contains_key(CONTENT_LENGTH) && chunked {
-            self.start_afresh();
+            self.give_up_connections();
             return Err(UpstreamError::Framing);
         }
         // There is no body to read; whatever comes instead is ignored.
         if status == StatusCode::NO_CONTENT && (sized || chunked) {
-            self.start_afresh();
+            self.give_up_connections();
         }
         Ok(())
     }
 
-    /// Lets go of every connection; calls under way keep theirs until they end.
-    fn start_afresh(&self) {
-        tracing::warn!("the upstream's answer says in two ways where it ends; its connections are not used again");
-        let client = self.recipe.build();
-        if let Err(error) = &client {
-            tracing::error!(%error, "the HTTP client could not be set up again");
-        }
-        if let Ok(mut held) = self.client.write() {
-            *held = client.ok();
+    /// Uses no connection a second time from here on; calls under way keep theirs until they end.
+    fn give_up_connections(&self) {
+        if !self.ambiguous.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                "the upstream's answer says in two ways where it ends; from now on each call gets its own connection"
+            );
         }
     }
 
-    fn client(&self) -> Result<Client, UpstreamError> {
-        self.client.read().ok().and_then(|client| client.clone()).ok_or(UpstreamError::Client)
+    async fn client(&self) -> Result<Client, UpstreamError> {
+        if !self.ambiguous.load(Ordering::Acquire) {
+            return Ok(self.client.clone());
+        }
+        let recipe = &self.recipe;
+        let made = self.wary.get_or_try_init(async || {
+            let recipe = Arc::clone(recipe);
+            // The system's roots are read from the disk.
+            let made = tokio::task::spawn_blocking(move || recipe.build(Reuse::Never)).await;
+            made.map_err(|_| UpstreamError::Client)?.map_err(|error| {
+                tracing::error!(%error, "an HTTP client that keeps no connection could not be set up");
+                UpstreamError::Client
+            })
+        });
+        made.await.cloned()
     }
 }
 

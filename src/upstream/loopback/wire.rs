@@ -302,6 +302,21 @@ async fn an_answer_that_ends_in_two_ways_is_not_read_and_its_connection_not_reus
 }
 
 #[tokio::test]
+async fn after_an_answer_that_ends_in_two_ways_no_connection_is_used_twice() {
+    let server = Server::start(|number, stream| {
+        let twofold = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        say(stream, &if number == 2 { twofold.into() } else { ok("", b"{}") })
+    });
+    let upstream = server.upstream().await;
+    let mut connections = Vec::new();
+    for number in 0..6 {
+        assert_eq!(upstream.send(&get("/x")).await.is_err(), number == 2);
+        connections.push(server.connections());
+    }
+    assert_eq!(connections, [1, 1, 1, 2, 3, 4]);
+}
+
+#[tokio::test]
 async fn a_body_where_none_may_be_is_ignored_and_its_connection_not_reused() {
     let cases = [
         ("content-length: 4\r\n", "text"),
