@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io;
 
 use crate::refusal::Code;
+use crate::trust::TrustError;
 use crate::upstream::address::{AddressRefused, Unresolved};
 use crate::upstream::rotation::{CredentialError, CredentialSetupError};
 
@@ -254,27 +255,13 @@ pub enum UpstreamSetupError {
     /// A credential's secret cannot be read.
     #[error(transparent)]
     Credential(#[from] CredentialSetupError),
-    /// A file of certificates that others may change.
+    /// A file of certificates that cannot be used.
     #[error("`upstream.{key}`: {cause}")]
-    Untrusted {
-        /// The policy's key.
-        key: &'static str,
-        /// Which rule it breaks.
-        cause: crate::trust::TrustError,
-    },
-    /// A file of certificates that cannot be read.
-    #[error("`upstream.{key}` could not be read: {cause}")]
-    Unreadable {
-        /// The policy's key.
-        key: &'static str,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// A file that holds no certificates in PEM.
-    #[error("`upstream.{key}` holds no certificate in PEM that can be used")]
     Certificate {
         /// The policy's key.
         key: &'static str,
+        /// Why not.
+        cause: CertificateError,
     },
     /// `proxy` is no address of an HTTP proxy.
     #[error("`upstream.proxy` must be `http://HOST:PORT` or `https://HOST:PORT`, without user and path")]
@@ -282,6 +269,20 @@ pub enum UpstreamSetupError {
     /// The HTTP client refused its settings.
     #[error("the HTTP client could not be set up: {0}")]
     Client(String),
+}
+
+/// Why a file of certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Others may change it, or read the key in it, or it is not there.
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
+    /// It could be opened, not read.
+    #[error("the file could not be read: {0}")]
+    Unreadable(#[source] io::Error),
+    /// It holds none, or the TLS library refuses one.
+    #[error("the file holds no certificate in PEM that can be used")]
+    Unusable,
 }
 
 /// The first error of type `E` among an error and its sources.

@@ -23,6 +23,7 @@ use crate::policy::{Effect, UpstreamSpec, is_own_header};
 use crate::request::method::Method;
 use crate::upstream::address::{Lookup, Spelled};
 use crate::upstream::client::{MAX_HEADER_BYTES, Recipe, Reuse};
+pub(crate) use crate::upstream::client::{authorities, identity};
 use crate::upstream::credential::Shown;
 use crate::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
 use crate::upstream::forward::Failed;

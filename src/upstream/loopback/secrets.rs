@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::support::{LIMIT, Server, TOKEN, get, ok, say, surroundings_in};
 use crate::clock::ManualClock;
 use crate::policy::{CredentialSpec, SecretSpec, UpstreamSpec};
-use crate::upstream::error::{Delivery, UpstreamSetupError};
+use crate::upstream::error::{CertificateError, Delivery, UpstreamSetupError};
 use crate::upstream::forward::Failed;
 use crate::upstream::rotation::{CredentialChoice, Credentials};
 use crate::upstream::{Outgoing, Upstream};
@@ -407,10 +407,28 @@ async fn a_private_key_that_others_can_read_stops_the_start() {
     let (_server, mut spec) = server();
     spec.client_certificate = Some(path.clone());
     let error = open(&spec, directory.path(), &[], &ManualClock::default()).await.unwrap_err();
-    assert!(matches!(error, UpstreamSetupError::Certificate { .. }), "{error}");
+    assert!(matches!(error, UpstreamSetupError::Certificate { cause: CertificateError::Unusable, .. }), "{error}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let error = open(&spec, directory.path(), &[], &ManualClock::default()).await.unwrap_err();
-    assert!(matches!(error, UpstreamSetupError::Untrusted { .. }), "{error}");
+    assert!(matches!(error, UpstreamSetupError::Certificate { cause: CertificateError::Untrusted(_), .. }), "{error}");
+}
+
+/// `check` asks the same function, which is why it agrees.
+#[tokio::test]
+async fn certificates_that_others_can_exchange_or_that_are_none_stop_the_start() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ca.pem");
+    let (_server, mut spec) = server();
+    spec.ca_file = Some("ca.pem".into());
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (text, mode, expected) in [("text", 0o700, "PEM"), (garbage, 0o700, "PEM"), (garbage, 0o777, "mode 0777")] {
+        write(&path, text);
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let checked = crate::upstream::authorities(&path).unwrap_err().to_string();
+        let served = open(&spec, directory.path(), &[], &ManualClock::default()).await.unwrap_err().to_string();
+        assert!(checked.contains(expected), "{checked}");
+        assert_eq!(served, format!("`upstream.ca_file`: {checked}"));
+    }
 }
 
 fn server() -> (Server, UpstreamSpec) {
