@@ -177,7 +177,7 @@ impl Gateway {
         let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
         match result {
             Ok(reply) => replied(reply, call, max_bytes),
-            Err(Failure::Upstream(error)) => unanswered(&failed(&error, effect), call),
+            Err(Failure::Upstream(why)) => unanswered(&failed(&why.error, effect), call),
             Err(Failure::Cancelled) => {
                 unanswered(&Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it"), call)
             }

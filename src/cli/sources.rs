@@ -5,30 +5,26 @@ use std::io;
 use super::check::UNUSABLE_SOURCE;
 use crate::config::{Environment, PolicyFile};
 use crate::policy::{Finding, Policy, Severity, Source, SourceSpec};
-use crate::trust::{self, TrustError};
+use crate::trust::TrustError;
+use crate::upstream;
+use crate::upstream::error::CertificateError;
 use crate::upstream::source::{SourceError, Surroundings};
 
 /// One finding for each file or secret that cannot be used as it is now. A command is looked for, not run.
 pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
     let environment = Environment::process();
     let surroundings = Surroundings::collect(policy.upstream(), file.directory(), &|name| environment.get(name));
-    policy.sources().iter().filter_map(|source| finding(file, source, &surroundings)).collect()
+    policy.sources().iter().filter_map(|source| finding(source, &surroundings)).collect()
 }
 
-fn finding(file: &PolicyFile, source: &Source, surroundings: &Surroundings) -> Option<Finding> {
+fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {
     let (missing, sentence) = match &source.spec {
         SourceSpec::Secret(spec) => {
             let error = surroundings.probe(spec).err()?;
             (is_missing(&error), error.to_string())
         }
-        SourceSpec::CaFile(path) => {
-            let error = trust::open_file(&file.resolve(path)).err()?;
-            (is_not_there(&error), error.to_string())
-        }
-        SourceSpec::ClientCertificate(path) => {
-            let error = trust::open_private(&file.resolve(path)).err()?;
-            (is_not_there(&error), error.to_string())
-        }
+        SourceSpec::CaFile(path) => lacking(&upstream::authorities(&surroundings.path(path)).err()?),
+        SourceSpec::ClientCertificate(path) => lacking(&upstream::identity(&surroundings.path(path)).err()?),
     };
     let (severity, code) =
         if missing { (Severity::Warning, "source-missing") } else { (Severity::Error, UNUSABLE_SOURCE) };
@@ -57,6 +53,14 @@ fn is_missing(error: &SourceError) -> bool {
         | SourceError::Unsearchable
         | SourceError::Poisoned => false,
     }
+}
+
+fn lacking(error: &CertificateError) -> (bool, String) {
+    let missing = match error {
+        CertificateError::Untrusted(error) => is_not_there(error),
+        CertificateError::Unreadable(_) | CertificateError::Unusable => false,
+    };
+    (missing, error.to_string())
 }
 
 fn is_not_there(error: &TrustError) -> bool {

@@ -29,6 +29,7 @@ pub use self::verdict::{Authorized, Cause, Confirm, Denial, DenyReason, Effect, 
 
 use self::decide::Rules;
 use self::file::File;
+pub(crate) use self::file::headers::is_own_header;
 use self::finding::Findings;
 use crate::agent::Agent;
 use crate::request::Request;

@@ -10,14 +10,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Identity, Proxy, Url, redirect, retry};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Url, redirect, retry};
 use url::Host;
 use zeroize::Zeroizing;
 
 use crate::policy::UpstreamSpec;
 use crate::trust;
 use crate::upstream::address::{Guard, Lookup, Reach, Spelled};
-use crate::upstream::error::{UpstreamSetupError, chain};
+use crate::upstream::error::{CertificateError, UpstreamSetupError, chain};
 use crate::upstream::source::Surroundings;
 
 /// Limits on the head of an answer. HTTP/1 reads at most about 400 KiB of head before it gives up; [`MAX_HEADER_BYTES`] is checked
@@ -28,7 +28,16 @@ pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// A file of certificates larger than this is no file of certificates.
 const MAX_PEM: u64 = 4 * 1024 * 1024;
 
-/// Everything a client is made of, so that one can be thrown away and made again.
+/// What becomes of a connection after its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// It is kept for later calls.
+    Kept,
+    /// It is closed.
+    Never,
+}
+
+/// Everything a client is made of, so that a second one can be made.
 pub(crate) struct Recipe {
     https_only: bool,
     reach: Reach,
@@ -49,15 +58,17 @@ impl Recipe {
         surroundings: &Surroundings,
         lookup: Lookup,
     ) -> Result<Self, UpstreamSetupError> {
+        let failed = |key| move |cause| UpstreamSetupError::Certificate { key, cause };
         let reach = reach(spec)?;
         let proxy = spec.proxy.as_ref().map(proxy).transpose()?;
         let authorities = match &spec.ca_file {
-            Some(path) => Some(authorities(&surroundings.path(path))?),
+            Some(path) => Some(authorities(&surroundings.path(path)).map_err(failed("ca_file"))?),
             // Plain HTTP on loopback needs no roots; reading the system's takes longer than all the rest of the start.
             None if reach == Reach::Loopback && proxy.is_none() => Some(Vec::new()),
             None => None,
         };
-        let identity = spec.client_certificate.as_ref().map(|path| identity(&surroundings.path(path))).transpose()?;
+        let identity = spec.client_certificate.as_ref().map(|path| identity(&surroundings.path(path))).transpose();
+        let identity = identity.map_err(failed("client_certificate"))?;
         let https_only = reach != Reach::Loopback;
         Ok(Self { https_only, reach, connect_timeout: spec.connect_timeout, proxy, authorities, identity, lookup })
     }
@@ -65,7 +76,7 @@ impl Recipe {
     /// # Errors
     /// The TLS library finds no roots, or refuses the certificates.
     #[expect(clippy::disallowed_methods, reason = "this is upstream/client.rs")]
-    pub(crate) fn build(&self) -> Result<Client, UpstreamSetupError> {
+    pub(crate) fn build(&self, reuse: Reuse) -> Result<Client, UpstreamSetupError> {
         // The proxy's own name is resolved here; the operator wrote it, so it may be private.
         let reach = if self.proxy.is_some() { Reach::Private } else { self.reach };
         let mut builder = Client::builder()
@@ -80,6 +91,9 @@ impl Recipe {
             .http1_max_headers(MAX_HEADERS)
             .http2_max_header_list_size(u32::try_from(MAX_HEADER_BYTES).unwrap_or(u32::MAX))
             .dns_resolver(Arc::new(Guard::new(reach, Arc::clone(&self.lookup))));
+        if reuse == Reuse::Never {
+            builder = builder.pool_max_idle_per_host(0);
+        }
         if let Some(proxy) = &self.proxy {
             builder = builder.proxy(proxy.clone());
         }
@@ -148,25 +162,40 @@ fn proxy(url: &Url) -> Result<Proxy, UpstreamSetupError> {
     Proxy::all(url.clone()).map_err(|_| UpstreamSetupError::Proxy)
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate>, UpstreamSetupError> {
-    const KEY: &str = "ca_file";
-    let untrusted = |cause| UpstreamSetupError::Untrusted { key: KEY, cause };
-    trust::check_ancestors(path).map_err(untrusted)?;
-    let pem = read(trust::open_file(path).map_err(untrusted)?, KEY)?;
-    let found = Certificate::from_pem_bundle(&pem).map_err(|_| UpstreamSetupError::Certificate { key: KEY })?;
-    if found.is_empty() { Err(UpstreamSetupError::Certificate { key: KEY }) } else { Ok(found) }
+/// Reads `ca_file`, an absolute path.
+///
+/// # Errors
+/// Why its certificates cannot be used.
+pub(crate) fn authorities(path: &Path) -> Result<Vec<Certificate>, CertificateError> {
+    trust::check_ancestors(path)?;
+    let pem = read(trust::open_file(path)?)?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|_| CertificateError::Unusable)?;
+    if found.is_empty() {
+        return Err(CertificateError::Unusable);
+    }
+    try_out(|builder| builder.tls_certs_only(found.iter().cloned()))?;
+    Ok(found)
 }
 
-/// The file holds a private key, so it is guarded like any secret.
-fn identity(path: &Path) -> Result<Identity, UpstreamSetupError> {
-    const KEY: &str = "client_certificate";
-    let file = trust::open_private(path).map_err(|cause| UpstreamSetupError::Untrusted { key: KEY, cause })?;
-    let pem = read(file, KEY)?;
-    Identity::from_pem(&pem).map_err(|_| UpstreamSetupError::Certificate { key: KEY })
+/// Reads `client_certificate`, an absolute path. The file holds a private key, so it is guarded like any secret.
+///
+/// # Errors
+/// Why its certificate cannot be used.
+pub(crate) fn identity(path: &Path) -> Result<Identity, CertificateError> {
+    let pem = read(trust::open_private(path)?)?;
+    let identity = Identity::from_pem(&pem).map_err(|_| CertificateError::Unusable)?;
+    try_out(|builder| builder.tls_certs_only([]).identity(identity.clone()))?;
+    Ok(identity)
 }
 
-fn read(file: std::fs::File, key: &'static str) -> Result<Zeroizing<Vec<u8>>, UpstreamSetupError> {
+/// The TLS library looks inside a certificate only when a client is made.
+#[expect(clippy::disallowed_methods, reason = "this is upstream/client.rs")]
+fn try_out(with: impl FnOnce(ClientBuilder) -> ClientBuilder) -> Result<(), CertificateError> {
+    with(Client::builder()).build().map(drop).map_err(|_| CertificateError::Unusable)
+}
+
+fn read(file: std::fs::File) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     let mut pem = Zeroizing::new(Vec::new());
-    file.take(MAX_PEM).read_to_end(&mut pem).map_err(|cause| UpstreamSetupError::Unreadable { key, cause })?;
+    file.take(MAX_PEM).read_to_end(&mut pem).map_err(CertificateError::Unreadable)?;
     Ok(pem)
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
-use crate::policy::CredentialSpec;
+use crate::policy::{CredentialSpec, is_own_header};
 use crate::secret::Secret;
 use crate::upstream::redact::{Forms, SHORTEST};
 use crate::upstream::source::{SecretSource, SourceError, Stamp, Surroundings};
@@ -53,7 +53,7 @@ impl Credential {
             }
             CredentialSpec::Header { name, value } => {
                 let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| SourceError::HeaderName)?;
-                if is_reserved(&name) {
+                if is_own_header(name.as_str()) {
                     return Err(SourceError::HeaderName);
                 }
                 Self::Header { name, value: find(value)? }
@@ -158,31 +158,6 @@ fn titled(name: &str) -> String {
         titled.push(if starts { letter.to_ascii_uppercase() } else { letter });
     }
     titled
-}
-
-/// Headers that the HTTP client, the policy's other keys or the connection own; no credential or fixed header may take their place.
-pub(crate) fn is_reserved(name: &HeaderName) -> bool {
-    const RESERVED: [&str; 18] = [
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "range",
-        "referer",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "via",
-    ];
-    RESERVED.binary_search(&name.as_str()).is_ok()
 }
 
 /// Whether a value may hold a space inside.

@@ -7,6 +7,7 @@ use std::error::Error;
 use std::io;
 
 use crate::refusal::Code;
+use crate::trust::TrustError;
 use crate::upstream::address::{AddressRefused, Unresolved};
 use crate::upstream::rotation::{CredentialError, CredentialSetupError};
 
@@ -23,9 +24,12 @@ pub enum UpstreamError {
     /// The secret behind the credential is missing, changed its owner, or its command failed.
     #[error("the gateway cannot read its credential for this API, so nothing was sent; somebody has to repair that")]
     Credential(CredentialCause),
-    /// The HTTP client could not be set up again.
+    /// The HTTP client that keeps no connection could not be set up.
     #[error("the gateway's HTTP client is broken, so nothing was sent; it has to be restarted")]
     Client,
+    /// Another thread panicked while it changed the credentials, so nothing can take them out of the answer.
+    #[error("the API answered, but its answer cannot be shown: the gateway is broken and has to be restarted")]
+    Unredactable,
     /// The name leads nowhere.
     #[error("the API's name could not be resolved, so nothing was sent; try again later")]
     Unresolved(String),
@@ -103,7 +107,7 @@ impl UpstreamError {
     /// The code of `policy.md` for the agent.
     pub fn code(&self) -> Code {
         match self {
-            Self::TargetMismatch | Self::HeaderMismatch | Self::Client => Code::Internal,
+            Self::TargetMismatch | Self::HeaderMismatch | Self::Client | Self::Unredactable => Code::Internal,
             Self::Unresolved(_) | Self::AddressRefused(_) | Self::Unreachable(_) | Self::ConnectTimeout => {
                 Code::UpstreamUnreachable
             }
@@ -128,6 +132,7 @@ impl UpstreamError {
             Self::HeaderMismatch => "header_mismatch",
             Self::Credential(_) => "credential",
             Self::Client => "client",
+            Self::Unredactable => "unredactable",
             Self::Unresolved(_) => "unresolved",
             Self::AddressRefused(_) => "address_refused",
             Self::Unreachable(_) => "unreachable",
@@ -158,6 +163,7 @@ impl UpstreamError {
             Self::TargetMismatch
             | Self::HeaderMismatch
             | Self::Client
+            | Self::Unredactable
             | Self::ConnectTimeout
             | Self::Timeout
             | Self::Framing
@@ -180,7 +186,8 @@ impl UpstreamError {
             | Self::AddressRefused(_)
             | Self::Unreachable(_)
             | Self::ConnectTimeout => Delivery::NotSent,
-            Self::Timeout
+            Self::Unredactable
+            | Self::Timeout
             | Self::Died(_)
             | Self::Malformed(_)
             | Self::Framing
@@ -248,27 +255,13 @@ pub enum UpstreamSetupError {
     /// A credential's secret cannot be read.
     #[error(transparent)]
     Credential(#[from] CredentialSetupError),
-    /// A file of certificates that others may change.
+    /// A file of certificates that cannot be used.
     #[error("`upstream.{key}`: {cause}")]
-    Untrusted {
-        /// The policy's key.
-        key: &'static str,
-        /// Which rule it breaks.
-        cause: crate::trust::TrustError,
-    },
-    /// A file of certificates that cannot be read.
-    #[error("`upstream.{key}` could not be read: {cause}")]
-    Unreadable {
-        /// The policy's key.
-        key: &'static str,
-        /// What the system said.
-        cause: io::Error,
-    },
-    /// A file that holds no certificates in PEM.
-    #[error("`upstream.{key}` holds no certificate in PEM that can be used")]
     Certificate {
         /// The policy's key.
         key: &'static str,
+        /// Why not.
+        cause: CertificateError,
     },
     /// `proxy` is no address of an HTTP proxy.
     #[error("`upstream.proxy` must be `http://HOST:PORT` or `https://HOST:PORT`, without user and path")]
@@ -276,6 +269,20 @@ pub enum UpstreamSetupError {
     /// The HTTP client refused its settings.
     #[error("the HTTP client could not be set up: {0}")]
     Client(String),
+}
+
+/// Why a file of certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Others may change it, or read the key in it, or it is not there.
+    #[error(transparent)]
+    Untrusted(#[from] TrustError),
+    /// It could be opened, not read.
+    #[error("the file could not be read: {0}")]
+    Unreadable(#[source] io::Error),
+    /// It holds none, or the TLS library refuses one.
+    #[error("the file holds no certificate in PEM that can be used")]
+    Unusable,
 }
 
 /// The first error of type `E` among an error and its sources.

@@ -23,9 +23,18 @@ pub struct Sent {
 #[derive(Debug)]
 pub enum Failure {
     /// The upstream's fault, or the gateway's on the way to it.
-    Upstream(UpstreamError),
+    Upstream(Failed),
     /// The client took a read back. A write is never given up once its intent is in the log.
     Cancelled,
+}
+
+/// Why there is no answer, and what was done for one.
+#[derive(Debug)]
+pub struct Failed {
+    /// What went wrong.
+    pub error: UpstreamError,
+    /// How often the request was sent, or may have been: 0 when nothing of it was, 2 when a read was sent again.
+    pub attempts: u8,
 }
 
 impl Upstream {

@@ -2,12 +2,13 @@
 //!
 //! Promises: the bytes on the wire are base URL + canonical target, or nothing is sent (R9); the base URL and the credential are added
 //! here and nowhere else; no redirect is followed; a write is sent at most once, a GET or HEAD a second time only when its connection
-//! died before an answer; nothing larger than the policy's `read_max_bytes` is held; the credential is taken out of the answer as the
-//! last step. Refuses to dial what is not public unless the policy allows it. Trusts the caller for a request that the policy let
+//! died before the head of an answer was complete (the HTTP client does not tell that from no byte at all); nothing larger than the
+//! policy's `read_max_bytes` is held; the credential is taken out of the answer as the last step. Refuses to dial what is not public unless the policy allows it. Trusts the caller for a request that the policy let
 //! through, and nothing that the upstream says.
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -15,14 +16,17 @@ use reqwest::header::{
     TRANSFER_ENCODING, USER_AGENT,
 };
 use reqwest::{Client, Request, Response, StatusCode, Url};
+use tokio::sync::OnceCell;
 
 use crate::clock::Clock;
-use crate::policy::{Effect, UpstreamSpec};
+use crate::policy::{Effect, UpstreamSpec, is_own_header};
 use crate::request::method::Method;
 use crate::upstream::address::{Lookup, Spelled};
-use crate::upstream::client::{MAX_HEADER_BYTES, Recipe};
-use crate::upstream::credential::{Shown, is_reserved};
-use crate::upstream::error::{UpstreamError, UpstreamSetupError};
+use crate::upstream::client::{MAX_HEADER_BYTES, Recipe, Reuse};
+pub(crate) use crate::upstream::client::{authorities, identity};
+use crate::upstream::credential::Shown;
+use crate::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
+use crate::upstream::forward::Failed;
 use crate::upstream::redact::Redactor;
 use crate::upstream::reply::Reply;
 use crate::upstream::rotation::{CredentialChoice, Credentials};
@@ -53,10 +57,13 @@ pub struct Upstream {
     headers: HeaderMap,
     timeout: Duration,
     read_max_bytes: usize,
-    recipe: Recipe,
-    /// `None` when it could not be made again.
-    client: RwLock<Option<Client>>,
-    credentials: Credentials,
+    recipe: Arc<Recipe>,
+    client: Client,
+    /// Set once an answer was caught saying in two ways where it ends; from then on each call gets a connection of its own.
+    ambiguous: AtomicBool,
+    /// The client that keeps no connection; made when it is first needed.
+    wary: OnceCell<Client>,
+    credentials: Arc<Credentials>,
     clock: Arc<dyn Clock>,
 }
 
@@ -100,16 +107,18 @@ impl Upstream {
         lookup: Lookup,
     ) -> Result<Self, UpstreamSetupError> {
         let recipe = Recipe::new(spec, &surroundings, lookup)?;
-        let client = RwLock::new(Some(recipe.build()?));
+        let client = recipe.build(Reuse::Kept)?;
         let base = spec.base_url.as_str();
         Ok(Self {
             base: base.strip_suffix('/').unwrap_or(base).to_owned(),
             headers: fixed_headers(spec)?,
             timeout: spec.timeout,
             read_max_bytes: usize::try_from(read_max_bytes).unwrap_or(usize::MAX),
-            recipe,
+            recipe: Arc::new(recipe),
             client,
-            credentials: Credentials::open(spec, surroundings, Arc::clone(&clock)).await?,
+            ambiguous: AtomicBool::new(false),
+            wary: OnceCell::new(),
+            credentials: Arc::new(Credentials::open(spec, surroundings, Arc::clone(&clock)).await?),
             clock,
         })
     }
@@ -119,34 +128,64 @@ impl Upstream {
     ///
     /// # Errors
     /// No answer, or none that can be shown whole. [`UpstreamError::delivery`] tells whether the request may have been carried out.
-    async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, UpstreamError> {
+    async fn send(&self, out: &Outgoing<'_>) -> Result<Reply, Failed> {
+        let sent = AtomicU8::new(0);
+        let result = self.converse(out, &sent).await;
+        result.map_err(|error| Failed { error, attempts: sent.into_inner() })
+    }
+
+    /// Counts in `sent` how often the request was sent, or may have been.
+    async fn converse(&self, out: &Outgoing<'_>, sent: &AtomicU8) -> Result<Reply, UpstreamError> {
         let shown = self.credentials.shown(out.credential).await?;
         // Boxed: moved as one pointer through the futures around it.
-        let exchange = Box::pin(self.exchange(out, shown.as_deref()));
+        let exchange = Box::pin(self.exchange(out, shown.as_deref(), sent));
         let answered = tokio::time::timeout(self.timeout, exchange).await;
         let reply = answered.map_err(|_| UpstreamError::Timeout)??;
-        if reply.status == StatusCode::UNAUTHORIZED.as_u16() {
-            self.credentials.doubt(out.credential)?;
+        if reply.status == StatusCode::UNAUTHORIZED.as_u16()
+            && let Err(error) = self.credentials.doubt(out.credential)
+        {
+            tracing::error!(%error, "a refused credential could not be marked to be read again");
         }
-        let redactor = self.credentials.redactor()?;
+        let redactor = self.credentials.redactor().map_err(|_| UpstreamError::Unredactable)?;
         Ok(redact(reply, &redactor))
     }
 
-    async fn exchange(&self, out: &Outgoing<'_>, shown: Option<&Shown>) -> Result<Reply, UpstreamError> {
-        let repeatable = out.effect == Effect::Read && matches!(out.method, Method::Get | Method::Head);
-        let mut attempts = 1_u8;
-        let response = loop {
-            let request = self.request(out, shown)?;
-            let error = match self.client()?.execute(request).await {
-                Ok(response) => break response,
-                Err(error) => UpstreamError::before_answer(error),
-            };
-            if !(repeatable && attempts == 1 && matches!(error, UpstreamError::Died(_))) {
-                return Err(error);
-            }
-            attempts = 2;
+    async fn exchange(
+        &self,
+        out: &Outgoing<'_>,
+        shown: Option<&Shown>,
+        sent: &AtomicU8,
+    ) -> Result<Reply, UpstreamError> {
+        let first = match self.attempt(out, shown, sent).await {
+            Ok(response) => return self.read(response, out.method, 1).await,
+            Err(error) => error,
         };
-        self.read(response, out.method, attempts).await
+        let repeatable = out.effect == Effect::Read && matches!(out.method, Method::Get | Method::Head);
+        if !(repeatable && matches!(first, UpstreamError::Died(_))) {
+            return Err(first);
+        }
+        let response = self.attempt(out, shown, sent).await?;
+        self.read(response, out.method, 2).await
+    }
+
+    async fn attempt(
+        &self,
+        out: &Outgoing<'_>,
+        shown: Option<&Shown>,
+        sent: &AtomicU8,
+    ) -> Result<Response, UpstreamError> {
+        let request = self.request(out, shown)?;
+        let client = self.client().await?;
+        // Before the wait, which the call's timeout may end.
+        sent.fetch_add(1, Ordering::Relaxed);
+        let error = match client.execute(request).await {
+            Ok(response) => return Ok(response),
+            Err(error) => UpstreamError::before_answer(error),
+        };
+        if error.delivery() == Delivery::NotSent {
+            sent.fetch_sub(1, Ordering::Relaxed);
+        }
+        Err(error)
     }
 
     /// R9: the URL value that the HTTP client will use is base URL + canonical target, byte for byte, or nothing is sent.
@@ -169,7 +208,7 @@ impl Upstream {
         for (name, value) in out.headers {
             let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| UpstreamError::HeaderMismatch)?;
             let value = HeaderValue::from_str(value).map_err(|_| UpstreamError::HeaderMismatch)?;
-            if is_reserved(&name) || name == AUTHORIZATION {
+            if is_own_header(name.as_str()) || name == AUTHORIZATION {
                 return Err(UpstreamError::HeaderMismatch);
             }
             headers.entry(name).or_insert(value);
@@ -216,34 +255,44 @@ impl Upstream {
         let sized = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
         let chunked = headers.contains_key(TRANSFER_ENCODING);
         if status.is_informational() {
-            self.start_afresh();
+            self.give_up_connections();
             return Err(UpstreamError::Malformed(format!("status {status} instead of an answer")));
         }
         if headers.contains_key(CONTENT_LENGTH) && chunked {
-            self.start_afresh();
+            self.give_up_connections();
             return Err(UpstreamError::Framing);
         }
         // There is no body to read; whatever comes instead is ignored.
         if status == StatusCode::NO_CONTENT && (sized || chunked) {
-            self.start_afresh();
+            self.give_up_connections();
         }
         Ok(())
     }
 
-    /// Lets go of every connection; calls under way keep theirs until they end.
-    fn start_afresh(&self) {
-        tracing::warn!("the upstream's answer says in two ways where it ends; its connections are not used again");
-        let client = self.recipe.build();
-        if let Err(error) = &client {
-            tracing::error!(%error, "the HTTP client could not be set up again");
-        }
-        if let Ok(mut held) = self.client.write() {
-            *held = client.ok();
+    /// Uses no connection a second time from here on; calls under way keep theirs until they end.
+    fn give_up_connections(&self) {
+        if !self.ambiguous.swap(true, Ordering::AcqRel) {
+            tracing::warn!(
+                "the upstream's answer says in two ways where it ends; from now on each call gets its own connection"
+            );
         }
     }
 
-    fn client(&self) -> Result<Client, UpstreamError> {
-        self.client.read().ok().and_then(|client| client.clone()).ok_or(UpstreamError::Client)
+    async fn client(&self) -> Result<Client, UpstreamError> {
+        if !self.ambiguous.load(Ordering::Acquire) {
+            return Ok(self.client.clone());
+        }
+        let recipe = &self.recipe;
+        let made = self.wary.get_or_try_init(async || {
+            let recipe = Arc::clone(recipe);
+            // The system's roots are read from the disk.
+            let made = tokio::task::spawn_blocking(move || recipe.build(Reuse::Never)).await;
+            made.map_err(|_| UpstreamError::Client)?.map_err(|error| {
+                tracing::error!(%error, "an HTTP client that keeps no connection could not be set up");
+                UpstreamError::Client
+            })
+        });
+        made.await.cloned()
     }
 }
 
@@ -270,7 +319,7 @@ fn fixed_headers(spec: &UpstreamSpec) -> Result<HeaderMap, UpstreamSetupError> {
     for (name, value) in &spec.headers {
         let failed = || UpstreamSetupError::Header { name: name.clone() };
         let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| failed())?;
-        if is_reserved(&known) || known == AUTHORIZATION || known == COOKIE {
+        if is_own_header(known.as_str()) || known == AUTHORIZATION || known == COOKIE {
             return Err(failed());
         }
         headers.insert(known, HeaderValue::from_str(value).map_err(|_| failed())?);
@@ -300,7 +349,7 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::{SocketAddr, TcpListener};
     use std::path::Path;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
     use crate::clock::SystemClock;
@@ -354,7 +403,7 @@ mod tests {
     async fn a_name_that_leads_to_a_private_address_is_never_dialled() {
         for address in ["10.0.0.1", "127.0.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "[64:ff9b::a9fe:a9fe]"] {
             let (upstream, asked) = resolving("https://api.example.test/", &[address]).await;
-            let error = upstream.send(&get()).await.unwrap_err();
+            let error = upstream.send(&get()).await.unwrap_err().error;
             assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "address_refused"), "{address}");
             assert_eq!(asked.load(Ordering::SeqCst), 1);
             assert!(!error.to_string().contains(address), "{error}");
@@ -385,7 +434,7 @@ mod tests {
         }
         assert_eq!(asked.load(Ordering::SeqCst), 1);
         drop(hang_up);
-        let error = upstream.send(&get()).await.unwrap_err();
+        let error = upstream.send(&get()).await.unwrap_err().error;
         assert_eq!(error.name(), "address_refused", "{}", error.cause());
         assert_eq!(asked.load(Ordering::SeqCst), 2);
     }
@@ -397,7 +446,7 @@ mod tests {
         let lookup: Lookup = Arc::new(|_| Box::pin(async { Err(std::io::Error::other("no such host")) }));
         let clock = Arc::new(SystemClock::new());
         let upstream = Upstream::open_with(&spec, 1_000, surroundings, clock, lookup).await.unwrap();
-        let error = upstream.send(&get()).await.unwrap_err();
+        let error = upstream.send(&get()).await.unwrap_err().error;
         assert_eq!((error.code().as_str(), error.name()), ("upstream_unreachable", "unresolved"));
         assert!(error.cause().contains("no such host"), "{}", error.cause());
     }

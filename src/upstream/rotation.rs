@@ -3,7 +3,7 @@
 //! Promises that a call carries its credential as its source says now: files are looked at again at most once a second, and every
 //! source but the environment is read again after a 401. Fails closed: when a source breaks, the calls that need it are refused until
 //! it can be read again; the old value is not used on. Old values stay known to the redactor, for the upstream may still echo them.
-//! Trusts the clock it is given.
+//! A reading that began goes on when the call that asked for it is taken back. Trusts the clock it is given.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -132,18 +132,17 @@ impl Credentials {
     ///
     /// # Errors
     /// There is no such credential, or its source is broken.
-    pub(crate) async fn shown(&self, choice: CredentialChoice<'_>) -> Result<Option<Arc<Shown>>, CredentialError> {
+    pub(crate) async fn shown(
+        self: &Arc<Self>,
+        choice: CredentialChoice<'_>,
+    ) -> Result<Option<Arc<Shown>>, CredentialError> {
         let Some((index, entry)) = self.find(choice)? else { return Ok(None) };
         if let Some(held) = self.look(index, entry)? {
             return Ok(Some(held?));
         }
-        let one_at_a_time = self.reading.lock().await;
-        // Whoever held the lock before may have read it already.
-        let held = match self.look(index, entry)? {
-            Some(held) => held,
-            None => self.read(index, entry).await?,
-        };
-        drop(one_at_a_time);
+        // A task of its own: a call that is taken back does not stop the reading, so the pause after it holds.
+        let reading = tokio::spawn(Arc::clone(self).read_once(index));
+        let held = reading.await.map_err(|_| poisoned())??;
         Ok(Some(held?))
     }
 
@@ -200,6 +199,18 @@ impl Credentials {
         Ok((state.trust != Trust::Stale).then(|| state.held.clone()))
     }
 
+    async fn read_once(self: Arc<Self>, index: usize) -> Result<Held, CredentialError> {
+        let Some(entry) = self.entries.get(index) else { return Err(poisoned()) };
+        let one_at_a_time = self.reading.lock().await;
+        // Whoever held the lock before may have read it already.
+        let held = match self.look(index, entry)? {
+            Some(held) => held,
+            None => self.read(index, entry).await?,
+        };
+        drop(one_at_a_time);
+        Ok(held)
+    }
+
     async fn read(&self, index: usize, entry: &Entry) -> Result<Held, CredentialError> {
         let stamps = entry.credential.stamps();
         let read = entry.credential.read(&self.surroundings).await.map(Arc::new).map_err(Arc::new);
@@ -229,6 +240,19 @@ impl Credentials {
                 Ok(broken)
             }
         }
+    }
+
+    /// Leaves the credentials as a panic in another thread would.
+    #[cfg(test)]
+    pub(crate) fn poison(&self) {
+        let panicked = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let _held = self.shared.lock();
+                std::panic::resume_unwind(Box::new(()));
+            });
+            thread.join().is_err()
+        });
+        assert!(panicked);
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, Shared>, CredentialError> {

@@ -182,8 +182,7 @@ impl Surroundings {
             directories.map(|directory| directory.join(word)).find(|path| is_executable(path))
         };
         let program = found.ok_or(SourceError::CommandNotFound)?;
-        let real = program.canonicalize().map_err(SourceError::CommandBroken)?;
-        trust::check_file(&real)?;
+        believed(&program)?;
         Ok(program)
     }
 }
@@ -290,13 +289,24 @@ fn read_file(file: File) -> Result<Zeroizing<Vec<u8>>, SourceError> {
     Ok(bytes)
 }
 
+/// The file behind a command, which nobody else can change or exchange: neither it, nor the way to it, nor the way to its name.
+fn believed(program: &Path) -> Result<PathBuf, SourceError> {
+    trust::check_ancestors(program)?;
+    let real = program.canonicalize().map_err(SourceError::CommandBroken)?;
+    trust::check_ancestors(&real)?;
+    trust::check_file(&real)?;
+    Ok(real)
+}
+
 async fn run(
     program: &Path,
     arguments: &[String],
     surroundings: &Surroundings,
     timeout: Duration,
 ) -> Result<Zeroizing<Vec<u8>>, SourceError> {
-    let mut child = Command::new(program)
+    // The file that was checked is run; under its own name, for a program may be a link to one that is many (busybox).
+    let child = Command::new(believed(program)?)
+        .arg0(program)
         .args(arguments)
         .env_clear()
         .envs(surroundings.inherited.iter().map(|(name, value)| (name, value)))
@@ -308,17 +318,24 @@ async fn run(
         .kill_on_drop(true)
         .spawn()
         .map_err(SourceError::CommandBroken)?;
-    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let ended = tokio::time::timeout(timeout, output(&mut child)).await;
-    match ended {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => {
-            stop(&mut child, group);
-            Err(error)
-        }
-        Err(_) => {
-            stop(&mut child, group);
-            Err(SourceError::CommandTimeout)
+    let mut running = Running { group: child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)), child };
+    tokio::time::timeout(timeout, output(&mut running.child)).await.unwrap_or(Err(SourceError::CommandTimeout))
+}
+
+/// A command that is under way. Dropped before its end, it is killed with everything it started.
+struct Running {
+    child: Child,
+    /// Its own id, which stays taken until the child is waited for.
+    group: Option<Pid>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let still_ours = self.child.id().is_some();
+        if let Some(group) = self.group.filter(|_| still_ours)
+            && let Err(error) = kill_process_group(group, Signal::KILL)
+        {
+            tracing::debug!(%error, "the secret's command was gone before it could be stopped");
         }
     }
 }
@@ -336,16 +353,6 @@ async fn output(child: &mut Child) -> Result<Zeroizing<Vec<u8>>, SourceError> {
         return Err(SourceError::CommandFailed(status));
     }
     Ok(bytes)
-}
-
-/// Kills what the command started as well. Its process group is its own id, which stays taken until the child is waited for.
-fn stop(child: &mut Child, group: Option<Pid>) {
-    let still_ours = child.id().is_some();
-    if let Some(group) = group.filter(|_| still_ours)
-        && let Err(error) = kill_process_group(group, Signal::KILL)
-    {
-        tracing::debug!(%error, "the secret's command was gone before it could be stopped");
-    }
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -369,26 +376,53 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_hangs_is_stopped_with_everything_it_started() {
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("grandchild");
-        let script = format!("sleep 1000 & echo $! > '{}'; wait", file.display());
+        let error = hang(directory.path(), Duration::from_millis(500)).await.unwrap_err();
+        assert!(matches!(error, SourceError::CommandTimeout));
+        assert_is_ended(grandchild(directory.path()).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_command_whose_reading_is_given_up_is_stopped_with_everything_it_started() {
+        let directory = tempfile::tempdir().unwrap();
+        let process = tokio::select! {
+            result = hang(directory.path(), Duration::from_secs(60)) => panic!("{result:?}"),
+            process = async {
+                loop {
+                    if let Some(process) = grandchild(directory.path()) {
+                        break process;
+                    }
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            } => process,
+        };
+        assert_is_ended(process).await;
+    }
+
+    /// Runs a command that starts another one and waits for it.
+    async fn hang(directory: &Path, timeout: Duration) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+        let script = format!("sleep 1000 & echo $! > '{}'; wait", directory.join("grandchild").display());
         let surroundings = Surroundings {
             directory: PathBuf::from("/"),
             variables: BTreeMap::new(),
             credentials_directory: None,
             inherited: vec![("PATH", "/usr/bin:/bin".into())],
         };
-        let arguments = ["-c".to_owned(), script];
-        let error = run(Path::new("/bin/sh"), &arguments, &surroundings, Duration::from_millis(500)).await.unwrap_err();
-        assert!(matches!(error, SourceError::CommandTimeout));
-        let grandchild: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        run(Path::new("/bin/sh"), &["-c".to_owned(), script], &surroundings, timeout).await
+    }
+
+    fn grandchild(directory: &Path) -> Option<i32> {
+        std::fs::read_to_string(directory.join("grandchild")).ok()?.strip_suffix('\n')?.parse().ok()
+    }
+
+    async fn assert_is_ended(process: i32) {
         // Killed at once; the kernel takes a moment to end it.
         for _ in 0..1_000 {
-            if !is_alive(grandchild) {
+            if !is_alive(process) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("process {grandchild} is still alive");
+        panic!("process {process} is still alive");
     }
 
     /// Whether a process is there and not merely waiting to be buried.

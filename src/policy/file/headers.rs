@@ -8,8 +8,9 @@ use std::ops::Range;
 use super::section::Section;
 use crate::policy::finding::{Findings, quoted};
 
-/// Headers that the gateway or its HTTP client writes, or that belong to one connection (RFC 9110 section 7.6.1).
-const OWN_HEADERS: [&str; 17] = [
+/// Headers that the gateway or its HTTP client writes, that belong to one connection (RFC 9110 section 7.6.1), or that ask for a part
+/// of an answer or tell where a request came from. Sorted.
+const OWN_HEADERS: [&str; 19] = [
     "accept-encoding",
     "connection",
     "content-encoding",
@@ -21,6 +22,8 @@ const OWN_HEADERS: [&str; 17] = [
     "proxy-authenticate",
     "proxy-authorization",
     "proxy-connection",
+    "range",
+    "referer",
     "te",
     "trailer",
     "transfer-encoding",
@@ -78,7 +81,7 @@ pub(super) fn refuse_header(name: &str, lower: &str, span: Range<usize>, finding
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let why = if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
         "is not a header's name"
-    } else if OWN_HEADERS.contains(&lower) {
+    } else if is_own_header(lower) {
         "is written by the gateway itself"
     } else if STEERING_HEADERS.contains(&lower) {
         "can change the method or the target that the rules judged"
@@ -91,6 +94,22 @@ pub(super) fn refuse_header(name: &str, lower: &str, span: Range<usize>, finding
     false
 }
 
+/// Whether no policy and no agent may set a header of this name, given in lower case.
+pub(crate) fn is_own_header(lower: &str) -> bool {
+    OWN_HEADERS.binary_search(&lower).is_ok()
+}
+
 pub(super) fn is_header_value(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && text.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_of_the_gateways_own_is_found() {
+        assert!(OWN_HEADERS.iter().all(|name| is_own_header(name)));
+        assert!(!is_own_header("x-api-key") && !is_own_header("authorization"));
+    }
 }

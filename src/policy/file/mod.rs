@@ -4,7 +4,7 @@
 //! that a default never opens anything. Trusts nothing in the file but its author's intent.
 
 mod credential;
-mod headers;
+pub(super) mod headers;
 mod rules;
 mod section;
 mod units;

@@ -30,7 +30,7 @@ async fn a_bomb_is_cut_at_the_limit() {
             seen.store(!sent, Ordering::SeqCst);
             After::Close
         });
-        let error = server.upstream().await.send(&get("/x")).await.unwrap_err();
+        let error = server.upstream().await.send(&get("/x")).await.unwrap_err().error;
         assert_eq!((error.code().as_str(), error.name()), ("response_too_large", "too_large"), "{encoding}");
         assert!(error.to_string().contains(&LIMIT.to_string()), "{error}");
         while !hung_up.load(Ordering::SeqCst) {

@@ -3,14 +3,15 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use super::support::{LIMIT, Server, TOKEN, get, ok, surroundings_in};
+use super::support::{LIMIT, Server, TOKEN, get, ok, say, surroundings_in};
 use crate::clock::ManualClock;
 use crate::policy::{CredentialSpec, SecretSpec, UpstreamSpec};
-use crate::upstream::error::{Delivery, UpstreamSetupError};
-use crate::upstream::rotation::CredentialChoice;
+use crate::upstream::error::{CertificateError, Delivery, UpstreamSetupError};
+use crate::upstream::forward::Failed;
+use crate::upstream::rotation::{CredentialChoice, Credentials};
 use crate::upstream::{Outgoing, Upstream};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -54,7 +55,7 @@ async fn a_rule_chooses_its_credential_and_none_is_sent_where_there_is_none() {
     upstream.send(&get("/x")).await.unwrap();
     upstream.send(&Outgoing { credential: CredentialChoice::Named("writer"), ..get("/x") }).await.unwrap();
     let unknown =
-        upstream.send(&Outgoing { credential: CredentialChoice::Named("other"), ..get("/x") }).await.unwrap_err();
+        upstream.send(&Outgoing { credential: CredentialChoice::Named("other"), ..get("/x") }).await.unwrap_err().error;
     assert_eq!((unknown.name(), unknown.delivery()), ("credential", Delivery::NotSent));
     let [without, with] = server.requests().try_into().unwrap();
     assert!(!without.contains("authorization"), "{without}");
@@ -87,6 +88,25 @@ async fn every_form_of_a_basic_credential_is_redacted() {
         "{reply}"
     );
     assert_eq!(reply.matches("[redacted]").count(), 5, "{reply}");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_redacted_is_not_shown_and_counts_as_sent() {
+    for status in [200, 401] {
+        let credentials = Arc::new(OnceLock::<Arc<Credentials>>::new());
+        let held = Arc::clone(&credentials);
+        let server = Server::start(move |_, stream| {
+            held.get().unwrap().poison();
+            say(stream, format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").as_bytes())
+        });
+        let upstream = server.upstream().await;
+        credentials.set(Arc::clone(&upstream.credentials)).unwrap();
+        let Failed { error, attempts } = upstream.send(&get("/x")).await.unwrap_err();
+        assert_eq!((error.code().as_str(), error.name(), attempts), ("internal", "unredactable", 1));
+        assert_eq!(error.delivery(), Delivery::Unknown);
+        let Failed { error, attempts } = upstream.send(&get("/x")).await.unwrap_err();
+        assert_eq!((error.name(), error.delivery(), attempts), ("credential", Delivery::NotSent, 0));
+    }
 }
 
 #[tokio::test]
@@ -207,7 +227,7 @@ async fn a_file_that_vanished_or_was_opened_to_others_refuses_calls_until_it_is_
     fs::remove_file(&path).unwrap();
     clock.advance(SECOND);
     for _ in 0..3 {
-        let error = upstream.send(&get("/x")).await.unwrap_err();
+        let error = upstream.send(&get("/x")).await.unwrap_err().error;
         assert_eq!(
             (error.code().as_str(), error.name(), error.delivery()),
             ("upstream_error", "credential", Delivery::NotSent)
@@ -219,7 +239,7 @@ async fn a_file_that_vanished_or_was_opened_to_others_refuses_calls_until_it_is_
     write(&path, "rotated-token-1");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     clock.advance(SECOND);
-    assert!(upstream.send(&get("/x")).await.unwrap_err().cause().contains("has mode"));
+    assert!(upstream.send(&get("/x")).await.unwrap_err().error.cause().contains("has mode"));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     clock.advance(SECOND);
     upstream.send(&get("/x")).await.unwrap();
@@ -246,6 +266,39 @@ async fn a_command_is_asked_again_after_a_401_at_most_every_ten_seconds() {
         .map(|n| server.requests().iter().filter(|r| r.contains(&format!("command-token-{n}\r\n"))).count())
         .collect();
     assert_eq!(tokens, [2, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_call_that_is_taken_back_does_not_make_the_command_run_more_often() {
+    let directory = TempDir::new().unwrap();
+    let [counter, go] = ["counter", "go"].map(|name| directory.path().join(name));
+    let script = format!(
+        "echo >> '{0}'; n=$(wc -l < '{0}'); while [ $n -gt 1 ] && [ ! -e '{1}' ]; do sleep 0.01; done; echo command-token-$n",
+        counter.display(),
+        go.display()
+    );
+    let runs = || fs::read_to_string(&counter).unwrap().lines().count();
+    let server = Server::saying("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n");
+    let mut spec = server.spec();
+    let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+    spec.credential = Some(CredentialSpec::Bearer(SecretSpec::Command(words)));
+    let clock = ManualClock::default();
+    let upstream = open(&spec, directory.path(), &[], &clock).await.unwrap();
+    upstream.send(&get("/x")).await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    let call = get("/x");
+    for _ in 0..3 {
+        tokio::select! {
+            biased;
+            result = upstream.send(&call) => panic!("{result:?}"),
+            () = async { while runs() < 2 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+        }
+    }
+    fs::write(go, "").unwrap();
+    upstream.send(&get("/x")).await.unwrap();
+    assert_eq!(runs(), 2);
+    let [first, second] = server.requests().try_into().unwrap();
+    assert!(first.contains("command-token-1\r\n") && second.contains("command-token-2\r\n"), "{first}{second}");
 }
 
 #[tokio::test]
@@ -277,6 +330,15 @@ async fn a_command_that_cannot_be_believed_stops_the_start() {
     fs::set_permissions(&loose, fs::Permissions::from_mode(0o777)).unwrap();
     let plain = directory.path().join("plain");
     write(&plain, "text");
+    let open_to_all = directory.path().join("open-to-all");
+    fs::create_dir(&open_to_all).unwrap();
+    let below = open_to_all.join("show");
+    write(&below, "#!/bin/sh\necho below-token-1\n");
+    fs::set_permissions(&below, fs::Permissions::from_mode(0o700)).unwrap();
+    let (link_below, link_to_below) = (open_to_all.join("sh"), directory.path().join("show"));
+    symlink("/bin/sh", &link_below).unwrap();
+    symlink(&below, &link_to_below).unwrap();
+    fs::set_permissions(&open_to_all, fs::Permissions::from_mode(0o777)).unwrap();
     let cases = [
         (sh("echo some-secret; exit 3"), "failed"),
         (sh("exit 0"), "empty"),
@@ -288,6 +350,9 @@ async fn a_command_that_cannot_be_believed_stops_the_start() {
         (command(&["/no/such/command"]), "not found"),
         (command(&[plain.to_str().unwrap()]), "not found"),
         (command(&[loose.to_str().unwrap()]), "has mode"),
+        (command(&[below.to_str().unwrap()]), "open-to-all` has mode"),
+        (command(&[link_below.to_str().unwrap(), "-c", "echo token-1"]), "open-to-all` has mode"),
+        (command(&[link_to_below.to_str().unwrap()]), "open-to-all` has mode"),
     ];
     for (spec, expected) in cases {
         let name = format!("{spec:?}");
@@ -297,6 +362,25 @@ async fn a_command_that_cannot_be_believed_stops_the_start() {
             "{name}: {error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_command_is_believed_anew_each_time_it_is_run() {
+    let directory = TempDir::new().unwrap();
+    let show = directory.path().join("show");
+    symlink("/bin/sh", &show).unwrap();
+    let server = Server::saying("HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n");
+    let mut spec = server.spec();
+    let words = [show.to_str().unwrap(), "-c", "echo command-token-1"].map(str::to_owned).to_vec();
+    spec.credential = Some(CredentialSpec::Bearer(SecretSpec::Command(words)));
+    let clock = ManualClock::default();
+    let upstream = open(&spec, Path::new("/"), &[], &clock).await.unwrap();
+    upstream.send(&get("/x")).await.unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    clock.advance(Duration::from_secs(10));
+    let error = upstream.send(&get("/x")).await.unwrap_err().error;
+    assert!(error.cause().contains("has mode 0777"), "{}", error.cause());
+    assert_eq!(server.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -323,10 +407,28 @@ async fn a_private_key_that_others_can_read_stops_the_start() {
     let (_server, mut spec) = server();
     spec.client_certificate = Some(path.clone());
     let error = open(&spec, directory.path(), &[], &ManualClock::default()).await.unwrap_err();
-    assert!(matches!(error, UpstreamSetupError::Certificate { .. }), "{error}");
+    assert!(matches!(error, UpstreamSetupError::Certificate { cause: CertificateError::Unusable, .. }), "{error}");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let error = open(&spec, directory.path(), &[], &ManualClock::default()).await.unwrap_err();
-    assert!(matches!(error, UpstreamSetupError::Untrusted { .. }), "{error}");
+    assert!(matches!(error, UpstreamSetupError::Certificate { cause: CertificateError::Untrusted(_), .. }), "{error}");
+}
+
+/// `check` asks the same function, which is why it agrees.
+#[tokio::test]
+async fn certificates_that_others_can_exchange_or_that_are_none_stop_the_start() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ca.pem");
+    let (_server, mut spec) = server();
+    spec.ca_file = Some("ca.pem".into());
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (text, mode, expected) in [("text", 0o700, "PEM"), (garbage, 0o700, "PEM"), (garbage, 0o777, "mode 0777")] {
+        write(&path, text);
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let checked = crate::upstream::authorities(&path).unwrap_err().to_string();
+        let served = open(&spec, directory.path(), &[], &ManualClock::default()).await.unwrap_err().to_string();
+        assert!(checked.contains(expected), "{checked}");
+        assert_eq!(served, format!("`upstream.ca_file`: {checked}"));
+    }
 }
 
 fn server() -> (Server, UpstreamSpec) {

@@ -174,7 +174,7 @@ pub(crate) fn post<'a>(target: &'a str, body: &'a [u8]) -> Outgoing<'a> {
 /// One GET of a server that says `bytes` and closes.
 pub(crate) async fn ask(bytes: impl Into<Vec<u8>>) -> Result<Reply, UpstreamError> {
     let server = Server::saying_once(bytes);
-    let reply = server.upstream().await.send(&get("/x")).await;
+    let reply = server.upstream().await.send(&get("/x")).await.map_err(|failed| failed.error);
     assert_eq!(server.requests().len(), 1, "exactly one request");
     reply
 }

@@ -9,6 +9,7 @@ use crate::clock::{ManualClock, SystemClock};
 use crate::policy::Effect;
 use crate::request::method::Method;
 use crate::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
+use crate::upstream::forward::Failed;
 use crate::upstream::{Outgoing, Upstream};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
@@ -56,7 +57,7 @@ async fn a_header_that_is_not_the_agents_is_never_sent() {
     let server = Server::saying(ok("", b"{}"));
     let upstream = server.upstream().await;
     for header in [("host", "evil.test"), ("authorization", "Bearer x"), ("content-length", "0"), ("a", "b\r\nc: d")] {
-        let error = upstream.send(&Outgoing { headers: &[header], ..get("/x") }).await.unwrap_err();
+        let error = upstream.send(&Outgoing { headers: &[header], ..get("/x") }).await.unwrap_err().error;
         assert_eq!((error.code().as_str(), error.name()), ("internal", "header_mismatch"), "{header:?}");
     }
     assert_eq!(server.requests(), [""; 0]);
@@ -86,7 +87,7 @@ async fn a_target_that_the_http_client_would_rewrite_is_never_sent() {
         "?a",
     ];
     for target in targets {
-        let error = upstream.send(&get(target)).await.unwrap_err();
+        let error = upstream.send(&get(target)).await.unwrap_err().error;
         assert_eq!((error.name(), error.delivery()), ("target_mismatch", Delivery::NotSent), "{target}");
     }
     assert_eq!(server.connections(), 0);
@@ -125,7 +126,7 @@ async fn no_redirect_is_followed_and_a_target_is_shown_on_the_same_origin_only()
         assert_eq!(server.requests()[0].matches(TOKEN).count(), 1, "{location}");
         match reply {
             Ok(reply) => assert_eq!((reply.status, reply.location.as_deref()), (status, shown), "{location:?}"),
-            Err(error) => {
+            Err(Failed { error, .. }) => {
                 assert!(shown.is_none() && matches!(error, UpstreamError::Malformed(_)), "{location:?}: {error:?}")
             }
         }
@@ -295,9 +296,24 @@ async fn an_answer_that_ends_in_two_ways_is_not_read_and_its_connection_not_reus
     let server = Server::saying(answer);
     let upstream = server.upstream().await;
     for calls in 1..=3 {
-        assert_eq!(upstream.send(&get("/x")).await.unwrap_err().name(), "framing");
+        assert_eq!(upstream.send(&get("/x")).await.unwrap_err().error.name(), "framing");
         assert_eq!(server.connections(), calls);
     }
+}
+
+#[tokio::test]
+async fn after_an_answer_that_ends_in_two_ways_no_connection_is_used_twice() {
+    let server = Server::start(|number, stream| {
+        let twofold = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+        say(stream, &if number == 2 { twofold.into() } else { ok("", b"{}") })
+    });
+    let upstream = server.upstream().await;
+    let mut connections = Vec::new();
+    for number in 0..6 {
+        assert_eq!(upstream.send(&get("/x")).await.is_err(), number == 2);
+        connections.push(server.connections());
+    }
+    assert_eq!(connections, [1, 1, 1, 2, 3, 4]);
 }
 
 #[tokio::test]
@@ -371,7 +387,7 @@ async fn a_get_is_sent_again_once_when_its_connection_died_before_an_answer() {
     let reply = server.upstream().await.send(&get("/x")).await.unwrap();
     assert_eq!((reply.status, reply.attempts, server.requests().len()), (200, 2, 2));
     let dead = Server::start(|_, _| After::Close);
-    let error = dead.upstream().await.send(&get("/x")).await.unwrap_err();
+    let error = dead.upstream().await.send(&get("/x")).await.unwrap_err().error;
     assert_eq!((error.code().as_str(), error.name(), dead.requests().len()), ("upstream_error", "died", 2));
 }
 
@@ -382,7 +398,7 @@ async fn a_write_is_never_sent_again() {
     let body = Some(&b"{}"[..]);
     let mut sent = 0;
     for method in [Method::Post, Method::Put, Method::Patch, Method::Delete] {
-        let error = upstream.send(&Outgoing { method, body, ..post("/x", b"") }).await.unwrap_err();
+        let error = upstream.send(&Outgoing { method, body, ..post("/x", b"") }).await.unwrap_err().error;
         sent += 1;
         assert_eq!((error.name(), error.delivery(), server.requests().len()), ("died", Delivery::Unknown, sent));
     }
@@ -401,6 +417,35 @@ async fn an_answer_that_began_is_not_asked_for_again() {
     }
 }
 
+/// The HTTP client reports it like a connection that died without a byte.
+#[tokio::test]
+async fn an_answer_that_dies_inside_its_head_is_asked_for_again_by_a_read_alone() {
+    for (out, times) in [(get("/x"), 2), (post("/x", b"{}"), 1)] {
+        let server = Server::saying_once("HTTP/1.1 200 OK\r\nx");
+        let Failed { error, attempts } = server.upstream().await.send(&out).await.unwrap_err();
+        assert_eq!((error.name(), error.delivery()), ("died", Delivery::Unknown));
+        assert_eq!((usize::from(attempts), server.requests().len()), (times, times));
+    }
+}
+
+#[tokio::test]
+async fn a_failure_says_how_often_the_request_was_sent() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unreachable = open(&spec(&format!("http://{free}/"))).await;
+    assert_eq!(unreachable.send(&get("/x")).await.unwrap_err().attempts, 0);
+    let server = Server::saying_once("hello\r\n\r\n");
+    let upstream = server.upstream().await;
+    assert_eq!(upstream.send(&get("x")).await.unwrap_err().attempts, 0);
+    assert_eq!(upstream.send(&get("/x")).await.unwrap_err().attempts, 1);
+    let silent = Server::start(|_, _| {
+        std::thread::sleep(Duration::from_secs(30));
+        After::Close
+    });
+    let mut spec = silent.spec();
+    spec.timeout = Duration::from_millis(300);
+    assert_eq!(open(&spec).await.send(&get("/x")).await.unwrap_err().attempts, 1);
+}
+
 #[tokio::test]
 async fn no_write_arrives_twice_when_kept_connections_are_closed_under_it() {
     // The answer promises to keep the connection, and then it is closed: the client finds out at the worst of moments.
@@ -414,7 +459,7 @@ async fn no_write_arrives_twice_when_kept_connections_are_closed_under_it() {
                 assert_eq!(reply.attempts, 1);
                 answered += 1;
             }
-            Err(error) => assert_eq!(error.name(), "died", "{}", error.cause()),
+            Err(Failed { error, .. }) => assert_eq!(error.name(), "died", "{}", error.cause()),
         }
     }
     let mut bodies: Vec<String> =
@@ -442,7 +487,7 @@ async fn a_call_takes_no_longer_than_the_policy_allows() {
     for server in [silent, dripping] {
         let mut spec = server.spec();
         spec.timeout = Duration::from_millis(300);
-        let error = open(&spec).await.send(&get("/x")).await.unwrap_err();
+        let error = open(&spec).await.send(&get("/x")).await.unwrap_err().error;
         assert_eq!((error.code().as_str(), error.delivery()), ("upstream_timeout", Delivery::Unknown));
     }
 }
@@ -450,7 +495,7 @@ async fn a_call_takes_no_longer_than_the_policy_allows() {
 #[tokio::test]
 async fn nobody_listening_is_unreachable() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = open(&spec(&format!("http://{free}/"))).await.send(&post("/x", b"{}")).await.unwrap_err();
+    let error = open(&spec(&format!("http://{free}/"))).await.send(&post("/x", b"{}")).await.unwrap_err().error;
     assert_eq!((error.code().as_str(), error.delivery()), ("upstream_unreachable", Delivery::NotSent));
     assert!(!error.to_string().contains("127.0.0.1"), "{error}");
     assert!(error.cause().contains("refused"), "{}", error.cause());
@@ -481,7 +526,7 @@ async fn no_error_holds_the_credential_the_address_or_the_target() {
     for answer in answers {
         let server = Server::saying_once(answer);
         let upstream = server.upstream().await;
-        let error = upstream.send(&post("/secret-path?name=value", b"{}")).await.unwrap_err();
+        let error = upstream.send(&post("/secret-path?name=value", b"{}")).await.unwrap_err().error;
         for text in [error.to_string(), error.cause(), format!("{error:?}"), format!("{upstream:?}")] {
             assert!(!text.contains(TOKEN) && !text.contains("secret-path") && !text.contains("name=value"), "{text}");
         }
