@@ -177,9 +177,10 @@ impl Gateway {
         let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
         match result {
             Ok(reply) => replied(reply, call, max_bytes),
-            Err(Failure::Upstream(why)) => unanswered(&failed(&why.error, effect), call),
+            Err(Failure::Upstream(why)) => unanswered(&failed(&why.error, effect), why.attempts, call),
             Err(Failure::Cancelled) => {
-                unanswered(&Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it"), call)
+                let refusal = Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it");
+                unanswered(&refusal, 1, call)
             }
         }
     }
@@ -257,14 +258,14 @@ fn failed(error: &UpstreamError, effect: Effect) -> Refusal {
     Refusal::new(error.code(), message).because(error.cause())
 }
 
-fn unanswered(refusal: &Refusal, call: &str) -> Outcome {
+fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {
     Outcome {
         shaped: Shaped::refusal(refusal, call),
         code: Some(refusal.code),
         cause: Some(refusal.cause.clone()),
         status: None,
         bytes: None,
-        attempts: 1,
+        attempts,
         redacted: 0,
     }
 }
