@@ -152,7 +152,7 @@ impl Gateway {
         };
         let Sent { asked, result } = self.upstream.forward(recorded, permit, cancel).await;
         let outcome = self.outcome(result, effect, asked.call());
-        asked.close(outcome)
+        asked.close(outcome).await
     }
 
     /// A call that the agent brought upon itself: it costs one of `denials`.

@@ -1,7 +1,8 @@
 //! The file of one log: lines that each name the hash of the line before.
 //!
-//! One writer (the lock on the file and the mutex around it), append only. A record is formatted, hashed and handed to
-//! the system with a single `write`, so a crash leaves whole lines and at most one torn tail.
+//! One writer (the lock on the file and the mutex around it), append only. Records are formatted and hashed one by one
+//! and handed to the system together, each before what it announces, so a crash leaves whole lines and at most one torn
+//! tail.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -26,24 +27,58 @@ pub(super) struct Book {
     file: File,
     seq: u64,
     prev: String,
+    /// Lines that are in the chain and not yet with the system.
     buffer: Vec<u8>,
+    /// One more than the last sequence number that the system has.
+    written: u64,
     broken: bool,
 }
 
 impl Book {
     pub(super) fn new(file: File) -> Self {
-        Self { file, seq: 0, prev: "0".repeat(64), buffer: Vec::with_capacity(2048), broken: false }
+        Self { file, seq: 0, prev: "0".repeat(64), buffer: Vec::with_capacity(2048), written: 0, broken: false }
     }
 
-    /// Appends records with one write; the sequence number of the last.
+    /// Puts records at the end of the chain, to be written by [`flush`](Self::flush); the sequence number of the last.
     pub(super) fn append(&mut self, time: SystemTime, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
-        self.buffer.clear();
+        if self.broken {
+            return Err(AuditError::Broken);
+        }
+        let before = self.buffer.len();
         let (mut seq, mut prev) = (self.seq, None);
         for fact in facts {
-            prev = Some(self.format(time, fact, seq, prev.as_deref())?);
+            match self.format(time, fact, seq, prev.as_deref()) {
+                Ok(hash) => prev = Some(hash),
+                Err(error) => {
+                    self.buffer.truncate(before);
+                    return Err(error);
+                }
+            }
             seq += 1;
         }
-        self.write(seq, prev)
+        self.seq = seq;
+        self.prev = prev.unwrap_or_else(|| std::mem::take(&mut self.prev));
+        Ok(seq.saturating_sub(1))
+    }
+
+    /// Hands everything up to record `seq` to the system, unless somebody else has; the last record that it has.
+    pub(super) fn flush(&mut self, seq: u64) -> Result<u64, AuditError> {
+        if self.broken {
+            return Err(AuditError::Broken);
+        }
+        if self.written <= seq {
+            if let Err(error) = self.file.write_all(&self.buffer) {
+                // Half a line may be in the file: nothing may follow it.
+                self.broken = true;
+                return Err(AuditError::Write(error));
+            }
+            self.written = self.seq;
+            self.buffer.clear();
+            if self.buffer.capacity() > KEEP_BUFFER {
+                self.buffer = Vec::new();
+            }
+        }
+        Ok(self.written.saturating_sub(1))
     }
 
     /// Puts one line at the end of the buffer; its hash. `prev` is that of the line before it, where that is new as well.
@@ -68,23 +103,6 @@ impl Book {
         let hash = Sha256::digest(self.buffer.get(begin..).unwrap_or_default());
         self.buffer.push(b'\n');
         Ok(hex(&hash))
-    }
-
-    fn write(&mut self, next: u64, prev: Option<String>) -> Result<u64, AuditError> {
-        if self.broken {
-            return Err(AuditError::Broken);
-        }
-        if let Err(error) = self.file.write_all(&self.buffer) {
-            // Half a line may be in the file: nothing may follow it.
-            self.broken = true;
-            return Err(AuditError::Write(error));
-        }
-        if self.buffer.capacity() > KEEP_BUFFER {
-            self.buffer = Vec::new();
-        }
-        self.seq = next;
-        self.prev = prev.unwrap_or_else(|| std::mem::take(&mut self.prev));
-        Ok(next.saturating_sub(1))
     }
 }
 

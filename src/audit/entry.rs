@@ -94,7 +94,7 @@ impl Entry {
             ..open.question(refusal.code.verdict(), request)
         };
         let answer = Line { retry_after_seconds: refusal.retry_after_seconds(), ..open.line(Some(refusal.code)) };
-        let written = open.shared.append(&[Fact::Question(Box::new(question)), Fact::Answer(answer)]);
+        let written = open.shared.write(&[Fact::Question(Box::new(question)), Fact::Answer(answer)]);
         match written {
             Ok(_) => Answer { shaped: Shaped::refusal(refusal, &open.close()) },
             Err(error) => open.unavailable(&error, UNSENT),
@@ -123,6 +123,9 @@ impl Entry {
             Err(error) => return Err(open.unavailable(&error, UNSENT)),
         };
         open.asked = true;
+        if let Err(error) = open.shared.settle(seq).await {
+            return Err(open.unavailable(&error, UNSENT));
+        }
         let durable = match (effect, open.shared.sync) {
             (Effect::Write, _) | (Effect::Read, Sync::Each) => open.shared.syncer.wait(seq).await,
             (Effect::Read, Sync::Writes) => true,
@@ -155,8 +158,7 @@ impl Asked {
     }
 
     /// Ends a call that was sent.
-    #[must_use]
-    pub fn close(self, outcome: Outcome) -> Answer {
+    pub async fn close(self, outcome: Outcome) -> Answer {
         let Self { open, effect } = self;
         let line = Line {
             cause: outcome.cause.as_deref(),
@@ -166,7 +168,11 @@ impl Asked {
             redacted: (outcome.redacted > 0).then_some(outcome.redacted),
             ..open.line(outcome.code)
         };
-        match (open.shared.append(&[Fact::Answer(line)]), effect) {
+        let written = match open.shared.append(&[Fact::Answer(line)]) {
+            Ok(seq) => open.shared.settle(seq).await,
+            Err(error) => Err(error),
+        };
+        match (written, effect) {
             (Ok(_), _) => {
                 open.close();
                 Answer { shaped: outcome.shaped }
@@ -267,7 +273,7 @@ impl Drop for Open {
             asked: self.asked,
             duration_us: self.elapsed_us(),
         };
-        if let Err(error) = self.shared.append(&[Fact::Abandoned(fact)]) {
+        if let Err(error) = self.shared.write(&[Fact::Abandoned(fact)]) {
             tracing::error!(%error, call = self.call, "an abandoned call could not be recorded");
         }
     }

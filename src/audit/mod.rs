@@ -136,7 +136,7 @@ impl AuditLog {
             key: log.shared.key.id(),
             pid: std::process::id(),
         });
-        let seq = log.shared.append(&[fact])?;
+        let seq = log.shared.write(&[fact])?;
         match log.shared.syncer.wait_blocking(seq) {
             true => Ok(log),
             false => Err(AuditError::Broken),
@@ -175,7 +175,7 @@ impl AuditLog {
     ) -> Result<(), AuditError> {
         let name = name.map(capped);
         let frame = Frame { agent: agent.name(), code, cause, name: name.as_deref(), unlogged };
-        self.shared.append(&[Fact::Frame(frame)]).map(drop)
+        self.shared.write(&[Fact::Frame(frame)]).map(drop)
     }
 
     /// Writes the last record of this process and waits until it is on disk. `unlogged` counts the bad frames that no
@@ -185,7 +185,7 @@ impl AuditLog {
     /// [`AuditError`] when it could not be written or synced.
     pub fn stop(&self, reason: &'static str, unlogged: u64) -> Result<(), AuditError> {
         let calls = self.shared.calls.load(Ordering::Relaxed);
-        let seq = self.shared.append(&[Fact::Stop(Stop { reason, calls, unlogged })])?;
+        let seq = self.shared.write(&[Fact::Stop(Stop { reason, calls, unlogged })])?;
         match self.shared.syncer.wait_blocking(seq) {
             true => Ok(()),
             false => Err(AuditError::Broken),
@@ -194,15 +194,35 @@ impl AuditLog {
 }
 
 impl Shared {
-    /// Appends records with one write; the sequence number of the last.
+    /// Puts records into the chain; the sequence number of the last. They are in the file after
+    /// [`settle`](Self::settle) or the next [`write`](Self::write).
     fn append(&self, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        self.append_to(&mut book, facts)
+    }
+
+    /// Puts records into the file; the sequence number of the last.
+    fn write(&self, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let seq = self.append_to(&mut book, facts)?;
+        self.syncer.wrote(book.flush(seq)?);
+        Ok(seq)
+    }
+
+    /// Waits until record `seq` is in the file. Whoever else is ready puts its records beside it first, so that many
+    /// calls share one `write`.
+    async fn settle(&self, seq: u64) -> Result<(), AuditError> {
+        tokio::task::yield_now().await;
+        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+        self.syncer.wrote(book.flush(seq)?);
+        Ok(())
+    }
+
+    fn append_to(&self, book: &mut Book, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
         if self.syncer.failed() {
             return Err(AuditError::Broken);
         }
-        let seq = book.append(self.clock.wall(), facts)?;
-        self.syncer.wrote(seq);
-        Ok(seq)
+        book.append(self.clock.wall(), facts)
     }
 }
 

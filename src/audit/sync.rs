@@ -65,8 +65,8 @@ impl Syncer {
     pub(super) fn wrote(&self, seq: u64) {
         let mut state = self.shared.lock();
         let idle = state.written == state.synced;
-        state.written = seq + 1;
-        if idle {
+        state.written = state.written.max(seq + 1);
+        if idle && state.written > state.synced {
             self.shared.wake.notify_one();
         }
     }
