@@ -3,6 +3,7 @@
 //! Each step consumes the one before, so that a request cannot be sent unrecorded, sent twice, or answered unlogged.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::record::{Abandoned, Fact, Outcome as Line, Question, Subject, SubjectBody};
@@ -79,6 +80,7 @@ const WRITE_UNLOGGED: &str =
 impl Entry {
     pub(super) fn new(shared: Arc<Shared>, call: String, agent: Agent, tool: String) -> Self {
         let started = shared.clock.monotonic();
+        shared.open.fetch_add(1, Ordering::Relaxed);
         Self(Open { shared, call, agent, tool, started, asked: false, closed: false })
     }
 
@@ -263,6 +265,7 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.shared.open.fetch_sub(1, Ordering::Relaxed);
         if self.closed {
             return;
         }

@@ -14,7 +14,7 @@ pub mod verify;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::agent::Agent;
@@ -27,6 +27,9 @@ use entry::Entry;
 use record::{Fact, Frame, Start, Stop};
 use sync::Syncer;
 
+/// Up to so many open calls each writes its records at once: letting others go first costs a turn of the runtime, which
+/// is more than a `write` that few would share.
+const FEW_CALLS: usize = 16;
 /// Characters of an unknown tool's or method's name that a record keeps.
 const NAME_CAP: usize = 128;
 
@@ -96,6 +99,8 @@ pub(crate) struct Shared {
     id: String,
     path: PathBuf,
     calls: AtomicU64,
+    /// Calls that have no answer yet.
+    open: AtomicUsize,
     book: Mutex<Book>,
     syncer: Syncer,
     key: DigestKey,
@@ -121,6 +126,7 @@ impl AuditLog {
             id,
             path,
             calls: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
             book: Mutex::new(Book::new(file)),
             syncer,
             key,
@@ -209,10 +215,12 @@ impl Shared {
         Ok(seq)
     }
 
-    /// Waits until record `seq` is in the file. Whoever else is ready puts its records beside it first, so that many
-    /// calls share one `write`.
+    /// Waits until record `seq` is in the file. Where many calls are open, whoever else is ready puts its records beside
+    /// it first, so that they share one `write`.
     async fn settle(&self, seq: u64) -> Result<(), AuditError> {
-        tokio::task::yield_now().await;
+        if self.open.load(Ordering::Relaxed) > FEW_CALLS {
+            tokio::task::yield_now().await;
+        }
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         self.syncer.wrote(book.flush(seq)?);
         Ok(())
