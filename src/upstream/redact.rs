@@ -478,13 +478,13 @@ mod tests {
     proptest! {
         #[test]
         fn no_mixture_of_escapes_hides_a_secret(
-            secret in "[!-~]{8,40}",
-            before in "[ -~]{0,60}",
+            // A secret which looks like an escape itself may be hidden by escaping a part of it; its whole forms are tested
+            // above. An escape before it may swallow its first byte (`%4` + `1`): then it is another text.
+            secret in r"[!-$&-\[\]-~]{8,40}",
+            before in r"[ -$&-\[\]-~]{0,60}",
             after in "[ -~]{0,60}",
             ways in proptest::collection::vec(0_u8..4, 40),
         ) {
-            // A secret which looks like an escape itself may be hidden by escaping a part of it; its whole forms are tested above.
-            prop_assume!(!secret.contains(['%', '\\']));
             let mut text = before.clone();
             for (byte, way) in secret.bytes().zip(ways) {
                 match way {
@@ -495,9 +495,6 @@ mod tests {
                 }
             }
             text.push_str(&after);
-            // What comes before may swallow the first byte (`%4` + `1`): then it is another text.
-            prop_assume!(!before.ends_with(['%', '\\', 'u', '0'])
-                && !before.as_bytes().iter().rev().take(6).any(|byte| b"%\\".contains(byte)));
             let result = redactor(&[secret.as_bytes()]).redact(text.into_bytes());
             prop_assert!(result.count >= 1);
             let clean = String::from_utf8(result.bytes).unwrap();
