@@ -1,9 +1,11 @@
 //! The path of every call, whatever door it came through: `Gateway::handle` reads top to bottom.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -99,24 +101,23 @@ impl Gateway {
         &self.policy
     }
 
-    /// Answers one call. It runs apart from the connection, so that a client that hangs up cannot cut a call between
-    /// its intent and its outcome, and a fault in one call ends as that call's answer. `room` resolves once the front
-    /// door can take an answer: until then nothing is sent.
-    pub async fn answer(
-        self: Arc<Self>,
-        call: ToolCall,
-        room: impl Future<Output = ()> + Send + 'static,
-        cancel: Cancel,
-    ) -> Answer {
-        let (gateway, tool) = (self.clone(), call.tool);
-        match self.tasks.spawn(async move { gateway.handle(&call, room, &cancel).await }).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(%error, "a call ended by a fault of the gateway");
-                let refusal = Refusal::new(Code::Internal, "the gateway failed on this call; tell the operator");
-                self.audit.entry(&self.agent, tool.name()).refuse(&refusal.because(error.to_string()), None)
-            }
-        }
+    /// Answers one call; a fault in it ends as its answer. `room` resolves once the front door can take an answer:
+    /// until then nothing is sent.
+    ///
+    /// To be polled to its end, whatever becomes of the client: a call that is dropped between its intent and its
+    /// outcome is logged as abandoned. rmcp does so: each handler has a task of its own, which nothing aborts.
+    pub async fn answer(&self, call: &ToolCall, room: impl Future<Output = ()>, cancel: &Cancel) -> Answer {
+        // Boxed: rmcp moves the futures of its handlers about, and this one is large.
+        let path = Box::pin(self.tasks.track_future(self.handle(call, room, cancel)));
+        // What a panic leaves half done is the call's own; locks that it held are poisoned and refuse.
+        let ended = AssertUnwindSafe(path).catch_unwind().await;
+        ended.unwrap_or_else(|fault| {
+            let cause = fault.downcast_ref::<&str>().copied().or(fault.downcast_ref::<String>().map(String::as_str));
+            let cause = cause.unwrap_or("a panic without a message");
+            tracing::error!(cause, "a call ended by a fault of the gateway");
+            let refusal = Refusal::new(Code::Internal, "the gateway failed on this call; tell the operator");
+            self.audit.entry(&self.agent, call.tool.name()).refuse(&refusal.because(cause.to_owned()), None)
+        })
     }
 
     /// The path of a call: open the books, slow a flood down, parse, decide, charge, record, send, shape, close.
@@ -212,10 +213,15 @@ impl Gateway {
 
 /// Runs a wait unless the client takes the call back first.
 async fn unless<T>(cancel: &Cancel, wait: impl Future<Output = Result<T, Throttled>>) -> Result<T, Refusal> {
+    let cancelled = || Err(Refusal::new(Code::Cancelled, "the call was cancelled before anything was sent"));
+    if cancel.is_cancelled() {
+        return cancelled();
+    }
     tokio::select! {
+        // The wait first: nearly always it is over at once, and listening for a cancellation costs more than that.
         biased;
-        () = cancel.cancelled() => Err(Refusal::new(Code::Cancelled, "the call was cancelled before anything was sent")),
         done = wait => done.map_err(throttle),
+        () = cancel.cancelled() => cancelled(),
     }
 }
 
@@ -333,5 +339,57 @@ impl FrameCount {
         }
         window.1 += 1;
         Some(self.unlogged.swap(0, Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tokio::runtime::Runtime;
+
+    use super::*;
+    use crate::audit::Place;
+    use crate::clock::SystemClock;
+    use crate::limit::DailyCount;
+    use crate::upstream::source::Surroundings;
+
+    const POLICY: &str = r#"
+        version = 1
+        name = "test"
+        upstream = { base_url = "http://127.0.0.1:9/", allow_http = true }
+        [[allow]]
+        id = "all"
+        methods = ["GET"]
+        paths = ["/**"]
+    "#;
+
+    fn gateway(runtime: &Runtime, directory: &Path) -> Gateway {
+        let policy = Policy::parse("test.toml", POLICY).policy.unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (spec, limits) = (policy.upstream(), policy.limits());
+        let surroundings = Surroundings::collect(spec, directory, &|_| None);
+        let upstream = runtime.block_on(Upstream::open(spec, 1 << 20, surroundings, clock.clone())).unwrap();
+        let limiter = Limiter::new(limits, &[None], spec.timeout, clock.clone(), DailyCount::unlimited());
+        let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
+        let audit = AuditLog::open(&place, &policy, clock.clone()).unwrap();
+        Gateway::new(Parts { agent: Agent::stdio(1), policy, limiter, upstream, audit, clock })
+    }
+
+    #[test]
+    fn a_fault_in_a_call_is_its_answer_and_in_the_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let gateway = gateway(&runtime, directory.path());
+        let call = ToolCall { tool: Tool::Get, arguments: r#"{"path": "/a"}"#.into() };
+        let answer = runtime.block_on(gateway.answer(&call, async { panic!("a fault on purpose") }, &Cancel::new()));
+        let shaped = answer.into_shaped();
+        assert!(shaped.is_error && shaped.blocks[0].contains("\"internal\""), "{:?}", shaped.blocks);
+        assert!(!shaped.blocks[0].contains("on purpose"), "the cause is for the log");
+        let log = std::fs::read_to_string(gateway.audit.path()).unwrap();
+        let of = |kind: &str| log.lines().filter(|line| line.contains(&format!("\"kind\":\"{kind}\""))).count();
+        assert_eq!((of("abandoned"), of("question"), of("answer")), (1, 1, 1), "{log}");
+        assert!(log.contains("a fault on purpose"));
+        runtime.block_on(gateway.idle());
     }
 }

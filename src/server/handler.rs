@@ -87,9 +87,7 @@ impl ServerHandler for Handler {
             // Only a transport that skips the strict pass could bring such a call.
             return Err(ErrorData::invalid_params("the arguments did not arrive in one piece", None));
         };
-        let outbox = self.outbox.clone();
-        let room = async move { outbox.room().await };
-        let answer = self.gateway.clone().answer(ToolCall { tool, arguments }, room, cx.ct).await;
+        let answer = self.gateway.answer(&ToolCall { tool, arguments }, self.outbox.room(), &cx.ct).await;
         Ok(result(answer).into())
     }
 }
