@@ -46,22 +46,22 @@ fn decide(bencher: Bencher<'_, '_>, rules: usize, path: &str, allowed: bool) {
     bencher.with_inputs(|| request(path)).bench_values(|request| black_box(policy.authorize(&agent, request)));
 }
 
-#[divan::bench(args = RULES)]
+#[divan::bench(args = RULES, sample_size = 100)]
 fn allowed_by_one_rule(bencher: Bencher<'_, '_>, rules: usize) {
     decide(bencher, rules, "/api/v1/organization/42/area6/metrics/7", true);
 }
 
-#[divan::bench(args = RULES)]
+#[divan::bench(args = RULES, sample_size = 100)]
 fn refused_by_a_deny_rule(bencher: Bencher<'_, '_>, rules: usize) {
     decide(bencher, rules, "/api/v1/organization/42/area6/secret4/7", false);
 }
 
-#[divan::bench(args = RULES)]
+#[divan::bench(args = RULES, sample_size = 100)]
 fn refused_because_no_rule_matches(bencher: Bencher<'_, '_>, rules: usize) {
     decide(bencher, rules, "/api/v1/organization/42/elsewhere/metrics/7", false);
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 100)]
 fn parse_a_request(bencher: Bencher<'_, '_>) {
     bencher.bench(|| request(black_box("/api/v1/organization/42/area6/metrics/7")));
 }

@@ -5,7 +5,7 @@
 
 use super::pattern::Rank;
 use super::rule::{Allow, Deny, Written};
-use super::trie::{Step, Symbols, Trie};
+use super::trie::{Nodes, Step, Symbols, Trie};
 use super::verdict::{Authorized, Confirm, Denial, DenyReason, Effect, Grant, Held, RuleRef, Verdict};
 use crate::request::Request;
 use crate::request::encoded::Encoded;
@@ -121,27 +121,31 @@ impl Rules {
     /// Every rule that is about the path: denials and allow paths, as it is written and in every reading of it.
     fn walk(&self, request: &Request) -> Found<'_> {
         let path = request.path();
-        let (mut denied, mut numbers) = (None, Vec::with_capacity(16));
+        let (mut denied, mut nodes, mut numbers) = (None, Nodes::default(), Vec::with_capacity(16));
         let plain = path.encoded().is_empty();
         let guarded = |segment: &str| !plain && !Encoded::in_canonical(segment).is_empty();
-        let mut steps: Vec<Step<'_>> =
+        let mut written: Vec<Step<'_>> =
             path.segments().map(|segment| self.symbols.step(segment, guarded(segment))).collect();
-        self.canonical.matching(&steps, false, &self.symbols, &mut numbers);
-        let written = self.targets(&mut numbers);
-        let mut matching = written.clone();
-        steps.iter_mut().for_each(Step::unguard);
-        self.denied_canonical.covering(&steps, false, &self.symbols, &mut numbers);
+        self.canonical.matching(&written, false, &self.symbols, &mut nodes, &mut numbers);
+        let exact = self.targets(&mut numbers);
+        let mut matching = exact.clone();
+        written.iter_mut().for_each(Step::unguard);
+        self.denied_canonical.covering(&written, false, &self.symbols, &mut nodes, &mut numbers);
         self.deny(request, &mut numbers, &mut denied);
         let open = path.canonical().ends_with('/') || !plain;
+        let mut steps = Vec::with_capacity(written.len());
         for form in path.deny_forms() {
             steps.clear();
-            steps.extend(form.segments().iter().map(|segment| self.symbols.step(segment, false)));
-            self.denied.covering(&steps, open, &self.symbols, &mut numbers);
+            steps.extend(form.segments().iter().enumerate().map(|(index, text)| match written.get(index) {
+                Some(step) if step.is(text) => *step,
+                Some(_) | None => self.symbols.step(text, false),
+            }));
+            self.denied.covering(&steps, open, &self.symbols, &mut nodes, &mut numbers);
             self.deny(request, &mut numbers, &mut denied);
-            self.folded.matching(&steps, open, &self.symbols, &mut numbers);
+            self.folded.matching(&steps, open, &self.symbols, &mut nodes, &mut numbers);
             matching.append(&mut self.targets(&mut numbers));
         }
-        Found { denied: denied.map(|(_, rule)| rule), matching, written }
+        Found { denied: denied.map(|(_, rule)| rule), matching, written: exact }
     }
 
     fn targets(&self, numbers: &mut Vec<u32>) -> Vec<Target> {

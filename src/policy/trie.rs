@@ -70,6 +70,11 @@ pub(super) struct Step<'p> {
 }
 
 impl Step<'_> {
+    /// Whether it was looked up for this text.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.text == text
+    }
+
     /// Lets every pattern match it.
     pub(super) fn unguard(&mut self) {
         self.guarded = false;
@@ -125,8 +130,15 @@ impl Trie {
 
     /// The patterns that match the whole of a path. With `open`, the path is a deny form whose trailing `/` was dropped,
     /// so that it is tried with and without an empty last segment.
-    pub(super) fn matching(&self, path: &[Step<'_>], open: bool, symbols: &Symbols, found: &mut Vec<u32>) {
-        let mut walk = Walk::new(self, symbols);
+    pub(super) fn matching(
+        &self,
+        path: &[Step<'_>],
+        open: bool,
+        symbols: &Symbols,
+        nodes: &mut Nodes,
+        found: &mut Vec<u32>,
+    ) {
+        let mut walk = Walk::new(self, symbols, nodes);
         // A `**` at the end takes all that is left, so nothing that is left may be guarded.
         let free = path.iter().rposition(|step| step.guarded).map_or(0, |last| last + 1);
         for (index, step) in path.iter().enumerate() {
@@ -134,7 +146,7 @@ impl Trie {
                 walk.tails(found);
             }
             walk.take(step);
-            if walk.at.is_empty() {
+            if walk.is_over() {
                 return;
             }
         }
@@ -148,8 +160,15 @@ impl Trie {
 
     /// The patterns that, as denials, cover a path in deny form: itself, everything below what they name, and names that
     /// go on after one of the ends of R5.
-    pub(super) fn covering(&self, path: &[Step<'_>], open: bool, symbols: &Symbols, found: &mut Vec<u32>) {
-        let mut walk = Walk::new(self, symbols);
+    pub(super) fn covering(
+        &self,
+        path: &[Step<'_>],
+        open: bool,
+        symbols: &Symbols,
+        nodes: &mut Nodes,
+        found: &mut Vec<u32>,
+    ) {
+        let mut walk = Walk::new(self, symbols, nodes);
         walk.ends(found);
         for step in path {
             for beginning in denied_beginnings(step.text) {
@@ -157,7 +176,7 @@ impl Trie {
             }
             walk.take(step);
             walk.ends(found);
-            if walk.at.is_empty() {
+            if walk.is_over() {
                 return;
             }
         }
@@ -171,7 +190,8 @@ impl Trie {
     /// several `**` meet. In `narrow`, a `**` is any number of segments, none included, and stands after the `*` beside
     /// it.
     pub(super) fn including(&self, narrow: &[Segment], reach: Reach, symbols: &Symbols, found: &mut Vec<u32>) {
-        let mut walk = Walk::new(self, symbols);
+        let mut nodes = Nodes::default();
+        let mut walk = Walk::new(self, symbols, &mut nodes);
         for (index, segment) in narrow.iter().enumerate() {
             if reach == Reach::Below {
                 walk.ends(found);
@@ -338,20 +358,32 @@ impl Globs {
 struct Walk<'t> {
     trie: &'t Trie,
     symbols: &'t Symbols,
+    nodes: &'t mut Nodes,
+}
+
+/// What a walk writes on: one after another, walks share it.
+#[derive(Debug, Default)]
+pub(super) struct Nodes {
     at: Vec<NodeId>,
     next: Vec<NodeId>,
 }
 
 impl<'t> Walk<'t> {
-    fn new(trie: &'t Trie, symbols: &'t Symbols) -> Self {
-        let mut walk = Self { trie, symbols, at: Vec::with_capacity(8), next: Vec::with_capacity(8) };
+    fn new(trie: &'t Trie, symbols: &'t Symbols, nodes: &'t mut Nodes) -> Self {
+        nodes.at.clear();
+        nodes.next.clear();
+        let mut walk = Self { trie, symbols, nodes };
         walk.reach(ROOT);
-        std::mem::swap(&mut walk.at, &mut walk.next);
+        std::mem::swap(&mut walk.nodes.at, &mut walk.nodes.next);
         walk
     }
 
+    fn is_over(&self) -> bool {
+        self.nodes.at.is_empty()
+    }
+
     fn nodes(&self) -> impl Iterator<Item = (NodeId, &'t Node)> {
-        self.at.iter().filter_map(|at| self.trie.node(*at).map(|node| (*at, node)))
+        self.nodes.at.iter().filter_map(|at| self.trie.node(*at).map(|node| (*at, node)))
     }
 
     fn ends(&self, found: &mut Vec<u32>) {
@@ -365,11 +397,11 @@ impl<'t> Walk<'t> {
     /// Goes on by one segment.
     fn take(&mut self, step: &Step<'_>) {
         let (trie, symbols) = (self.trie, self.symbols);
-        let mut before = std::mem::take(&mut self.at);
+        let mut before = std::mem::take(&mut self.nodes.at);
         for at in &before {
             let Some(node) = trie.node(*at) else { continue };
             if node.is_deep && !step.guarded {
-                self.next.push(*at);
+                self.nodes.next.push(*at);
             }
             if let Some(child) = step.symbol.and_then(|symbol| node.literals.get(&symbol)) {
                 self.reach(*child);
@@ -379,16 +411,16 @@ impl<'t> Walk<'t> {
             }
             node.globs.matching(step.text, symbols, |child| self.reach(child));
         }
-        self.next.sort_unstable();
-        self.next.dedup();
+        self.nodes.next.sort_unstable();
+        self.nodes.next.dedup();
         before.clear();
-        self.at = std::mem::replace(&mut self.next, before);
+        self.nodes.at = std::mem::replace(&mut self.nodes.next, before);
     }
 
     /// Goes on by any number of segments: only after a `**` nothing is asked of them.
     fn stay(&mut self) {
         let trie = self.trie;
-        self.at.retain(|at| trie.node(*at).is_some_and(|node| node.is_deep));
+        self.nodes.at.retain(|at| trie.node(*at).is_some_and(|node| node.is_deep));
     }
 
     /// Reports the denials whose last segment is exactly this text.
@@ -404,8 +436,8 @@ impl<'t> Walk<'t> {
 
     /// Adds a node, and the one after a `**` that may be no segment at all.
     fn reach(&mut self, at: NodeId) {
-        self.next.push(at);
-        self.next.extend(self.trie.node(at).and_then(|node| node.deep));
+        self.nodes.next.push(at);
+        self.nodes.next.extend(self.trie.node(at).and_then(|node| node.deep));
     }
 }
 
@@ -482,7 +514,7 @@ mod tests {
             let parsed = Path::parse(&path).unwrap();
             let steps: Vec<Step<'_>> = parsed.segments().map(|text| symbols.step(text, false)).collect();
             let mut found = Vec::new();
-            trie.matching(&steps, false, &symbols, &mut found);
+            trie.matching(&steps, false, &symbols, &mut Nodes::default(), &mut found);
             let expected: Vec<u32> = (0..).zip(&texts).filter(|(_, text)| globset(text, &path)).map(|(at, _)| at).collect();
             prop_assert_eq!(sorted(found), expected, "{:?} on {}", texts, path);
         }
@@ -495,7 +527,7 @@ mod tests {
             let form = &parsed.deny_forms()[0];
             let steps: Vec<Step<'_>> = form.segments().iter().map(|text| symbols.step(text, false)).collect();
             let mut found = Vec::new();
-            trie.covering(&steps, path.ends_with('/'), &symbols, &mut found);
+            trie.covering(&steps, path.ends_with('/'), &symbols, &mut Nodes::default(), &mut found);
             let expected = (0..).zip(&texts).filter(|(_, text)| denial(text, &path) || denial(text, path.trim_end_matches('/')));
             let expected: Vec<u32> = expected.map(|(at, _)| at).collect();
             prop_assert_eq!(sorted(found), expected, "{:?} on {}", texts, path);
