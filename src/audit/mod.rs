@@ -250,10 +250,9 @@ fn compact_time(time: std::time::SystemTime) -> String {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(nibble), 16).unwrap_or('?'));
-        }
-        text
-    })
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        text.push(char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
+    }
+    text
 }

@@ -126,16 +126,18 @@ impl Calls {
 
     /// Resolves once there is room for one more request.
     pub(super) async fn room(&self) {
-        loop {
+        while !self.has_room() {
             let left = self.left.notified();
-            {
-                let table = self.lock();
-                if table.running.len() < MAX_CALLS && table.bytes < MAX_BYTES {
-                    return;
-                }
+            // Again: a call may have ended before anybody listened.
+            if !self.has_room() {
+                left.await;
             }
-            left.await;
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let table = self.lock();
+        table.running.len() < MAX_CALLS && table.bytes < MAX_BYTES
     }
 }
 

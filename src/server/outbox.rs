@@ -74,16 +74,18 @@ impl Outbox {
     }
 
     async fn below(&self, limit: usize) {
-        loop {
+        while !self.is_below(limit) {
             let emptied = self.emptied.notified();
-            {
-                let state = self.lock();
-                if state.closed || state.waiting < limit {
-                    return;
-                }
+            // Again: it may have been emptied before anybody listened.
+            if !self.is_below(limit) {
+                emptied.await;
             }
-            emptied.await;
         }
+    }
+
+    fn is_below(&self, limit: usize) -> bool {
+        let state = self.lock();
+        state.closed || state.waiting < limit
     }
 
     /// Writes until the client's end is gone.

@@ -53,6 +53,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub struct Upstream {
     /// Without its last `/`, so that a canonical target can follow it.
     base: String,
+    base_url: Url,
     /// What every request carries.
     headers: HeaderMap,
     timeout: Duration,
@@ -111,6 +112,7 @@ impl Upstream {
         let base = spec.base_url.as_str();
         Ok(Self {
             base: base.strip_suffix('/').unwrap_or(base).to_owned(),
+            base_url: spec.base_url.clone(),
             headers: fixed_headers(spec)?,
             timeout: spec.timeout,
             read_max_bytes: usize::try_from(read_max_bytes).unwrap_or(usize::MAX),
@@ -190,11 +192,14 @@ impl Upstream {
 
     /// R9: the URL value that the HTTP client will use is base URL + canonical target, byte for byte, or nothing is sent.
     fn request(&self, out: &Outgoing<'_>, shown: Option<&Shown>) -> Result<Request, UpstreamError> {
-        let text = [self.base.as_str(), out.target].concat();
-        let url = Url::parse(&text).map_err(|_| UpstreamError::TargetMismatch)?;
+        // Joined and not parsed whole: the host was judged when the policy was read.
+        let base_path = self.base_url.path();
+        let path = [base_path.strip_suffix('/').unwrap_or(base_path), out.target].concat();
+        let url = self.base_url.join(&path).map_err(|_| UpstreamError::TargetMismatch)?;
         let mut request = Request::new(wire_method(out.method), url);
-        let same = request.url().as_str() == text && request.url().fragment().is_none() && out.target.starts_with('/');
-        if !same {
+        let wire = request.url();
+        let same = wire.as_str().strip_prefix(&self.base) == Some(out.target) && wire.fragment().is_none();
+        if !(same && out.target.starts_with('/')) {
             return Err(UpstreamError::TargetMismatch);
         }
         *request.headers_mut() = self.headers(out, shown)?;
