@@ -96,7 +96,7 @@ impl Entry {
             ..open.question(refusal.code.verdict(), request)
         };
         let answer = Line { retry_after_seconds: refusal.retry_after_seconds(), ..open.line(Some(refusal.code)) };
-        let written = open.shared.write(&[Fact::Question(Box::new(question)), Fact::Answer(answer)]);
+        let written = open.shared.write(&[Fact::Question(&question), Fact::Answer(answer)]);
         match written {
             Ok(_) => Answer { shaped: Shaped::refusal(refusal, &open.close()) },
             Err(error) => open.unavailable(&error, UNSENT),
@@ -119,7 +119,7 @@ impl Entry {
             ..open.question("allow", Some(authorized.request()))
         };
         let effect = grant.effect();
-        let written = open.shared.append(&[Fact::Question(Box::new(question))]);
+        let written = open.shared.append(&[Fact::Question(&question)]);
         let seq = match written {
             Ok(seq) => seq,
             Err(error) => return Err(open.unavailable(&error, UNSENT)),

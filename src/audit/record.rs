@@ -11,7 +11,7 @@ pub(super) enum Fact<'a> {
     /// The first record: whose log this is.
     Start(Start<'a>),
     /// What was asked and decided. For what is forwarded: the intent, in the file before anything is sent.
-    Question(Box<Question<'a>>),
+    Question(&'a Question<'a>),
     /// What came of it.
     Answer(Outcome<'a>),
     /// A call that ended without an answer, because the gateway was stopped or a handler failed.
