@@ -12,8 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
 use crate::answer::{Facts, Shaped};
-use crate::audit::AuditLog;
 use crate::audit::entry::{Answer, Entry, Outcome};
+use crate::audit::{AuditError, AuditLog};
 use crate::catalog::Tool;
 use crate::clock::Clock;
 use crate::limit::{Admitted, Charge, Limiter, Permit, Throttled};
@@ -198,10 +198,12 @@ impl Gateway {
         }
     }
 
-    /// The refused messages that no record tells of yet.
-    #[must_use]
-    pub fn unlogged_frames(&self) -> u64 {
-        self.frames.unlogged.load(Ordering::Relaxed)
+    /// Writes the last record, which is on disk on return.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written or synced.
+    pub fn close(&self, reason: &'static str) -> Result<(), AuditError> {
+        self.audit.stop(reason, self.frames.unlogged.load(Ordering::Relaxed))
     }
 
     /// Resolves once no call is running; no new one may begin by then.

@@ -33,16 +33,20 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve one API to one AI client over standard input and output (MCP).
+    /// Serve APIs to one AI client over standard input and output (MCP).
     ///
     /// The client starts this command itself; see the README for how to tell it. The policy and its directory must not
     /// be writable by others. A wrong policy never starts: every finding is printed with its line (exit 1). A missing
     /// secret, an unwritable log or an unsafe file is one sentence (exit 2).
+    ///
+    /// With several policies each API keeps its own rules, limits, credentials and log, its tools are called NAME_tool,
+    /// and one wrong file stops the start.
     Serve {
-        /// The policy file.
-        #[arg(long, value_name = "FILE")]
-        policy: PathBuf,
-        /// Where the audit log and the counts live [default: $XDG_STATE_HOME/portcullis/NAME].
+        /// A policy file; repeat it for several APIs.
+        #[arg(long, required = true, value_name = "FILE")]
+        policy: Vec<PathBuf>,
+        /// Where the audit log and the counts live, with several policies in DIR/NAME [default:
+        /// $XDG_STATE_HOME/portcullis/NAME].
         #[arg(long, value_name = "DIR")]
         state_dir: Option<PathBuf>,
     },

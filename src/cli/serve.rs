@@ -1,7 +1,8 @@
 //! `portcullis serve`: everything is read and checked before the first byte is answered.
 
+use std::collections::HashMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,38 +13,45 @@ use tokio_util::sync::CancellationToken;
 use super::check::{self, Checked, Look};
 use super::{FOUND, complain};
 use crate::agent::Agent;
-use crate::audit::{AuditLog, Place};
+use crate::audit::{AuditError, AuditLog, Place};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Environment, PolicyFile};
+use crate::config::{self, Environment};
 use crate::gateway::{Gateway, Parts};
 use crate::limit::{DailyCount, DailyError, Limiter};
 use crate::policy::{Parsed, Policy};
 use crate::secret;
 use crate::server;
 use crate::upstream::Upstream;
+use crate::upstream::error::UpstreamSetupError;
 use crate::upstream::source::Surroundings;
 
 /// What is logged to standard error unless the environment says otherwise. rmcp logs whole messages below `warn`.
 const LOG_FILTER: &str = "warn,portcullis=info";
 
-/// What a started gateway needs to run.
+/// What started gateways need to run.
 struct Started {
     runtime: Runtime,
     signals: Signals,
-    gateway: Arc<Gateway>,
-    audit: AuditLog,
+    gateways: Arc<[Gateway]>,
+}
+
+/// One API to serve: its policy, where its file lies, and how many warnings it has.
+struct Api {
+    policy: Policy,
+    beside: PathBuf,
+    warnings: usize,
 }
 
 /// Runs until the client hangs up or the process is told to stop.
-pub(super) fn run(policy: &Path, state_dir: Option<&Path>) -> ExitCode {
-    match start(policy, state_dir) {
+pub(super) fn run(policies: &[PathBuf], state_dir: Option<&Path>) -> ExitCode {
+    match start(policies, state_dir) {
         Ok(started) => started.serve(),
         Err(code) => code,
     }
 }
 
-/// Reads and opens everything in the order in which a fault would be the operator's: the policy first.
-fn start(path: &Path, state_dir: Option<&Path>) -> Result<Started, ExitCode> {
+/// Reads and opens everything in the order in which a fault would be the operator's: the policies first.
+fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCode> {
     let environment = Environment::process();
     log_to_stderr(&environment).map_err(|error| complain(&error))?;
     if let Err(error) = secret::shield_process() {
@@ -53,43 +61,74 @@ fn start(path: &Path, state_dir: Option<&Path>) -> Result<Started, ExitCode> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| complain(&error))?;
     // Before anything is opened: a signal from here on ends in order.
     let signals = Signals::listen(&runtime).map_err(|error| complain(&error))?;
-    let file = config::read_policy(path).map_err(|error| complain(&error))?;
-    let beside = file.directory().to_owned();
-    let (policy, warnings) = parse(file)?;
-    let directory =
-        config::state_directory(state_dir, &environment, policy.name()).map_err(|error| complain(&error))?;
+    let apis = read(paths)?;
+    let several = apis.len() > 1;
+    let mut gateways = Vec::with_capacity(apis.len());
+    for Api { policy, beside, warnings } in apis {
+        // A directory of its own for each: no log, lock or count is shared.
+        let state_dir = state_dir.map(|directory| match several {
+            true => directory.join(policy.name()),
+            false => directory.to_owned(),
+        });
+        let file = policy.file().to_owned();
+        let opened = open(&runtime, &environment, policy, &beside, state_dir.as_deref(), warnings);
+        gateways.push(opened.map_err(|error| match several {
+            true => complain(&format!("{file}: {error}")),
+            false => complain(&error),
+        })?);
+    }
+    Ok(Started { runtime, signals, gateways: gateways.into() })
+}
+
+/// Why one API cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+enum OpenError {
+    State(#[from] config::ConfigError),
+    Upstream(#[from] UpstreamSetupError),
+    Daily(#[from] DailyError),
+    Audit(#[from] AuditError),
+}
+
+fn open(
+    runtime: &Runtime,
+    environment: &Environment,
+    policy: Policy,
+    beside: &Path,
+    state_dir: Option<&Path>,
+    warnings: usize,
+) -> Result<Gateway, OpenError> {
+    let directory = config::state_directory(state_dir, environment, policy.name())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let surroundings = Surroundings::collect(policy.upstream(), &beside, &|name| environment.get(name));
+    let surroundings = Surroundings::collect(policy.upstream(), beside, &|name| environment.get(name));
     let read_max = policy.response().read_max_bytes;
-    let upstream = runtime
-        .block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))
-        .map_err(|error| complain(&error))?;
-    let limiter = limiter(&policy, &directory, &clock).map_err(|error| complain(&error))?;
+    let upstream = runtime.block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))?;
+    let limiter = limiter(&policy, &directory, &clock)?;
     let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
-    let audit = AuditLog::open(&place, &policy, clock.clone()).map_err(|error| complain(&error))?;
+    let audit = AuditLog::open(&place, &policy, clock.clone())?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
-    let gateway = Arc::new(Gateway::new(Parts { agent, policy, limiter, upstream, audit: audit.clone(), clock }));
-    Ok(Started { runtime, signals, gateway, audit })
+    Ok(Gateway::new(Parts { agent, policy, limiter, upstream, audit, clock }))
 }
 
 impl Started {
     fn serve(self) -> ExitCode {
-        let Self { runtime, signals, gateway, audit } = self;
+        let Self { runtime, signals, gateways } = self;
         let stop = CancellationToken::new();
         let served = runtime.block_on(async {
             let told = tokio::spawn(signals.cancel(stop.clone()));
-            let served = server::serve(gateway.clone(), stop.clone()).await;
+            let served = server::serve(gateways.clone(), stop.clone()).await;
             told.abort();
             served
         });
         // Ends what still runs, whose records must come before the last one, and waits for no blocking read.
         runtime.shutdown_background();
         let reason = if stop.is_cancelled() { "signal" } else { "end of input" };
-        match (served, audit.stop(reason, gateway.unlogged_frames())) {
-            (Ok(()), Ok(())) => ExitCode::SUCCESS,
+        let closed: Vec<_> = gateways.iter().filter_map(|gateway| gateway.close(reason).err()).collect();
+        match (served, closed.first()) {
+            (Ok(()), None) => ExitCode::SUCCESS,
             (Err(error), _) => complain(&error),
-            (Ok(()), Err(error)) => complain(&error),
+            (Ok(()), Some(error)) => complain(error),
         }
     }
 }
@@ -127,19 +166,35 @@ fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<
     Ok(Limiter::new(policy.limits(), &rates, policy.upstream().timeout, clock.clone(), daily))
 }
 
-/// The policy and how many warnings it has, or its findings on standard error and exit code 1.
-fn parse(file: PolicyFile) -> Result<(Policy, usize), ExitCode> {
-    let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
-    match policy {
-        Some(policy) => Ok((policy, findings.len())),
-        None => {
-            let checked = Checked { file: file.name(), text: file.text, findings, hidden };
-            if let Err(error) = check::write_human(&mut io::stderr(), &[checked], Look::Plain) {
-                tracing::warn!(%error, "the findings could not be shown");
+/// The policies, or the findings of every wrong one on standard error and exit code 1.
+fn read(paths: &[PathBuf]) -> Result<Vec<Api>, ExitCode> {
+    let (mut apis, mut wrong) = (Vec::with_capacity(paths.len()), Vec::new());
+    for path in paths {
+        let file = config::read_policy(path).map_err(|error| complain(&error))?;
+        let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
+        match policy {
+            Some(policy) => {
+                apis.push(Api { policy, beside: file.directory().to_owned(), warnings: findings.len() });
             }
-            Err(ExitCode::from(FOUND))
+            None => wrong.push(Checked { file: file.name(), text: file.text, findings, hidden }),
         }
     }
+    if !wrong.is_empty() {
+        if let Err(error) = check::write_human(&mut io::stderr(), &wrong, Look::Plain) {
+            tracing::warn!(%error, "the findings could not be shown");
+        }
+        return Err(ExitCode::from(FOUND));
+    }
+    let mut names = HashMap::new();
+    for Api { policy, .. } in &apis {
+        if let Some(other) = names.insert(policy.name(), policy.file()) {
+            let (name, file) = (policy.name(), policy.file());
+            return Err(complain(&format!(
+                "`{other}` and `{file}` are both called `{name}`; give each API a `name` of its own"
+            )));
+        }
+    }
+    Ok(apis)
 }
 
 fn log_to_stderr(environment: &Environment) -> Result<(), config::ConfigError> {

@@ -11,13 +11,13 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
 
+use super::apis::Apis;
 use super::calls::Calls;
 use super::frame::RawArguments;
 use super::outbox::Outbox;
 use super::tools;
 use crate::audit::entry::Answer;
-use crate::catalog::Tool;
-use crate::gateway::{Gateway, ToolCall};
+use crate::gateway::ToolCall;
 
 /// Said to the model once, when the session begins.
 const INSTRUCTIONS: &str = "Calls to this API pass a policy. A refusal is a JSON object with a code and one sentence; \
@@ -29,7 +29,7 @@ const NAME_SHOWN: usize = 64;
 /// One client's session.
 #[derive(Debug)]
 pub(super) struct Handler {
-    gateway: Arc<Gateway>,
+    apis: Apis,
     calls: Arc<Calls>,
     outbox: Arc<Outbox>,
     tools: Vec<ToolEntry>,
@@ -37,9 +37,9 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    pub(super) fn new(gateway: Arc<Gateway>, calls: Arc<Calls>, outbox: Arc<Outbox>) -> Self {
-        let tools = tools::list(&gateway);
-        Self { gateway, calls, outbox, tools, initialized: AtomicBool::new(false) }
+    pub(super) fn new(apis: Apis, calls: Arc<Calls>, outbox: Arc<Outbox>) -> Self {
+        let tools = tools::list(&apis);
+        Self { apis, calls, outbox, tools, initialized: AtomicBool::new(false) }
     }
 }
 
@@ -80,14 +80,14 @@ impl ServerHandler for Handler {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let _running = self.calls.run(cx.id.clone());
-        let Some(tool) = Tool::named(&request.name) else {
+        let Some((gateway, tool)) = self.apis.find(&request.name) else {
             return Err(unknown_tool(&request.name));
         };
         let Some(RawArguments(arguments)) = cx.extensions.get::<RawArguments>().cloned() else {
             // Only a transport that skips the strict pass could bring such a call.
             return Err(ErrorData::invalid_params("the arguments did not arrive in one piece", None));
         };
-        let answer = self.gateway.answer(&ToolCall { tool, arguments }, self.outbox.room(), &cx.ct).await;
+        let answer = gateway.answer(&ToolCall { tool, arguments }, self.outbox.room(), &cx.ct).await;
         Ok(result(answer).into())
     }
 }

@@ -5,6 +5,7 @@
 //!
 //! [`Answer`]: crate::audit::entry::Answer
 
+mod apis;
 mod calls;
 pub mod frame;
 mod handler;
@@ -21,6 +22,7 @@ use rmcp::service::{ServerInitializeError, ServiceExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
+use apis::Apis;
 use handler::Handler;
 use outbox::Outbox;
 use transport::Connection;
@@ -41,10 +43,11 @@ pub enum ServerError {
 }
 
 /// Serves one client on standard input and output until it hangs up or `stop` is cancelled, and lets running calls end.
+/// The policies of the gateways have different names.
 ///
 /// # Errors
 /// [`ServerError`] when the streams cannot be used; a client that only hangs up or talks nonsense is not an error.
-pub async fn serve(gateway: Arc<Gateway>, stop: CancellationToken) -> Result<(), ServerError> {
+pub async fn serve(gateways: Arc<[Gateway]>, stop: CancellationToken) -> Result<(), ServerError> {
     let (input, output) = stdio::streams().map_err(ServerError::Streams)?;
     let outbox = Arc::new(Outbox::default());
     let pulse = tokio::spawn(async {
@@ -56,8 +59,9 @@ pub async fn serve(gateway: Arc<Gateway>, stop: CancellationToken) -> Result<(),
     let writer = outbox.clone();
     let writing = tokio::spawn(async move { writer.drain_into(output).await });
     let calls = Arc::new(calls::Calls::default());
-    let connection = Connection::new(input, outbox.clone(), calls.clone(), gateway.clone(), stop);
-    match Handler::new(gateway.clone(), calls, outbox).serve(connection).await {
+    let apis = Apis::new(gateways);
+    let connection = Connection::new(input, outbox.clone(), calls.clone(), apis.clone(), stop);
+    match Handler::new(apis.clone(), calls, outbox).serve(connection).await {
         Ok(running) => match running.waiting().await {
             Ok(reason) => tracing::debug!(?reason, "the connection ended"),
             Err(error) => tracing::error!(%error, "the connection ended by a fault"),
@@ -65,7 +69,7 @@ pub async fn serve(gateway: Arc<Gateway>, stop: CancellationToken) -> Result<(),
         Err(ServerInitializeError::ConnectionClosed(_)) => tracing::debug!("the client left before it began"),
         Err(error) => tracing::warn!(%error, "the client did not begin as MCP demands"),
     }
-    if tokio::time::timeout(DRAIN, gateway.idle()).await.is_err() {
+    if tokio::time::timeout(DRAIN, apis.idle()).await.is_err() {
         tracing::warn!("calls were still running at the end; their records say so");
     }
     writing.abort();

@@ -5,12 +5,19 @@ use std::sync::Arc;
 use rmcp::model::{JsonObject, Tool as ToolEntry, ToolAnnotations};
 use serde_json::{Value, json};
 
+use super::apis::Apis;
 use crate::catalog::Tool;
 use crate::gateway::Gateway;
 use crate::request::method::Method;
 
-/// The tools of one gateway, sorted by name.
-pub(super) fn list(gateway: &Gateway) -> Vec<ToolEntry> {
+/// The tools of every gateway, sorted by name.
+pub(super) fn list(apis: &Apis) -> Vec<ToolEntry> {
+    let mut entries: Vec<_> = apis.iter().flat_map(|gateway| of_gateway(gateway, &apis.prefix(gateway))).collect();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    entries
+}
+
+fn of_gateway(gateway: &Gateway, prefix: &str) -> Vec<ToolEntry> {
     let policy = gateway.policy();
     Tool::ALL
         .into_iter()
@@ -19,11 +26,11 @@ pub(super) fn list(gateway: &Gateway) -> Vec<ToolEntry> {
             // It always exists; it is worth a place in the model's context only where it could pass.
             Tool::Send => Method::ALL.into_iter().any(|method| method != Method::Get && policy.could_send(method)),
         })
-        .map(entry)
+        .map(|tool| entry(tool, prefix))
         .collect()
 }
 
-fn entry(tool: Tool) -> ToolEntry {
+fn entry(tool: Tool, prefix: &str) -> ToolEntry {
     let (description, read_only) = match tool {
         Tool::Get => ("GET a path of the API. The policy decides which paths are open.", true),
         Tool::Send => {
@@ -32,7 +39,8 @@ fn entry(tool: Tool) -> ToolEntry {
     };
     let annotations =
         ToolAnnotations::new().read_only(read_only).destructive(!read_only).idempotent(read_only).open_world(true);
-    ToolEntry::new(tool.name(), description, Arc::new(schema(tool))).with_annotations(annotations)
+    ToolEntry::new(format!("{prefix}{}", tool.name()), description, Arc::new(schema(tool)))
+        .with_annotations(annotations)
 }
 
 fn schema(tool: Tool) -> JsonObject {

@@ -16,12 +16,12 @@ use rmcp::transport::Transport;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use super::apis::Apis;
 use super::calls::{Begin, Calls, Kind};
 use super::frame::{self, Frame, Refused};
 use super::lines::{Line, Lines};
 use super::outbox::{MARK, Outbox};
 use super::stdio::Input;
-use crate::gateway::Gateway;
 
 /// How long the last answers may take to leave when the connection ends.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     lines: Lines<Input>,
     outbox: Arc<Outbox>,
     calls: Arc<Calls>,
-    gateway: Arc<Gateway>,
+    apis: Apis,
     /// Cancelled when the gateway is told to stop: from then on the input counts as ended.
     stop: CancellationToken,
 }
@@ -58,10 +58,10 @@ impl Connection {
         input: Input,
         outbox: Arc<Outbox>,
         calls: Arc<Calls>,
-        gateway: Arc<Gateway>,
+        apis: Apis,
         stop: CancellationToken,
     ) -> Self {
-        Self { lines: Lines::new(input), outbox, calls, gateway, stop }
+        Self { lines: Lines::new(input), outbox, calls, apis, stop }
     }
 
     /// The next message that is worth an answer.
@@ -98,7 +98,7 @@ impl Connection {
 
     fn refuse(&self, refused: &Refused) {
         let Refused { id, code, message, name } = refused;
-        self.gateway.refused_frame(code.0, message, name.as_deref());
+        self.apis.refused_frame(code.0, message, name.as_deref());
         let error = FrameErrorBody { code: code.0, message };
         self.outbox.push(&FrameError { jsonrpc: "2.0", id: id.as_ref(), error }, None);
     }
@@ -117,7 +117,7 @@ impl Transport<RoleServer> for Connection {
             JsonRpcMessage::Response(response) => self.calls.answered(&response.id),
             // rmcp's own errors and the handler's; those of frames are recorded where they are made.
             JsonRpcMessage::Error(answer) => {
-                self.gateway.refused_frame(answer.error.code.0, &answer.error.message, None);
+                self.apis.refused_frame(answer.error.code.0, &answer.error.message, None);
                 answer.id.iter().for_each(|id| self.calls.answered(id));
             }
             JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => {}

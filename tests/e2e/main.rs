@@ -20,4 +20,6 @@ mod protocol;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod several;
+#[cfg(test)]
 mod upstream;

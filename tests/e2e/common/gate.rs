@@ -117,6 +117,7 @@ pub(crate) fn records(log: &Path) -> Vec<Value> {
 pub(crate) struct Launch {
     pub(crate) home: Arc<Home>,
     env: Vec<(String, String)>,
+    more: Vec<PathBuf>,
     state: PathBuf,
     sockets: bool,
     deaf: bool,
@@ -126,12 +127,26 @@ pub(crate) struct Launch {
 impl Launch {
     pub(crate) fn new(home: &Arc<Home>) -> Self {
         let token = (TOKEN.to_owned(), home.canary.secret().to_owned());
-        Self { home: Arc::clone(home), env: vec![token], state: home.state(), sockets: false, deaf: false, under: None }
+        Self {
+            home: Arc::clone(home),
+            env: vec![token],
+            more: Vec::new(),
+            state: home.state(),
+            sockets: false,
+            deaf: false,
+            under: None,
+        }
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.env.retain(|(key, _)| key != name);
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A further policy to serve.
+    pub(crate) fn and(mut self, policy: &Path) -> Self {
+        self.more.push(policy.to_owned());
         self
     }
 
@@ -174,6 +189,9 @@ impl Launch {
             }
         };
         command.arg("serve").arg("--policy").arg(self.home.policy()).arg("--state-dir").arg(&self.state);
+        self.more.iter().for_each(|policy| {
+            command.arg("--policy").arg(policy);
+        });
         command.env_clear().env("PATH", "/usr/bin:/bin").env("HOME", self.home.path());
         command.envs(self.env.iter().map(|(key, value)| (key, value))).current_dir(self.home.path());
         command
