@@ -57,10 +57,12 @@ impl File {
             return None;
         }
         refuse_bidi(findings);
-        if text.trim_start_matches('\u{feff}').trim_start().starts_with('{') {
+        let body = text.trim_start_matches('\u{feff}').trim_start();
+        if body.starts_with('{') {
+            let brace = text.len().saturating_sub(body.len());
             findings.error(
                 "syntax",
-                0..1,
+                brace..brace.saturating_add(1),
                 "this is not TOML (it looks like JSON)".to_owned(),
                 Some("write `key = value` lines and `[table]` headers"),
             );
