@@ -107,8 +107,7 @@ impl Gateway {
     /// To be polled to its end, whatever becomes of the client: a call that is dropped between its intent and its
     /// outcome is logged as abandoned. rmcp does so: each handler has a task of its own, which nothing aborts.
     pub async fn answer(&self, call: &ToolCall, room: impl Future<Output = ()>, cancel: &Cancel) -> Answer {
-        // Boxed: rmcp moves the futures of its handlers about, and this one is large.
-        let path = Box::pin(self.tasks.track_future(self.handle(call, room, cancel)));
+        let path = self.tasks.track_future(self.handle(call, room, cancel));
         // What a panic leaves half done is the call's own; locks that it held are poisoned and refuse.
         let ended = AssertUnwindSafe(path).catch_unwind().await;
         ended.unwrap_or_else(|fault| {

@@ -32,6 +32,11 @@ pub const MAX_TARGET: usize = 8_000;
 
 /// A request that keeps R1 to R8. There is no way to change one.
 pub struct Request {
+    /// Boxed: it moves through every type of a call's path.
+    parts: Box<Parts>,
+}
+
+struct Parts {
     method: Method,
     path: Path,
     query: Query,
@@ -64,37 +69,37 @@ impl Request {
         if target.len() > MAX_TARGET {
             return Err(RequestError::TargetTooLong);
         }
-        Ok(Self { method, path, query, headers, body, target })
+        Ok(Self { parts: Box::new(Parts { method, path, query, headers, body, target }) })
     }
 
     /// What is asked for (R1).
     pub fn method(&self) -> Method {
-        self.method
+        self.parts.method
     }
 
     /// Where, below the upstream's base URL (R2, R3).
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.parts.path
     }
 
     /// The query's names and values (R6).
     pub fn query(&self) -> &Query {
-        &self.query
+        &self.parts.query
     }
 
     /// The headers that the agent chose (R7).
     pub fn headers(&self) -> &Headers {
-        &self.headers
+        &self.parts.headers
     }
 
     /// The JSON to send, where there is one (R8).
     pub fn body(&self) -> Option<&Body> {
-        self.body.as_ref()
+        self.parts.body.as_ref()
     }
 
     /// The canonical path and, where there is a query, `?` and its encoded form: the bytes that follow the base URL.
     pub fn target(&self) -> &str {
-        &self.target
+        &self.parts.target
     }
 }
 
@@ -102,8 +107,8 @@ impl Request {
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request")
-            .field("method", &self.method)
-            .field("path", &self.path.canonical())
+            .field("method", &self.parts.method)
+            .field("path", &self.parts.path.canonical())
             .finish_non_exhaustive()
     }
 }

@@ -61,7 +61,8 @@ pub async fn serve(gateways: Arc<[Gateway]>, stop: CancellationToken) -> Result<
     let calls = Arc::new(calls::Calls::default());
     let apis = Apis::new(gateways);
     let connection = Connection::new(input, outbox.clone(), calls.clone(), apis.clone(), stop);
-    match Handler::new(apis.clone(), calls, outbox).serve(connection).await {
+    // Boxed by `into_dyn`: rmcp moves the future of a request eight times before and after it runs.
+    match Handler::new(apis.clone(), calls, outbox).into_dyn().serve(connection).await {
         Ok(running) => match running.waiting().await {
             Ok(reason) => tracing::debug!(?reason, "the connection ended"),
             Err(error) => tracing::error!(%error, "the connection ended by a fault"),
