@@ -24,6 +24,7 @@ fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {
             (is_missing(&error), error.to_string())
         }
         SourceSpec::CaFile(path) => lacking(&upstream::authorities(&surroundings.path(path)).err()?),
+        SourceSpec::Openapi(_) => return None,
         SourceSpec::ClientCertificate(path) => lacking(&upstream::identity(&surroundings.path(path)).err()?),
     };
     let (severity, code) =

@@ -13,6 +13,7 @@ mod model;
 mod pattern;
 mod rule;
 mod spec;
+mod tools;
 mod trie;
 mod verdict;
 
@@ -25,6 +26,7 @@ pub use self::rule::{RuleInfo, RuleKind};
 pub use self::spec::{
     AuditSpec, CredentialSpec, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source, SourceSpec, Sync, UpstreamSpec,
 };
+pub use self::tools::{Openapi, Selector, ToolMode, ToolSpec};
 pub use self::verdict::{Authorized, Cause, Confirm, Denial, DenyReason, Effect, Grant, Held, RuleRef, Verdict};
 
 use self::decide::Rules;
@@ -44,6 +46,7 @@ pub struct Policy {
     upstream: UpstreamSpec,
     sources: Vec<Source>,
     limits: LimitSpec,
+    tools: ToolSpec,
     response: ResponseSpec,
     audit: AuditSpec,
     rules: Rules,
@@ -90,6 +93,7 @@ impl Policy {
             upstream: read.upstream,
             sources: read.sources,
             limits: read.limits,
+            tools: read.tools,
             response: read.response,
             audit: read.audit,
             infos: allows.chain(denies).collect(),
@@ -136,6 +140,12 @@ impl Policy {
     #[must_use]
     pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// `[tools]`
+    #[must_use]
+    pub fn tools(&self) -> &ToolSpec {
+        &self.tools
     }
 
     /// `[limits]`

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::tools::Openapi;
+
 /// `[upstream]`: where requests go, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSpec {
     /// Canonical, `https` (or `http` to a loopback address where `allow_http` is set); its path ends with `/`.
     pub base_url: Url,
-    /// The API's description: a path, or `builtin:NAME`.
-    pub openapi: Option<String>,
+    /// The API's description.
+    pub openapi: Option<Openapi>,
     /// For the whole upstream call; 1 s to 10 min.
     pub timeout: Duration,
     /// For the connection alone; 100 ms to `timeout`.
@@ -97,6 +99,8 @@ pub enum SourceSpec {
     CaFile(PathBuf),
     /// `upstream.client_certificate`, which holds a private key.
     ClientCertificate(PathBuf),
+    /// `upstream.openapi`, where it names a file.
+    Openapi(PathBuf),
 }
 
 /// A place in the policy file.

@@ -7,6 +7,7 @@ mod credential;
 pub(super) mod headers;
 mod rules;
 mod section;
+mod tools;
 mod units;
 mod upstream;
 
@@ -21,11 +22,13 @@ use self::units::Size;
 use super::finding::{Findings, quoted};
 use super::rule::{Allow, Deny, Written};
 use super::spec::{AuditSpec, LimitSpec, Rate, ResponseSpec, Source, Sync, UpstreamSpec};
+use super::tools::ToolSpec;
 
 /// The largest policy file, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-const KEYS: [&str; 9] = ["version", "name", "upstream", "access", "allow", "deny", "limits", "response", "audit"];
+const KEYS: [&str; 10] =
+    ["version", "name", "upstream", "access", "allow", "deny", "limits", "tools", "response", "audit"];
 
 /// Controls that make text read otherwise than it is (CVE-2021-42574).
 const BIDI: [char; 12] = [
@@ -43,6 +46,7 @@ pub(super) struct File {
     pub(super) allows: Vec<Written<Allow>>,
     pub(super) denies: Vec<Written<Deny>>,
     pub(super) limits: LimitSpec,
+    pub(super) tools: ToolSpec,
     pub(super) response: ResponseSpec,
     pub(super) audit: AuditSpec,
 }
@@ -142,9 +146,9 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     let (upstream, sources) = upstream::read(&root, findings);
     let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
     let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
-    let (limits, response, audit) =
-        (read_limits(&root, findings), read_response(&root, findings), read_audit(&root, findings));
-    Some(File { name: name?, upstream: upstream?, sources, writes, allows, denies, limits, response, audit })
+    let (limits, tools) = (read_limits(&root, findings), tools::read(&root, findings));
+    let (response, audit) = (read_response(&root, findings), read_audit(&root, findings));
+    Some(File { name: name?, upstream: upstream?, sources, writes, allows, denies, limits, tools, response, audit })
 }
 
 /// Whether to read on: of a version that is not known, no key is.

@@ -12,7 +12,8 @@ use url::{Host, Url};
 
 use super::credential::{CREDENTIAL, read_credential, read_credentials};
 use super::headers::{is_header_value, read_headers};
-use super::section::{Section, Value, suggest};
+use super::section::{Section, Value};
+use super::tools::read_openapi;
 use crate::policy::finding::{Findings, quoted};
 use crate::policy::spec::{Source, SourceSpec, UpstreamSpec};
 use crate::request::path::Path;
@@ -52,7 +53,7 @@ pub(super) fn read(root: &Section<'_>, findings: &mut Findings<'_>) -> (Option<U
     let credentials = read_credentials(&section, &mut sources, findings);
     let (timeout, connect_timeout) = read_timeouts(&section, findings);
     let headers = read_headers(&section, findings);
-    let openapi = read_openapi(&section, findings);
+    let openapi = read_openapi(&section, &mut sources, findings);
     let proxy = section.get("proxy").and_then(|value| read_proxy(&value, findings));
     let user_agent = read_user_agent(&section, findings);
     let allow_private = section.flag("allow_private", findings);
@@ -212,26 +213,6 @@ fn read_proxy(value: &Value<'_>, findings: &mut Findings<'_>) -> Option<Url> {
         return None;
     }
     Some(url)
-}
-
-fn read_openapi(section: &Section<'_>, findings: &mut Findings<'_>) -> Option<String> {
-    let (text, span) = section.text("openapi", findings)?;
-    match text.strip_prefix("builtin:") {
-        Some("allstacks") => {
-            let message = "`builtin:allstacks` is not in this build: the agent gets the generic tools only".to_owned();
-            findings.warn("openapi-unused", span, message, None);
-        }
-        Some(other) => {
-            let message = format!("there is no built-in description {}", quoted(other));
-            findings.error("bad-value", span, message, suggest(other, ["allstacks"]).as_deref());
-        }
-        None if text.is_empty() => findings.error("bad-value", span, "`upstream.openapi` is empty".to_owned(), None),
-        None => {
-            let message = "descriptions are not read by this build: the agent gets the generic tools only".to_owned();
-            findings.warn("openapi-unused", span, message, None);
-        }
-    }
-    Some(text.to_owned())
 }
 
 fn read_user_agent(section: &Section<'_>, findings: &mut Findings<'_>) -> String {
