@@ -116,7 +116,7 @@ impl Pattern {
 
 impl Segment {
     /// One segment of canonical or folded text other than `**`.
-    fn of(part: &str) -> Self {
+    pub(super) fn of(part: &str) -> Self {
         match Glob::parse(part) {
             None => Self::Literal(part.into()),
             Some(glob) if glob.is_star() => Self::Star,
