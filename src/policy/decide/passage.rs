@@ -39,16 +39,23 @@ struct Template {
 
 impl Rules {
     pub(in crate::policy) fn passage(&self, method: Method, template: &str) -> Passage {
+        let grants =
+            |rule: &Allow| rule.methods.contains(method) && (self.writes || rule.effect_of(method) == Effect::Read);
+        // One look at every rule spares most templates the walk, or the whole of it.
+        let some_encoded = self.allows.iter().any(|rule| grants(rule) && rule.encoded != Encoded::NONE);
+        if !self.allows.iter().any(grants) {
+            return Passage::Never;
+        }
         // What is no path once the variables are filled is refused before it is judged.
         let Some(template) = Template::parse(template) else { return Passage::Never };
         let mut granting = Encoded::NONE;
         let mut granted = false;
         self.meet(&self.canonical, &template.written, |rule| {
-            if rule.methods.contains(method) && (self.writes || rule.effect_of(method) == Effect::Read) {
+            if grants(rule) {
                 granted = true;
                 granting = granting.union(rule.encoded);
             }
-            ControlFlow::Continue(())
+            if granted && !some_encoded { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if !granted || self.is_closed(method, &template) {
             return Passage::Never;
@@ -69,8 +76,9 @@ impl Rules {
     /// Whether a rule about some of the requests makes them writes. A path with encoded reserved characters has readings
     /// of any depth, so that every rule is about it.
     fn may_be_write(&self, method: Method, template: &Template, granting: Encoded) -> bool {
-        if granting != Encoded::NONE {
-            return self.allows.iter().any(|rule| makes_write(rule, method));
+        let some = self.allows.iter().any(|rule| makes_write(rule, method));
+        if !some || granting != Encoded::NONE {
+            return some;
         }
         let mut write = false;
         let mut look = |rule: &Allow| {
