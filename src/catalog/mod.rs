@@ -2,6 +2,8 @@
 //!
 //! Only names and shapes are looked at here; what the parts may hold is judged by `request`.
 
+pub mod search;
+
 use std::borrow::Cow;
 
 use serde::de::{MapAccess, Visitor};

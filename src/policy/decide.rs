@@ -3,6 +3,8 @@
 //! Promises: a deny always wins; without a rule the answer is no; the order of rules changes nothing; the work grows
 //! with the rules that are about the path, not with the number of rules. Nothing here can fail.
 
+pub(super) mod passage;
+
 use super::pattern::Rank;
 use super::rule::{Allow, Deny, Written};
 use super::trie::{Nodes, Step, Symbols, Trie};

@@ -21,6 +21,7 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
+pub use self::decide::passage::Passage;
 pub use self::finding::{Finding, Severity};
 pub use self::rule::{RuleInfo, RuleKind};
 pub use self::spec::{
@@ -110,6 +111,12 @@ impl Policy {
     #[must_use]
     pub fn could_send(&self, method: Method) -> bool {
         self.rules.could_send(method)
+    }
+
+    /// How a request with this method could pass whose path fits the template, in which each `{name}` stands for some
+    /// text inside one segment. Wider than the truth where it cannot tell: to show an operation permits nothing.
+    pub fn passage(&self, method: Method, template: &str) -> Passage {
+        self.rules.passage(method, template)
     }
 
     /// The file's name, as given to [`Policy::parse`]: with a rule's line, `file:line`.

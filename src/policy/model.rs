@@ -11,10 +11,11 @@ use serde_json::value::RawValue;
 
 use super::file::File;
 use super::finding::Findings;
-use super::{Confirm, Effect, Parsed, Policy, Rules, Verdict, lint};
+use super::{Confirm, Effect, Parsed, Passage, Policy, Rules, Verdict, lint};
 use crate::agent::Agent;
 use crate::request::fold::{fold_name, fold_segment};
 use crate::request::method::Method;
+use crate::request::path::Path;
 use crate::request::{RawRequest, Request};
 
 static AGENT: LazyLock<Agent> = LazyLock::new(|| Agent::stdio(1));
@@ -291,6 +292,38 @@ fn call() -> impl Strategy<Value = Call> {
     })
 }
 
+/// Pieces of a path template: text, or `None` for a variable.
+fn template() -> impl Strategy<Value = Vec<Option<&'static str>>> {
+    let text = prop::sample::select(vec!["a", "b", "ab", "A", ".b", "a.", "a%2Fb", "%CC%88"]);
+    let segment = prop_oneof![
+        3 => text.clone().prop_map(|text| vec![Some(text)]),
+        3 => Just(vec![None]),
+        1 => (text, any::<bool>()).prop_map(|(text, first)| if first { vec![None, Some(text)] } else { vec![Some(text), None] }),
+    ];
+    (prop::collection::vec(segment, 1..4), any::<bool>()).prop_map(|(segments, slash)| {
+        let pieces = segments.into_iter().flat_map(|segment| [Some("/")].into_iter().chain(segment));
+        pieces.chain(slash.then_some(Some("/"))).collect()
+    })
+}
+
+fn shape(pieces: &[Option<&str>]) -> String {
+    pieces.iter().map(|piece| piece.unwrap_or("{x}")).collect()
+}
+
+/// Every request of a template, with few values for its variables.
+fn instances(pieces: &[Option<&str>]) -> Vec<Call> {
+    let mut paths = vec![String::new()];
+    for piece in pieces {
+        let values = piece.map_or(vec!["a", "b", "A", "ab.b", "a%2Fb", "e", "%CC%88."], |text| vec![text]);
+        paths = paths.iter().flat_map(|path| values.iter().map(move |value| format!("{path}{value}"))).collect();
+    }
+    paths.retain(|path| Path::parse(path).is_ok());
+    let calls = paths
+        .into_iter()
+        .flat_map(|path| ["GET", "HEAD", "POST"].map(|method| Call { method, path: path.clone(), query: Vec::new() }));
+    calls.collect()
+}
+
 proptest! {
     #[test]
     fn the_verdict_is_that_of_the_naive_loop(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
@@ -383,6 +416,28 @@ proptest! {
             if let Verdict::Allow(authorized) = compiled.judge(request(&call)) {
                 let line = usize::try_from(authorized.grant().rule().line()).unwrap();
                 prop_assert!(!dead.contains(&(line + 1)), "{call:?}\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_passes_was_shown_and_what_was_shown_as_a_read_is_none_but_a_read(rules in rules(), templates in prop::collection::vec(template(), 1..4), writes: bool) {
+        let compiled = unchecked(&rules, writes);
+        for (template, calls) in templates.iter().map(|pieces| (shape(pieces), instances(pieces))) {
+            for call in calls {
+                let request = request(&call);
+                let passage = compiled.passage(request.method(), &template);
+                let (passes, write) = match compiled.judge(request) {
+                    Verdict::Allow(authorized) => (true, authorized.grant().effect() == Effect::Write),
+                    Verdict::Hold(_) => (true, true),
+                    Verdict::Deny(_) => (false, false),
+                };
+                let shown = match passage {
+                    Passage::Never => !passes,
+                    Passage::Read => !write,
+                    Passage::Write => writes,
+                };
+                prop_assert!(shown, "{template} is {passage:?}, but not for {call:?}\n{}", toml(&rules, writes));
             }
         }
     }
