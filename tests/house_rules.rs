@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &[]),
     ("answer", &["policy", "refusal"]),
     ("audit", &["agent", "answer", "clock", "policy", "refusal", "request", "trust"]),
-    ("catalog", &["request"]),
+    ("catalog", &["json", "request"]),
     (
         "cli",
         &[

@@ -1,180 +1,88 @@
 //! Tools and what they ask for: a tool's name and arguments become the parts of a request.
 //!
-//! Only names and shapes are looked at here; what the parts may hold is judged by `request`.
+//! Promises: an OpenAPI document of version 3.0 or 3.1, in JSON or YAML, becomes operations with a name, a schema of
+//! their arguments and one way to write them into a request. It refuses whole documents that are none, and leaves out,
+//! with a warning, each operation that no request could express. It fetches nothing and follows references only within
+//! the document. Trusts: the document to describe the API, and nothing more; what a request may hold is judged by
+//! `request`, and whether it is sent by the policy.
+
+mod allstacks;
+pub mod arguments;
+mod assemble;
+mod check;
+mod document;
+pub mod excerpt;
+mod face;
+pub mod generic;
+mod members;
+mod name;
+pub mod operation;
+mod parameter;
+mod reader;
+mod schema;
+mod template;
+mod text;
+pub mod warning;
+mod yaml;
 
 pub mod search;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use serde::de::{MapAccess, Visitor};
-use serde_json::value::RawValue;
+use self::document::Document;
+pub use self::generic::Tool;
+use self::operation::Operation;
+use self::warning::{DocumentError, Warning};
 
-use crate::request::RawRequest;
-use crate::request::method::Method;
+/// The longest document that is read, in bytes; also how long one may grow as YAML aliases are put in.
+pub const MAX_DOCUMENT: usize = 32 << 20;
 
-/// The generic tools: any path, through the same gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tool {
-    /// `api_get {path, query?, headers?}`.
-    Get,
-    /// `api_send {method, path, query?, headers?, body?}`.
-    Send,
+/// The operations of one OpenAPI document.
+#[derive(Debug)]
+pub struct Catalog {
+    operations: Vec<Operation>,
 }
 
-/// Why arguments do not fit a tool. The message names the argument.
-#[derive(Debug, thiserror::Error)]
-pub enum ArgumentError {
-    /// Not a JSON object, or one that the strict pass would not have let in.
-    #[error("the arguments must be one JSON object")]
-    NotAnObject,
-    /// An argument that the tool does not have.
-    #[error("unknown argument `{name}`; this tool takes {takes}")]
-    Unknown {
-        /// The name, escaped and cut.
-        name: String,
-        /// The names it takes.
-        takes: &'static str,
-    },
-    /// A required argument is not there.
-    #[error("the argument `{0}` is missing")]
-    Missing(&'static str),
-    /// A text argument is something else.
-    #[error("the argument `{0}` must be a string")]
-    NotAString(&'static str),
-}
-
-/// A tool's arguments, as they arrived.
-#[derive(Debug, Default)]
-pub struct Arguments<'a> {
-    method: Option<Cow<'a, str>>,
-    path: Cow<'a, str>,
-    query: Option<&'a RawValue>,
-    headers: Option<&'a RawValue>,
-    body: Option<&'a RawValue>,
-}
-
-impl Tool {
-    /// All of them, in the order of their names.
-    pub const ALL: [Self; 2] = [Self::Get, Self::Send];
-
-    /// The tool of that very name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tool| tool.name() == name)
-    }
-
-    /// The name in `tools/list`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Get => "api_get",
-            Self::Send => "api_send",
-        }
-    }
-
-    fn takes(self) -> &'static str {
-        match self {
-            Self::Get => "`path`, `query`, `headers`",
-            Self::Send => "`method`, `path`, `query`, `headers`, `body`",
-        }
-    }
-
-    /// Reads the arguments of a call, `text` being the JSON object that stood under `arguments`.
+impl Catalog {
+    /// Reads a document. Schemas are looked at when an operation is first described or called ([`Catalog::examine`]).
     ///
     /// # Errors
-    /// [`ArgumentError`], naming the argument.
-    pub fn arguments(self, text: &str) -> Result<Arguments<'_>, ArgumentError> {
-        let members: Members<'_> = serde_json::from_str(text).map_err(|_| ArgumentError::NotAnObject)?;
-        let mut arguments = Arguments::default();
-        let mut path = None;
-        for (name, value) in members.0 {
-            match (self, name.as_ref()) {
-                (_, "path") => path = Some(string(value, "path")?),
-                (_, "query") => arguments.query = Some(value),
-                (_, "headers") => arguments.headers = Some(value),
-                (Self::Send, "method") => arguments.method = Some(string(value, "method")?),
-                (Self::Send, "body") => arguments.body = Some(value),
-                (Self::Get | Self::Send, _) => return Err(self.unknown(&name)),
-            }
-        }
-        arguments.path = path.ok_or(ArgumentError::Missing("path"))?;
-        match (self, &arguments.method) {
-            (Self::Send, None) => Err(ArgumentError::Missing("method")),
-            (Self::Get, _) | (Self::Send, Some(_)) => Ok(arguments),
-        }
+    /// [`DocumentError`] for a text that is no OpenAPI 3.0 or 3.1 document as a whole. Whatever is wrong with single
+    /// operations comes back as warnings.
+    pub fn read(text: impl Into<Cow<'static, str>>) -> Result<(Self, Vec<Warning>), DocumentError> {
+        let document = Arc::new(Document::read(text.into())?);
+        let (operations, warnings) = reader::operations(&document)?;
+        Ok((Self { operations }, warnings))
     }
 
-    fn unknown(self, name: &str) -> ArgumentError {
-        let name = name.chars().take(40).flat_map(char::escape_debug).collect();
-        ArgumentError::Unknown { name, takes: self.takes() }
+    /// The catalog that the program carries for Allstacks (`builtin:allstacks`).
+    ///
+    /// # Errors
+    /// None that a test would not have found; the text is part of the program.
+    pub fn allstacks() -> Result<Self, DocumentError> {
+        Self::read(allstacks::DOCUMENT).map(|(catalog, _)| catalog)
     }
-}
 
-impl Arguments<'_> {
-    /// The five parts of a request.
+    /// The operations, sorted by name.
     #[must_use]
-    pub fn raw(&self) -> RawRequest<'_> {
-        RawRequest {
-            method: self.method.as_deref().unwrap_or(Method::Get.as_str()),
-            path: &self.path,
-            query: self.query,
-            headers: self.headers,
-            body: self.body,
-        }
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The operation of that very name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&Operation> {
+        let index = self.operations.binary_search_by(|operation| operation.name().cmp(name)).ok()?;
+        self.operations.get(index)
+    }
+
+    /// Looks at every schema and says what is wrong with them: for a check of the document, not for each start.
+    #[must_use]
+    pub fn examine(&self) -> Vec<Warning> {
+        self.operations.iter().flat_map(Operation::schema_warnings).collect()
     }
 }
 
-fn string<'a>(value: &'a RawValue, name: &'static str) -> Result<Cow<'a, str>, ArgumentError> {
-    let text = value.get();
-    // Without an escape the text between the quotes is the string itself.
-    match text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
-        Some(plain) if !plain.contains('\\') => Ok(Cow::Borrowed(plain)),
-        Some(_) => serde_json::from_str(text).map(Cow::Owned).map_err(|_| ArgumentError::NotAString(name)),
-        None => Err(ArgumentError::NotAString(name)),
-    }
-}
-
-/// The members of an object in order, values raw.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-/// A key, borrowed where it has no escape.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Key<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a key")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Read)
-    }
-}
-
-impl<'de: 'a, 'a> serde::Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::with_capacity(4);
-                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
-                    members.push((key, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Read)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! What an operation shows of its arguments: the schema, and how the body is spread over them.
+
+use std::collections::HashMap;
+
+use regex::Regex;
+use serde_json::{Map, Value, json};
+
+use super::document::{Document, Work};
+use super::members::{Members, elements};
+use super::operation::Operation;
+use super::parameter::{Parameter, Place, free_name, is_argument_name};
+use super::schema::{MAX_WORK, Reducer, without_null};
+use super::text::sentence;
+use super::warning::Note;
+
+/// The longest description of an argument, in characters.
+pub(super) const MAX_DESCRIPTION: usize = 100;
+
+/// The most members of a body that stand side by side with the parameters.
+const MAX_SIDE_BY_SIDE: usize = 64;
+
+/// The schema of an operation's arguments, and what goes with it.
+#[derive(Debug)]
+pub(super) struct Face {
+    pub(super) schema: Map<String, Value>,
+    /// The patterns in the schema, compiled.
+    pub(super) patterns: HashMap<String, Regex>,
+    /// For each parameter of the operation the JSON that is sent where the argument is absent.
+    pub(super) fills: Vec<Option<String>>,
+    pub(super) body: BodyFace,
+    pub(super) notes: Vec<Note>,
+}
+
+/// How a body is given.
+#[derive(Debug)]
+pub(super) enum BodyFace {
+    /// There is none.
+    None,
+    /// One argument holds it.
+    Whole {
+        argument: String,
+        required: bool,
+        /// What is sent where the argument is absent.
+        fill: Option<String>,
+    },
+    /// Each member is an argument of its own.
+    Members { names: Vec<Member>, required: bool },
+}
+
+/// A member of a body that is an argument.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) required: bool,
+    pub(super) fill: Option<String>,
+}
+
+impl Face {
+    pub(super) fn of(operation: &Operation) -> Self {
+        let mut reducer = Reducer::new(&operation.document);
+        let mut properties = Map::new();
+        let mut required = Vec::new();
+        let mut fills = Vec::with_capacity(operation.parameters.len());
+        for parameter in &operation.parameters {
+            let fill = parameter_fill(&operation.document, parameter);
+            if parameter.required && fill.is_none() {
+                required.push(Value::from(parameter.argument.as_str()));
+            }
+            fills.push(fill);
+            properties.insert(parameter.argument.clone(), argument(&mut reducer, parameter));
+        }
+        let body = body(operation, &mut reducer, &mut properties, &mut required);
+        let mut schema = Map::new();
+        schema.insert("type".to_owned(), json!("object"));
+        schema.insert("properties".to_owned(), Value::Object(properties));
+        if !required.is_empty() {
+            schema.insert("required".to_owned(), Value::Array(required));
+        }
+        schema.insert("additionalProperties".to_owned(), json!(false));
+        let (patterns, notes) = reducer.finish();
+        Self { schema, patterns, fills, body, notes }
+    }
+
+    /// The schema of one argument.
+    pub(super) fn argument(&self, name: &str) -> Option<&Value> {
+        self.schema.get("properties").and_then(|properties| properties.get(name))
+    }
+
+    /// The names of all arguments.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys).map(String::as_str)
+    }
+}
+
+fn argument(reducer: &mut Reducer<'_>, parameter: &Parameter) -> Value {
+    // Nothing outside of a body can say null.
+    let mut schema = without_null(parameter.schema.as_ref().map_or_else(|| json!({}), |span| reducer.at(span)));
+    let described = parameter.description.as_deref().map(|text| sentence(text, MAX_DESCRIPTION));
+    if let (Value::Object(schema), Some(text)) = (&mut schema, described.filter(|text| !text.is_empty())) {
+        schema.insert("description".to_owned(), Value::from(text));
+    }
+    if parameter.place == Place::Header && schema == json!({}) {
+        schema = json!({"type": "string"});
+    }
+    schema
+}
+
+fn parameter_fill(document: &Document, parameter: &Parameter) -> Option<String> {
+    fill(document, document.slice(parameter.schema.as_ref()?), parameter.required)
+}
+
+/// What is sent for an absent value: the only one that a schema admits where it is required, or its `default` where
+/// `x-send-default` says that the API wants it written out.
+fn fill(document: &Document, schema: &str, required: bool) -> Option<String> {
+    let mut members = Members::read(schema)?;
+    if let Some(reference) = members.text("$ref") {
+        members = Members::read(document.resolve(&reference, &mut Work::of(MAX_WORK)).ok()?)?;
+    }
+    if let Some(default) = members.get("default").filter(|_| members.is_true("x-send-default")) {
+        return Some(default.to_owned());
+    }
+    let only = members.get("const").or_else(|| match elements(members.get("enum")?)?.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    });
+    only.filter(|_| required).map(str::to_owned)
+}
+
+fn body(
+    operation: &Operation,
+    reducer: &mut Reducer<'_>,
+    properties: &mut Map<String, Value>,
+    required: &mut Vec<Value>,
+) -> BodyFace {
+    let Some(part) = &operation.body else {
+        return BodyFace::None;
+    };
+    let document = &operation.document;
+    let text = part.schema.as_ref().map_or("{}", |span| document.slice(span));
+    if let Some((names, schemas)) = side_by_side(document, text, properties) {
+        let names: Vec<Member> = names
+            .into_iter()
+            .zip(&schemas)
+            .map(|((name, required), schema)| Member { fill: fill(document, schema, required), name, required })
+            .collect();
+        for (member, schema) in names.iter().zip(schemas) {
+            if part.required && member.required && member.fill.is_none() {
+                required.push(Value::from(member.name.as_str()));
+            }
+            properties.insert(member.name.clone(), reducer.at(&document.span(schema)));
+        }
+        return BodyFace::Members { names, required: part.required };
+    }
+    let argument = free_name("body", "body", |name| properties.contains_key(name));
+    let fill = fill(document, text, part.required);
+    let mut schema = part.schema.as_ref().map_or_else(|| json!({}), |span| reducer.at(span));
+    if schema == json!({}) {
+        schema = json!({"type": ["object", "array"]});
+    }
+    properties.insert(argument.clone(), schema);
+    let needed = part.required && fill.is_none();
+    if needed {
+        required.push(Value::from(argument.as_str()));
+    }
+    BodyFace::Whole { argument, required: needed, fill }
+}
+
+/// The members of a body that can stand beside the parameters, whether each is required, and their schemas.
+type Spread<'d> = (Vec<(String, bool)>, Vec<&'d str>);
+
+fn side_by_side<'d>(document: &'d Document, text: &'d str, taken: &Map<String, Value>) -> Option<Spread<'d>> {
+    let mut work = Work::of(MAX_WORK);
+    let mut schema = Members::read(text)?;
+    if let Some(reference) = schema.text("$ref") {
+        schema = Members::read(document.resolve(&reference, &mut work).ok()?)?;
+    }
+    let whole = ["oneOf", "anyOf", "allOf", "not", "if", "patternProperties", "nullable"];
+    if whole.iter().any(|keyword| schema.get(keyword).is_some_and(|value| value != "false"))
+        || schema.text("type").is_some_and(|kind| kind != "object")
+        || schema.get("type").is_some_and(|kind| kind.starts_with('['))
+    {
+        return None;
+    }
+    let properties = Members::read(schema.get("properties")?)?;
+    let required: Vec<_> = schema
+        .get("required")
+        .and_then(elements)
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(crate::json::string)
+        .collect();
+    let mut names = Vec::with_capacity(properties.len());
+    let mut schemas = Vec::with_capacity(properties.len());
+    for (name, schema) in properties.iter() {
+        if Members::read(schema).is_some_and(|schema| schema.is_true("readOnly")) {
+            continue;
+        }
+        if !is_argument_name(name) || taken.contains_key(name) {
+            return None;
+        }
+        names.push((name.to_owned(), required.iter().any(|required| required == name)));
+        schemas.push(schema);
+    }
+    let covered = required.iter().all(|name| properties.get(name).is_some());
+    (covered && (1..=MAX_SIDE_BY_SIDE).contains(&names.len())).then_some((names, schemas))
+}
