@@ -22,6 +22,8 @@ pub struct Parts {
     pub headers: Option<Box<RawValue>>,
     /// The JSON to send.
     pub body: Option<Box<RawValue>>,
+    /// What is asked of the answer's form; no part of the request.
+    pub answer: Option<String>,
 }
 
 impl Parts {

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::arguments::{ArgumentError, Parts, Takes};
 use super::check::check;
 use super::excerpt::Excerpt;
-use super::face::{BodyFace, Face, Member};
+use super::face::{ANSWER, BodyFace, Face, Member};
 use super::members::{Members, elements};
 use super::operation::Operation;
 use super::parameter::{Parameter, Place, Style};
@@ -54,6 +54,7 @@ pub(super) fn parts(operation: &Operation, face: &Face, arguments: &str) -> Resu
         query: query.finish()?,
         headers: headers.finish()?,
         body: body(operation.method, &face.body, &given)?,
+        answer: if face.asks { given.text(ANSWER).map(Cow::into_owned) } else { None },
     })
 }
 

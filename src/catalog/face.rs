@@ -16,6 +16,9 @@ use super::warning::Note;
 /// The longest description of an argument, in characters.
 pub(super) const MAX_DESCRIPTION: usize = 100;
 
+/// What the agent asks of an answer's form. Where an operation has an argument of that name, it is the operation's.
+pub(super) const ANSWER: &str = "answer";
+
 /// The most members of a body that stand side by side with the parameters.
 const MAX_SIDE_BY_SIDE: usize = 64;
 
@@ -28,6 +31,8 @@ pub(super) struct Face {
     /// For each parameter of the operation the JSON that is sent where the argument is absent.
     pub(super) fills: Vec<Option<String>>,
     pub(super) body: BodyFace,
+    /// Whether the argument [`ANSWER`] is ours, and not the operation's.
+    pub(super) asks: bool,
     pub(super) notes: Vec<Note>,
 }
 
@@ -70,6 +75,10 @@ impl Face {
             properties.insert(parameter.argument.clone(), argument(&mut reducer, parameter));
         }
         let body = body(operation, &mut reducer, &mut properties, &mut required);
+        let asks = !properties.contains_key(ANSWER);
+        if asks {
+            properties.insert(ANSWER.to_owned(), json!({"type": "string"}));
+        }
         let mut schema = Map::new();
         schema.insert("type".to_owned(), json!("object"));
         schema.insert("properties".to_owned(), Value::Object(properties));
@@ -78,7 +87,7 @@ impl Face {
         }
         schema.insert("additionalProperties".to_owned(), json!(false));
         let (patterns, notes) = reducer.finish();
-        Self { schema, patterns, fills, body, notes }
+        Self { schema, patterns, fills, body, asks, notes }
     }
 
     /// The schema of one argument.

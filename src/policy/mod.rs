@@ -16,6 +16,7 @@ mod spec;
 mod tools;
 mod trie;
 mod verdict;
+mod words;
 
 use std::ops::Range;
 
@@ -50,6 +51,7 @@ pub struct Policy {
     tools: ToolSpec,
     response: ResponseSpec,
     audit: AuditSpec,
+    words: String,
     rules: Rules,
     infos: Vec<RuleInfo>,
 }
@@ -88,6 +90,7 @@ impl Policy {
         let denies =
             read.denies.iter().map(|deny| RuleInfo { name: deny.rule.name.clone(), kind: RuleKind::Deny, rate: None });
         Self {
+            words: words::words(&read),
             file: file.to_owned(),
             name: read.name,
             hash: Sha256::digest(text.as_bytes()).into(),
@@ -117,6 +120,12 @@ impl Policy {
     /// text inside one segment. Wider than the truth where it cannot tell: to show an operation permits nothing.
     pub fn passage(&self, method: Method, template: &str) -> Passage {
         self.rules.passage(method, template)
+    }
+
+    /// What is open and what is closed, for the agent.
+    #[must_use]
+    pub fn in_words(&self) -> &str {
+        &self.words
     }
 
     /// The file's name, as given to [`Policy::parse`]: with a rule's line, `file:line`.
