@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
-use crate::answer::{Facts, Shaped};
+use crate::answer::{self, Ask, Facts, Shaped, Store, View};
 use crate::audit::AuditLog;
 use crate::audit::entry::{Answer, Entry, Outcome};
 use crate::catalog::Tool;
@@ -55,6 +55,7 @@ pub struct Gateway {
     upstream: Upstream,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
+    store: Store,
     tasks: TaskTracker,
     lanes: Semaphore,
     frames: FrameCount,
@@ -88,6 +89,7 @@ impl Gateway {
             limiter,
             upstream,
             audit,
+            store: Store::new(clock.clone()),
             clock,
             tasks: TaskTracker::new(),
             lanes: Semaphore::new(FLOOD_LANES),
@@ -133,8 +135,8 @@ impl Gateway {
                 return entry.refuse(&throttle(throttled), None);
             }
         };
-        let request = match resolve(call) {
-            Ok(request) => request,
+        let (request, ask) = match resolve(call) {
+            Ok(resolved) => resolved,
             Err(refusal) => return self.refuse(entry, &refusal, None),
         };
         let authorized = match self.policy.authorize(&self.agent, request) {
@@ -152,7 +154,7 @@ impl Gateway {
             Err(answer) => return answer,
         };
         let Sent { asked, result } = self.upstream.forward(recorded, permit, cancel).await;
-        let outcome = self.outcome(result, effect, asked.call());
+        let outcome = self.outcome(result, effect, asked.call(), &ask);
         asked.close(outcome).await
     }
 
@@ -174,10 +176,12 @@ impl Gateway {
         Ok(permit)
     }
 
-    fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str) -> Outcome {
-        let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
+    fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str, ask: &Ask) -> Outcome {
         match result {
-            Ok(reply) => replied(reply, call, max_bytes),
+            Ok(reply) => {
+                let response = self.policy.response();
+                replied(reply, &View { response, ask, store: &self.store, agent: &self.agent, call })
+            }
             Err(Failure::Upstream(why)) => unanswered(&failed(&why.error, effect), why.attempts, call),
             Err(Failure::Cancelled) => {
                 let refusal = Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it");
@@ -230,11 +234,13 @@ fn throttle(throttled: Throttled) -> Refusal {
     Refusal::new(Code::Throttled, throttled.to_string()).because(cause).retry_after(throttled.retry_after())
 }
 
-fn resolve(call: &ToolCall) -> Result<Request, Refusal> {
+fn resolve(call: &ToolCall) -> Result<(Request, Ask), Refusal> {
     let bad = |message: String| Refusal::new(Code::BadRequest, message);
     let arguments = call.tool.arguments(&call.arguments).map_err(|error| bad(error.to_string()))?;
-    Request::parse(&arguments.raw())
-        .map_err(|error| bad(error.to_string()).because(format!("{}: {error}", error.rule())))
+    let ask = arguments.answer().map_or(Ok(Ask::default()), Ask::parse).map_err(|error| bad(error.to_string()))?;
+    let request = Request::parse(&arguments.raw())
+        .map_err(|error| bad(error.to_string()).because(format!("{}: {error}", error.rule())))?;
+    Ok((request, ask))
 }
 
 fn deny(policy: &Policy, denial: &Denial) -> Refusal {
@@ -276,45 +282,12 @@ fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {
     }
 }
 
-fn replied(reply: Reply, call: &str, max_bytes: usize) -> Outcome {
+fn replied(reply: Reply, view: &View<'_>) -> Outcome {
     let Reply { status, headers, body, retry_after, location, redacted, attempts } = reply;
-    let facts = Facts { status, headers, location };
     let bytes = Some(body.len() as u64);
-    let outcome =
-        |shaped, code, cause| Outcome { shaped, code, cause, status: Some(status), bytes, attempts, redacted };
-    match text(status, body, max_bytes) {
-        Ok(text) => outcome(Shaped::success(facts, text), None, None),
-        Err(unfit) => {
-            let Unfit { refusal, shown } = *unfit;
-            let refusal = Refusal { retry_after, ..refusal };
-            let shaped = Shaped::failure(&refusal, call, &facts, &shown, max_bytes);
-            outcome(shaped, Some(refusal.code), Some(refusal.cause))
-        }
-    }
-}
-
-/// An answer that is no success, and what may be shown of its body.
-struct Unfit {
-    refusal: Refusal,
-    shown: Vec<u8>,
-}
-
-/// The text of a success (2xx, and 304, whose body is empty).
-fn text(status: u16, body: Vec<u8>, max_bytes: usize) -> Result<String, Box<Unfit>> {
-    let failed =
-        |message: String, shown| Box::new(Unfit { refusal: Refusal::new(Code::UpstreamError, message), shown });
-    match status {
-        200..=299 | 304 if body.len() > max_bytes => {
-            let bytes = body.len();
-            let sizes =
-                format!("the answer has {bytes} bytes, the policy lets {max_bytes} through; ask for less of it");
-            Err(Box::new(Unfit { refusal: Refusal::new(Code::ResponseTooLarge, sizes), shown: Vec::new() }))
-        }
-        200..=299 | 304 => String::from_utf8(body)
-            .map_err(|_| failed("the answer is not UTF-8 text, and only text is passed on".to_owned(), Vec::new())),
-        300..=399 => Err(failed(format!("the API answered with a redirect ({status}), which is never followed"), body)),
-        _ => Err(failed(format!("the API answered with status {status}"), body)),
-    }
+    let (shaped, refusal) = answer::shape(Facts { status, headers, location, retry_after }, body, view);
+    let (code, cause) = refusal.map(|refusal| (refusal.code, refusal.cause)).unzip();
+    Outcome { shaped, code, cause, status: Some(status), bytes, attempts, redacted }
 }
 
 /// Keeps a flood of bad frames from filling the disk: so many a minute are recorded, the rest is counted.

@@ -10,7 +10,7 @@ use std::process::Command;
 /// Which paths under `crate::` each module may name, as ARCHITECTURE.md says.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &[]),
-    ("answer", &["policy", "refusal"]),
+    ("answer", &["agent", "clock", "json", "policy", "refusal"]),
     ("audit", &["agent", "answer", "clock", "policy", "refusal", "request", "trust"]),
     ("catalog", &["request"]),
     (

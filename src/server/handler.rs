@@ -21,7 +21,10 @@ use crate::gateway::{Gateway, ToolCall};
 
 /// Said to the model once, when the session begins.
 const INSTRUCTIONS: &str = "Calls to this API pass a policy. A refusal is a JSON object with a code and one sentence; \
-    `denied` will not change by trying again, `throttled` says when to.";
+    `denied` will not change by trying again, `throttled` says when to. The argument `answer` of every tool shapes the \
+    answer: `fields=id,owner.login` keeps those members (paths from the root, through arrays; `*` is one name, `**` any \
+    depth), `as=toon` writes rows as a table, `from=100` begins at that element of the largest array; divide them by `;`. \
+    A block with `cut` tells what is missing of an answer.";
 
 /// Characters of an unknown tool's name that are repeated.
 const NAME_SHOWN: usize = 64;
@@ -101,8 +104,11 @@ fn unknown_tool(name: &str) -> ErrorData {
 fn result(answer: Answer) -> CallToolResult {
     let shaped = answer.into_shaped();
     let content = shaped.blocks.into_iter().map(ContentBlock::text).collect();
-    match shaped.is_error {
+    let mut result = match shaped.is_error {
         true => CallToolResult::error(content),
         false => CallToolResult::success(content),
-    }
+    };
+    // It was scanned: every number in it survives being read.
+    result.structured_content = shaped.structured.and_then(|object| serde_json::from_str(&object).ok());
+    result
 }

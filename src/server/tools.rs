@@ -40,6 +40,7 @@ fn schema(tool: Tool) -> JsonObject {
         "path": {"type": "string", "description": "Begins with /, relative to the API's base URL; percent-encode what is not plain"},
         "query": {"type": "object", "description": "Names and values; an array repeats its name"},
         "headers": {"type": "object", "description": "accept, accept-language, if-none-match, if-modified-since only"},
+        "answer": {"type": "string"},
     });
     let required = match tool {
         Tool::Get => json!(["path"]),
