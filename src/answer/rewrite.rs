@@ -196,7 +196,7 @@ mod tests {
         let redact = paths(redact, FieldPath::anywhere);
         let fields = fields.map(|fields| paths(fields, FieldPath::from_root));
         rewrite(text, &redact, fields.as_deref()).map(|rewritten| match rewritten.text {
-            Text::Same(length) => text[..length].to_owned(),
+            Text::Same(length) => text.get(..length).unwrap().to_owned(),
             Text::New(text) => text,
         })
     }
@@ -316,7 +316,7 @@ mod tests {
         match value {
             Value::Object(map) => map.iter().map(|(name, value)| (name.clone(), inside(Some(name), value))).collect(),
             Value::Array(list) => list.iter().map(|value| inside(None, value)).collect(),
-            other => other.clone(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
         }
     }
 
@@ -345,7 +345,7 @@ mod tests {
         ) {
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
             let shown = match rewrite(&text, &paths, None).unwrap().text {
-                Text::Same(length) => text[..length].to_owned(),
+                Text::Same(length) => text.get(..length).unwrap().to_owned(),
                 Text::New(text) => text,
             };
             let expected = model(&value, &paths, &mut Vec::new()).to_string();

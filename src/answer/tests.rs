@@ -1,3 +1,5 @@
+//! Answers of every kind, shaped as the gateway shapes them.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
