@@ -108,10 +108,12 @@ impl Media {
     }
 }
 
-/// A text that begins as an object does, or as arrays with an object in them.
+/// A text that begins as an object does, or as arrays with an object in them; wide enough for JSON behind a second byte
+/// order mark, or in UTF-16, which nobody declared.
 fn looks_like_json(text: &str) -> bool {
-    let start = text.trim_start_matches([' ', '\n', '\r', '\t', '\u{1e}', '[']);
-    start.strip_prefix('{').is_some_and(|rest| rest.trim_start().starts_with(['"', '}']))
+    let blank = |character: char| character.is_whitespace() || character.is_control() || character == '\u{feff}';
+    let start = text.trim_start_matches(|character| blank(character) || character == '[');
+    start.strip_prefix('{').is_some_and(|rest| rest.trim_start_matches(blank).starts_with(['"', '}']))
 }
 
 /// Windows-1252, as every browser reads ISO-8859-1 (WHATWG Encoding, section 9).
@@ -184,6 +186,9 @@ mod tests {
             ("text/event-stream", "data: {}", true),
             ("text/plain", " [[ {\n \"a\":1", true),
             ("", "{}", true),
+            ("text/plain", "\u{feff}{\"a\":1}", true),
+            ("text/plain", "{\0\"\0a\0\"\0", true),
+            ("text/plain", "\0{\0\"\0a\0\"", true),
             ("text/plain", "[INFO] started", false),
             ("text/markdown", "[link](x)", false),
             ("text/css", "{color:red}", false),

@@ -95,9 +95,10 @@ pub fn shape(facts: Facts, body: Vec<u8>, view: &View<'_>) -> (Shaped, Option<Re
         // Nothing is held of an error.
         Ok(document) => {
             let part = part::first(document.text, document.values, None, false, max_bytes(view.response));
-            ErrorText { body: Some(part.text).filter(|text| !text.is_empty()), omitted: None }
+            let body = Some(part.text).filter(|text| !text.is_empty());
+            ErrorText { body, cut: part.cut.map(Cut::of_error), omitted: None }
         }
-        Err(unreadable) => ErrorText { body: None, omitted: Some(unreadable.to_string()) },
+        Err(unreadable) => ErrorText { omitted: Some(unreadable.to_string()), ..ErrorText::default() },
     };
     (Shaped::error(&refusal, view.call, Some(&facts), text), Some(refusal))
 }
@@ -175,11 +176,13 @@ struct ErrorBody<'a> {
     request_id: &'a str,
 }
 
-/// The body of an answer that is no success, or why it is not shown.
+/// The body of an answer that is no success and what is missing of it, or why it is not shown.
 #[derive(Default, Serialize)]
 struct ErrorText {
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
+    #[serde(rename = "body_cut", skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
     #[serde(rename = "body_omitted", skip_serializing_if = "Option::is_none")]
     omitted: Option<String>,
 }

@@ -37,6 +37,11 @@ pub(super) struct Cut {
 }
 
 impl Cut {
+    /// Of an error nothing is held, and no other call goes on in it.
+    pub(super) fn of_error(self) -> Self {
+        Self { next: None, next_gives: None, resume: None, ..self }
+    }
+
     fn new(Gap { at, shown, of }: Gap, from: usize, also: Vec<Gap>) -> Self {
         Self { at, from, shown, of, also, next: None, next_gives: None, resume: None }
     }

@@ -177,9 +177,10 @@ fn what_the_store_holds_and_what_is_cut_is_redacted() {
         blocks = case.store.take(&Agent::stdio(1), handle, 2_000).unwrap().blocks;
     }
     assert_eq!(seen, 200);
-    let error = case.error(500, "application/json", issues(200).to_string())["body"].take();
-    let shown: Vec<Value> = serde_json::from_str(error.as_str().unwrap()).unwrap();
+    let error = case.error(500, "application/json", issues(200).to_string());
+    let shown: Vec<Value> = serde_json::from_str(error["body"].as_str().unwrap()).unwrap();
     assert!(!shown.is_empty() && !error.to_string().contains(SECRET));
+    assert_eq!(error["body_cut"], json!({"at": "", "shown": shown.len(), "of": 200}), "nothing to go on with");
 }
 
 #[test]
