@@ -72,6 +72,24 @@ pub fn read_policy(path: &Path) -> Result<PolicyFile, ConfigError> {
     Ok(PolicyFile { shown_path: path.to_owned(), real_path, text })
 }
 
+/// Reads the API's description, of at most `limit` bytes. The agent reads what stands in it, so nobody else may write it.
+///
+/// # Errors
+/// It cannot be read, others may write it, or it is too large or no UTF-8 text.
+pub fn read_document(path: &Path, limit: usize) -> Result<String, ConfigError> {
+    let document = |cause: String| ConfigError::Document { path: path.to_owned(), cause };
+    let unreadable = |error: io::Error| document(error.to_string());
+    let real_path = path.canonicalize().map_err(unreadable)?;
+    let file = trust::open_file(&real_path)?;
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > limit {
+        return Err(document(format!("it is larger than {} MiB", limit >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| document("it is not UTF-8 text".to_owned()))
+}
+
 /// Finds or creates (mode 0700) the state directory of the policy called `name`, and checks it and everything above it: `explicit` (`--state-dir`), else
 /// `$XDG_STATE_HOME/portcullis/<name>`, else `~/.local/state/portcullis/<name>`. A relative `XDG_STATE_HOME` counts as unset,
 /// as the XDG base directory specification wants it.
@@ -188,6 +206,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// Where it stops being text.
         source: Utf8Error,
+    },
+    /// The API's description cannot be read.
+    #[error("cannot read the API's description `{}`: {cause}", quoted(path))]
+    Document {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
     },
     /// Neither `--state-dir` nor an absolute `XDG_STATE_HOME` or `HOME` says where state may be kept.
     #[error("no place for the state directory: HOME is not set; name one with `--state-dir DIR`")]

@@ -11,16 +11,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agent::Agent;
-use crate::answer::{Facts, Shaped};
+use crate::answer::{self, Ask, Facts, Shaped, Store, View};
 use crate::audit::entry::{Answer, Entry, Outcome};
 use crate::audit::{AuditError, AuditLog};
-use crate::catalog::Tool;
 use crate::clock::Clock;
 use crate::limit::{Admitted, Charge, Limiter, Permit, Throttled};
 use crate::policy::Policy;
 use crate::policy::{Denial, Effect, Grant, Held, Verdict};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
+use crate::tools::{Resolved, Tool, Toolbox};
 use crate::upstream::Upstream;
 use crate::upstream::error::{Delivery, UpstreamError};
 use crate::upstream::forward::{Failure, Sent};
@@ -40,7 +40,7 @@ pub type Cancel = CancellationToken;
 /// A call as it came through a front door.
 #[derive(Debug, Clone)]
 pub struct ToolCall {
-    /// Which tool.
+    /// Which tool or resource of the gateway's own.
     pub tool: Tool,
     /// The JSON object under `arguments`, as it arrived, after the strict pass.
     pub arguments: Arc<str>,
@@ -51,10 +51,12 @@ pub struct ToolCall {
 pub struct Gateway {
     agent: Agent,
     policy: Policy,
+    toolbox: Toolbox,
     limiter: Limiter,
     upstream: Upstream,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
+    store: Store,
     tasks: TaskTracker,
     lanes: Semaphore,
     frames: FrameCount,
@@ -67,6 +69,8 @@ pub struct Parts {
     pub agent: Agent,
     /// The compiled policy.
     pub policy: Policy,
+    /// The tools that it leaves of the API's description.
+    pub toolbox: Toolbox,
     /// Its limits at work.
     pub limiter: Limiter,
     /// The client of the API.
@@ -81,13 +85,15 @@ impl Gateway {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { agent, policy, limiter, upstream, audit, clock } = parts;
+        let Parts { agent, policy, toolbox, limiter, upstream, audit, clock } = parts;
         Self {
             agent,
             policy,
+            toolbox,
             limiter,
             upstream,
             audit,
+            store: Store::new(clock.clone()),
             clock,
             tasks: TaskTracker::new(),
             lanes: Semaphore::new(FLOOD_LANES),
@@ -99,6 +105,12 @@ impl Gateway {
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The tools and resources.
+    #[must_use]
+    pub fn toolbox(&self) -> &Toolbox {
+        &self.toolbox
     }
 
     /// Answers one call; a fault in it ends as its answer. `room` resolves once the front door can take an answer:
@@ -115,13 +127,15 @@ impl Gateway {
             let cause = cause.unwrap_or("a panic without a message");
             tracing::error!(cause, "a call ended by a fault of the gateway");
             let refusal = Refusal::new(Code::Internal, "the gateway failed on this call; tell the operator");
-            self.audit.entry(&self.agent, call.tool.name()).refuse(&refusal.because(cause.to_owned()), None)
+            self.audit
+                .entry(&self.agent, &self.toolbox.name(call.tool))
+                .refuse(&refusal.because(cause.to_owned()), None)
         })
     }
 
     /// The path of a call: open the books, slow a flood down, parse, decide, charge, record, send, shape, close.
     async fn handle(&self, call: &ToolCall, room: impl Future<Output = ()>, cancel: &Cancel) -> Answer {
-        let entry = self.audit.entry(&self.agent, call.tool.name());
+        let entry = self.audit.entry(&self.agent, &self.toolbox.name(call.tool));
         // Not to be cancelled: a call that is taken back has cost all the same.
         let admitted = match self.limiter.admit(&self.agent).await {
             Ok(admitted) => admitted,
@@ -132,8 +146,10 @@ impl Gateway {
                 return entry.refuse(&throttle(throttled), None);
             }
         };
-        let request = match resolve(call) {
-            Ok(request) => request,
+        let (request, ask) = match self.toolbox.resolve(call.tool, &call.arguments) {
+            Ok(Resolved::Ask(request, ask)) => (request, ask),
+            Ok(Resolved::Tell(shaped)) => return entry.tell(shaped),
+            Ok(Resolved::More(handle)) => return self.more(entry, &handle),
             Err(refusal) => return self.refuse(entry, &refusal, None),
         };
         let authorized = match self.policy.authorize(&self.agent, request) {
@@ -151,7 +167,7 @@ impl Gateway {
             Err(answer) => return answer,
         };
         let Sent { asked, result } = self.upstream.forward(recorded, permit, cancel).await;
-        let outcome = self.outcome(result, effect, asked.call());
+        let outcome = self.outcome(result, effect, asked.call(), &ask);
         asked.close(outcome).await
     }
 
@@ -159,6 +175,18 @@ impl Gateway {
     fn refuse(&self, entry: Entry, refusal: &Refusal, request: Option<&Request>) -> Answer {
         self.limiter.denied(&self.agent);
         entry.refuse(refusal, request)
+    }
+
+    /// The next part of an answer that was cut. It was judged and recorded when it came.
+    fn more(&self, entry: Entry, handle: &str) -> Answer {
+        let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
+        match self.store.take(&self.agent, handle, max_bytes) {
+            Some(shaped) => entry.tell(shaped),
+            None => {
+                let gone = "nothing is held under this handle any more; repeat the call, with `answer` as the cut said";
+                self.refuse(entry, &Refusal::new(Code::BadRequest, gone), None)
+            }
+        }
     }
 
     async fn budget(
@@ -173,10 +201,12 @@ impl Gateway {
         Ok(permit)
     }
 
-    fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str) -> Outcome {
-        let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
+    fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str, ask: &Ask) -> Outcome {
         match result {
-            Ok(reply) => replied(reply, call, max_bytes),
+            Ok(reply) => {
+                let response = self.policy.response();
+                replied(reply, &View { response, ask, store: &self.store, agent: &self.agent, call })
+            }
             Err(Failure::Upstream(why)) => unanswered(&failed(&why.error, effect), why.attempts, call),
             Err(Failure::Cancelled) => {
                 let refusal = Refusal::new(Code::Cancelled, "the call was cancelled while the API worked on it");
@@ -231,13 +261,6 @@ fn throttle(throttled: Throttled) -> Refusal {
     Refusal::new(Code::Throttled, throttled.to_string()).because(cause).retry_after(throttled.retry_after())
 }
 
-fn resolve(call: &ToolCall) -> Result<Request, Refusal> {
-    let bad = |message: String| Refusal::new(Code::BadRequest, message);
-    let arguments = call.tool.arguments(&call.arguments).map_err(|error| bad(error.to_string()))?;
-    Request::parse(&arguments.raw())
-        .map_err(|error| bad(error.to_string()).because(format!("{}: {error}", error.rule())))
-}
-
 fn deny(policy: &Policy, denial: &Denial) -> Refusal {
     let cause = match denial.rule() {
         Some(rule) => format!("{} ({}:{})", denial.reason().cause(), policy.file(), rule.line()),
@@ -277,45 +300,12 @@ fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {
     }
 }
 
-fn replied(reply: Reply, call: &str, max_bytes: usize) -> Outcome {
+fn replied(reply: Reply, view: &View<'_>) -> Outcome {
     let Reply { status, headers, body, retry_after, location, redacted, attempts } = reply;
-    let facts = Facts { status, headers, location };
     let bytes = Some(body.len() as u64);
-    let outcome =
-        |shaped, code, cause| Outcome { shaped, code, cause, status: Some(status), bytes, attempts, redacted };
-    match text(status, body, max_bytes) {
-        Ok(text) => outcome(Shaped::success(facts, text), None, None),
-        Err(unfit) => {
-            let Unfit { refusal, shown } = *unfit;
-            let refusal = Refusal { retry_after, ..refusal };
-            let shaped = Shaped::failure(&refusal, call, &facts, &shown, max_bytes);
-            outcome(shaped, Some(refusal.code), Some(refusal.cause))
-        }
-    }
-}
-
-/// An answer that is no success, and what may be shown of its body.
-struct Unfit {
-    refusal: Refusal,
-    shown: Vec<u8>,
-}
-
-/// The text of a success (2xx, and 304, whose body is empty).
-fn text(status: u16, body: Vec<u8>, max_bytes: usize) -> Result<String, Box<Unfit>> {
-    let failed =
-        |message: String, shown| Box::new(Unfit { refusal: Refusal::new(Code::UpstreamError, message), shown });
-    match status {
-        200..=299 | 304 if body.len() > max_bytes => {
-            let bytes = body.len();
-            let sizes =
-                format!("the answer has {bytes} bytes, the policy lets {max_bytes} through; ask for less of it");
-            Err(Box::new(Unfit { refusal: Refusal::new(Code::ResponseTooLarge, sizes), shown: Vec::new() }))
-        }
-        200..=299 | 304 => String::from_utf8(body)
-            .map_err(|_| failed("the answer is not UTF-8 text, and only text is passed on".to_owned(), Vec::new())),
-        300..=399 => Err(failed(format!("the API answered with a redirect ({status}), which is never followed"), body)),
-        _ => Err(failed(format!("the API answered with status {status}"), body)),
-    }
+    let (shaped, refusal) = answer::shape(Facts { status, headers, location, retry_after }, body, view);
+    let (code, cause) = refusal.map(|refusal| (refusal.code, refusal.cause)).unzip();
+    Outcome { shaped, code, cause, status: Some(status), bytes, attempts, redacted }
 }
 
 /// Keeps a flood of bad frames from filling the disk: so many a minute are recorded, the rest is counted.
@@ -374,7 +364,8 @@ mod tests {
         let limiter = Limiter::new(limits, &[None], spec.timeout, clock.clone(), DailyCount::unlimited());
         let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
         let audit = AuditLog::open(&place, &policy, clock.clone()).unwrap();
-        Gateway::new(Parts { agent: Agent::stdio(1), policy, limiter, upstream, audit, clock })
+        let toolbox = Toolbox::new(&policy, None);
+        Gateway::new(Parts { agent: Agent::stdio(1), policy, toolbox, limiter, upstream, audit, clock })
     }
 
     #[test]
@@ -382,7 +373,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let gateway = gateway(&runtime, directory.path());
-        let call = ToolCall { tool: Tool::Get, arguments: r#"{"path": "/a"}"#.into() };
+        let call = ToolCall { tool: Tool::Generic(crate::catalog::Tool::Get), arguments: r#"{"path": "/a"}"#.into() };
         let answer = runtime.block_on(gateway.answer(&call, async { panic!("a fault on purpose") }, &Cancel::new()));
         let shaped = answer.into_shaped();
         assert!(shaped.is_error && shaped.blocks[0].contains("\"internal\""), "{:?}", shaped.blocks);

@@ -6,7 +6,7 @@
 //! 64-bit integers and doubles would change. Trusts: nothing but that the text is UTF-8.
 
 mod number;
-mod text;
+pub(crate) mod text;
 
 use std::borrow::Cow;
 use std::ops::Range;

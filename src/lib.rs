@@ -7,7 +7,8 @@
 //!    [`Agent`](agent::Agent) comes from the connection, never from the message.
 //! 2. [`audit`] opens an [`Entry`](audit::entry::Entry): from here on nothing ends unlogged.
 //! 3. [`limit`] counts the call, also one that will be refused: [`Admitted`](limit::Admitted).
-//! 4. [`catalog`] and [`request`] make a [`Request`](request::Request) of the arguments: canonical, never changed again.
+//! 4. [`tools`], [`catalog`] and [`request`] make a [`Request`](request::Request) of the arguments: canonical, never changed
+//!    again.
 //! 5. [`policy`] takes it and gives a [`Verdict`](policy::Verdict); the one that lets it through holds an
 //!    [`Authorized`](policy::Authorized), which owns the request.
 //! 6. [`limit`] charges what the rules say that it costs: a [`Permit`](limit::Permit).
@@ -34,5 +35,6 @@ pub mod refusal;
 pub mod request;
 pub mod secret;
 pub mod server;
+pub mod tools;
 pub mod trust;
 pub mod upstream;

@@ -22,7 +22,7 @@ const KEYS: &[(&str, &str)] = &[
     ("allow", "id methods paths effect query body encoded confirm credential rate reason"),
     ("deny", "id methods paths query reason"),
     ("limits", "rate burst writes denials concurrency daily max_wait"),
-    ("response", "read_max_bytes max_bytes"),
+    ("response", "read_max_bytes max_bytes format redact"),
     ("audit", "prefix sync"),
 ];
 

@@ -1,16 +1,44 @@
-//! Shapes what an agent gets: text blocks, capped. Promises that a refusal is one JSON object; trusts that the
-//! upstream has already taken the credential out of its reply.
+//! Shapes what an agent gets: text blocks, redacted, compact and capped.
+//!
+//! Promises that no value which the policy redacts is shown, in a success, an error or a remainder; that an answer which
+//! is too long is cut so that it stays JSON, and says what is missing; and that a refusal is one JSON object. Refuses
+//! binary answers, and JSON in which nothing could be redacted. Trusts that the upstream has already taken the credential
+//! out of its reply.
+
+mod ask;
+mod cursor;
+mod cut;
+mod media;
+mod part;
+mod rewrite;
+mod select;
+mod store;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::policy::RuleRef;
+pub use self::ask::{Ask, AskError};
+pub use self::store::{MAX_AGE, MAX_BYTES, MAX_EACH, MAX_HANDLES, Store};
+
+use self::media::{Media, Unreadable};
+use self::part::{Cut, Part};
+use self::rewrite::{Text, rewrite};
+use crate::agent::Agent;
+use crate::json::{DEPTH_LIMIT, scan};
+use crate::policy::{FieldPath, Format, ResponseSpec, RuleRef};
 use crate::refusal::{Code, Refusal};
 
 /// The content of a tool result: text blocks, and whether it is an error.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Shaped {
-    /// The text blocks, in order; never empty.
+    /// The text blocks, in order; empty only beside structured content.
     pub blocks: Vec<String>,
+    /// A JSON object instead of the first block, in which every number survives being read (MCP `structuredContent`).
+    pub structured: Option<String>,
     /// Whether the agent has to take it as a failure (MCP `isError`).
     pub is_error: bool,
 }
@@ -24,6 +52,106 @@ pub struct Facts {
     pub headers: Vec<(String, String)>,
     /// Where a redirect leads, when it stays on the same origin.
     pub location: Option<String>,
+    /// When the upstream says that a repeat may pass.
+    pub retry_after: Option<Duration>,
+}
+
+/// How an answer is to be shaped, and for whom.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// What the policy says of answers.
+    pub response: &'a ResponseSpec,
+    /// What the agent asked for.
+    pub ask: &'a Ask,
+    /// Holds what does not fit.
+    pub store: &'a Store,
+    /// Who asked.
+    pub agent: &'a Agent,
+    /// The call's name in the log.
+    pub call: &'a str,
+}
+
+/// Shapes what the upstream answered; with the refusal that it became, if it is no success (2xx, and 304, whose body is
+/// empty).
+#[must_use]
+pub fn shape(facts: Facts, body: Vec<u8>, view: &View<'_>) -> (Shaped, Option<Refusal>) {
+    let failed =
+        |message: String| Refusal { retry_after: facts.retry_after, ..Refusal::new(Code::UpstreamError, message) };
+    let redact = view.response.redact.as_slice();
+    let message = match facts.status {
+        200..=299 | 304 => match Document::read(&facts, body, redact, view.ask.fields.as_deref()) {
+            Ok(document) => return (Shaped::success(facts, document, view), None),
+            Err(unreadable) => {
+                let refusal = failed(unreadable.to_string());
+                let shaped = Shaped::error(&refusal, view.call, Some(&facts), ErrorText::default());
+                return (shaped, Some(refusal));
+            }
+        },
+        300..=399 => format!("the API answered with a redirect ({}), which is never followed", facts.status),
+        _ => format!("the API answered with status {}", facts.status),
+    };
+    let refusal = failed(message);
+    let text = match Document::read(&facts, body, redact, None) {
+        // Nothing is held of an error.
+        Ok(document) => {
+            let part = part::first(document.text, document.values, None, false, max_bytes(view.response));
+            let body = Some(part.text).filter(|text| !text.is_empty());
+            ErrorText { body, cut: part.cut.map(Cut::of_error), omitted: None }
+        }
+        Err(unreadable) => ErrorText { omitted: Some(unreadable.to_string()), ..ErrorText::default() },
+    };
+    (Shaped::error(&refusal, view.call, Some(&facts), text), Some(refusal))
+}
+
+impl Store {
+    /// The next part of an answer that was cut, for the agent whose call it was; `None` where nothing is held under that
+    /// handle (any more).
+    #[must_use]
+    pub fn take(&self, agent: &Agent, handle: &str, max_bytes: usize) -> Option<Shaped> {
+        let Part { text, cut, .. } = self.next(agent, handle, max_bytes)?;
+        let notes = Notes { cut: cut.as_ref(), ..Notes::default() };
+        Some(Shaped { blocks: vec![text, json(&notes)], structured: None, is_error: false })
+    }
+}
+
+/// The text of an answer, redacted.
+struct Document {
+    text: String,
+    /// How many JSON values it is; none of a text of another kind.
+    values: usize,
+    /// Whether anything that was asked for is in it.
+    found: bool,
+}
+
+impl Document {
+    fn read(
+        facts: &Facts,
+        body: Vec<u8>,
+        redact: &[FieldPath],
+        fields: Option<&[FieldPath]>,
+    ) -> Result<Self, Unreadable> {
+        if body.is_empty() {
+            return Ok(Self { text: String::new(), values: 0, found: true });
+        }
+        let media = facts.headers.iter().find(|(name, _)| name == "content-type");
+        let media = Media::parse(media.map(|(_, value)| value.as_str()).unwrap_or_default());
+        let mut text = media.text(body)?;
+        let claims = media.claims_json(&text);
+        if !(claims || text.trim_start().starts_with('[')) || text.trim_ascii().is_empty() {
+            return Ok(Self { text, values: 0, found: true });
+        }
+        match rewrite(&text, redact, fields) {
+            Ok(rewritten) => {
+                match rewritten.text {
+                    Text::Same(length) => text.truncate(length),
+                    Text::New(new) => text = new,
+                }
+                Ok(Self { text, values: rewritten.values, found: rewritten.found })
+            }
+            Err(_) if claims && !redact.is_empty() => Err(Unreadable::NotJson),
+            Err(_) => Ok(Self { text, values: 0, found: true }),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -41,63 +169,100 @@ struct ErrorBody<'a> {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     location: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<&'a str>,
+    #[serde(flatten)]
+    text: ErrorText,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
     request_id: &'a str,
 }
 
-#[derive(Serialize)]
-struct Notes {
-    status: u16,
+/// The body of an answer that is no success and what is missing of it, or why it is not shown.
+#[derive(Default, Serialize)]
+struct ErrorText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<String>,
+    #[serde(rename = "body_cut", skip_serializing_if = "Option::is_none")]
+    cut: Option<Cut>,
+    #[serde(rename = "body_omitted", skip_serializing_if = "Option::is_none")]
+    omitted: Option<String>,
+}
+
+#[derive(Default, Serialize)]
+struct Notes<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
     headers: serde_json::Map<String, serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut: Option<&'a Cut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
 
 impl Shaped {
+    /// One text, as it is.
+    #[must_use]
+    pub fn text(text: String) -> Self {
+        Self { blocks: vec![text], structured: None, is_error: false }
+    }
+
+    /// One value as compact JSON.
+    #[must_use]
+    pub fn json(value: &impl Serialize) -> Self {
+        Self::text(json(value))
+    }
+
     /// `{"error": {…}}` for a call that was not sent, or whose answer cannot be given.
     #[must_use]
     pub fn refusal(refusal: &Refusal, call: &str) -> Self {
-        Self::error(refusal, call, None, None)
+        Self::error(refusal, call, None, ErrorText::default())
     }
 
-    /// An answer that is no success: the refusal, the status and the body that came with it, cut to `max_bytes`.
-    #[must_use]
-    pub fn failure(refusal: &Refusal, call: &str, facts: &Facts, body: &[u8], max_bytes: usize) -> Self {
-        let text = String::from_utf8_lossy(body);
-        let text = text.get(..text.floor_char_boundary(max_bytes)).unwrap_or_default();
-        Self::error(refusal, call, Some(facts), (!text.is_empty()).then_some(text))
-    }
-
-    fn error(refusal: &Refusal, call: &str, facts: Option<&Facts>, body: Option<&str>) -> Self {
+    fn error(refusal: &Refusal, call: &str, facts: Option<&Facts>, text: ErrorText) -> Self {
         let error = ErrorBody {
             code: refusal.code.as_str(),
             message: &refusal.message,
             rule: refusal.rule.as_ref().map(RuleRef::id),
             status: facts.map(|f| f.status),
             location: facts.and_then(|f| f.location.as_deref()),
-            body,
+            text,
             retry_after_seconds: refusal.retry_after_seconds(),
             request_id: call,
         };
-        Self { blocks: vec![json(&ErrorObject { error })], is_error: true }
+        Self { blocks: vec![json(&ErrorObject { error })], structured: None, is_error: true }
     }
 
-    /// A success: the body as it came; beside it the status and the headers worth knowing, where there are any.
-    #[must_use]
-    pub fn success(facts: Facts, body: String) -> Self {
-        let telling = body.is_empty() || facts.headers.iter().any(|(name, _)| name != "content-type");
-        let mut blocks = Vec::with_capacity(2);
-        if !body.is_empty() {
-            blocks.push(body);
+    /// A success: the body; beside it what is missing of it, and the status and headers worth knowing, where there are any.
+    fn success(facts: Facts, document: Document, view: &View<'_>) -> Self {
+        let Document { text, values, found } = document;
+        let format = view.ask.format.unwrap_or(view.response.format);
+        let nothing = "nothing that `fields` names is in the answer; paths begin at its root, through arrays";
+        let note = (!found).then_some(nothing);
+        let mut part = part::first(text, values, view.ask.from, format == Format::Toon, max_bytes(view.response));
+        view.store.keep(view.agent, &mut part);
+        let Part { text, cut, .. } = part;
+        let telling = text.is_empty() || facts.headers.iter().any(|(name, _)| name != "content-type");
+        let mut shaped = Self { blocks: Vec::with_capacity(2), structured: None, is_error: false };
+        if format == Format::Structured && values == 1 && is_exact_object(&text) {
+            shaped.structured = Some(text);
+        } else if !text.is_empty() {
+            shaped.blocks.push(text);
         }
-        if telling {
+        if telling || cut.is_some() || note.is_some() {
             let headers = facts.headers.into_iter().map(|(name, value)| (name, value.into())).collect();
-            blocks.push(json(&Notes { status: facts.status, headers }));
+            shaped.blocks.push(json(&Notes { status: Some(facts.status), headers, cut: cut.as_ref(), note }));
         }
-        Self { blocks, is_error: false }
+        shaped
     }
+}
+
+/// Whether a text is an object that means the same to every reader: structured content is read and written again.
+fn is_exact_object(text: &str) -> bool {
+    text.starts_with('{') && scan(text, DEPTH_LIMIT, &mut |_| ()).is_ok()
+}
+
+fn max_bytes(response: &ResponseSpec) -> usize {
+    usize::try_from(response.max_bytes).unwrap_or(usize::MAX)
 }
 
 /// Plain structs of strings and numbers: serializing them does not fail; if it did, an error without details is left.

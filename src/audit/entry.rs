@@ -103,6 +103,23 @@ impl Entry {
         }
     }
 
+    /// Ends a call that asked for something that this process knows, and sends nothing.
+    #[must_use]
+    pub fn tell(self, shaped: Shaped) -> Answer {
+        let Self(open) = self;
+        let bytes = shaped.blocks.iter().map(String::len).sum::<usize>();
+        let answer = Line { bytes: u64::try_from(bytes).ok(), ..open.line(None) };
+        let question = open.question("allow", None);
+        let written = open.shared.write(&[Fact::Question(&question), Fact::Answer(answer)]);
+        match written {
+            Ok(_) => {
+                open.close();
+                Answer { shaped }
+            }
+            Err(error) => open.unavailable(&error, READ_UNLOGGED),
+        }
+    }
+
     /// Writes the intent; for a write (or with `sync = "each"`) it is on disk on return.
     ///
     /// # Errors

@@ -13,9 +13,9 @@ use crate::request::method::Method;
 /// The generic tools: any path, through the same gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
-    /// `api_get {path, query?, headers?}`.
+    /// `api_get {path, query?, headers?, answer?}`.
     Get,
-    /// `api_send {method, path, query?, headers?, body?}`.
+    /// `api_send {method, path, query?, headers?, body?, answer?}`.
     Send,
 }
 
@@ -49,6 +49,7 @@ pub struct Arguments<'a> {
     query: Option<&'a RawValue>,
     headers: Option<&'a RawValue>,
     body: Option<&'a RawValue>,
+    answer: Option<Cow<'a, str>>,
 }
 
 impl Tool {
@@ -70,10 +71,19 @@ impl Tool {
         }
     }
 
+    /// Whether it is worth a place in a list, where `could_send` tells which methods could ever pass.
+    #[must_use]
+    pub fn could_pass(self, could_send: impl Fn(Method) -> bool) -> bool {
+        match self {
+            Self::Get => true,
+            Self::Send => Method::ALL.into_iter().any(|method| method != Method::Get && could_send(method)),
+        }
+    }
+
     fn takes(self) -> &'static str {
         match self {
-            Self::Get => "`path`, `query`, `headers`",
-            Self::Send => "`method`, `path`, `query`, `headers`, `body`",
+            Self::Get => "`path`, `query`, `headers`, `answer`",
+            Self::Send => "`method`, `path`, `query`, `headers`, `body`, `answer`",
         }
     }
 
@@ -90,6 +100,7 @@ impl Tool {
                 (_, "path") => path = Some(string(value, "path")?),
                 (_, "query") => arguments.query = Some(value),
                 (_, "headers") => arguments.headers = Some(value),
+                (_, "answer") => arguments.answer = Some(string(value, "answer")?),
                 (Self::Send, "method") => arguments.method = Some(string(value, "method")?),
                 (Self::Send, "body") => arguments.body = Some(value),
                 (Self::Get | Self::Send, _) => return Err(self.unknown(&name)),
@@ -109,6 +120,12 @@ impl Tool {
 }
 
 impl Arguments<'_> {
+    /// What the agent asks of the answer's form; no part of the request.
+    #[must_use]
+    pub fn answer(&self) -> Option<&str> {
+        self.answer.as_deref()
+    }
+
     /// The five parts of a request.
     #[must_use]
     pub fn raw(&self) -> RawRequest<'_> {

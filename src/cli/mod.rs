@@ -1,10 +1,12 @@
 //! The commands. Exit codes: 0 good, 1 findings or a refused verdict, 2 unusable arguments or files.
 
 mod audit;
+mod catalog;
 pub mod check;
 mod demo;
 mod serve;
 mod sources;
+mod tools;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -67,6 +69,17 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
+    /// Print what the agent will see: every tool, and what the list costs in bytes and about in tokens.
+    ///
+    /// What the API's description leaves out goes to standard error. Nothing is sent and no secret is read.
+    Tools {
+        /// The policy file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// How the list is printed; `json` prints the tools as the agent gets them.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
     /// Read audit logs.
     #[command(subcommand)]
     Audit(Audit),
@@ -108,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
         Command::Demo { serve } => demo::run(serve),
         Command::Check { files, format } => check_files(&files, format),
+        Command::Tools { file, format } => tools::run(&file, format),
         Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
         Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
     }

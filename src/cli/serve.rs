@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::catalog::{self, CatalogError};
 use super::check::{self, Checked, Look};
 use super::{FOUND, complain};
 use crate::agent::Agent;
@@ -21,6 +22,7 @@ use crate::limit::{DailyCount, DailyError, Limiter};
 use crate::policy::{Parsed, Policy};
 use crate::secret;
 use crate::server;
+use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamSetupError;
 use crate::upstream::source::Surroundings;
@@ -88,6 +90,7 @@ enum OpenError {
     Upstream(#[from] UpstreamSetupError),
     Daily(#[from] DailyError),
     Audit(#[from] AuditError),
+    Catalog(#[from] CatalogError),
 }
 
 fn open(
@@ -98,6 +101,7 @@ fn open(
     state_dir: Option<&Path>,
     warnings: usize,
 ) -> Result<Gateway, OpenError> {
+    let toolbox = Toolbox::new(&policy, catalog::of(&policy, beside)?);
     let directory = config::state_directory(state_dir, environment, policy.name())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let surroundings = Surroundings::collect(policy.upstream(), beside, &|name| environment.get(name));
@@ -108,7 +112,7 @@ fn open(
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
-    Ok(Gateway::new(Parts { agent, policy, limiter, upstream, audit, clock }))
+    Ok(Gateway::new(Parts { agent, policy, toolbox, limiter, upstream, audit, clock }))
 }
 
 impl Started {

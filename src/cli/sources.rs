@@ -1,9 +1,11 @@
 //! What only a look outside the policy's text can find: secrets and certificates that are not there or not safe.
 
 use std::io;
+use std::path::Path;
 
 use super::check::UNUSABLE_SOURCE;
-use crate::config::{Environment, PolicyFile};
+use crate::catalog::{Catalog, MAX_DOCUMENT};
+use crate::config::{self, Environment, PolicyFile};
 use crate::policy::{Finding, Policy, Severity, Source, SourceSpec};
 use crate::trust::TrustError;
 use crate::upstream;
@@ -24,13 +26,21 @@ fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {
             (is_missing(&error), error.to_string())
         }
         SourceSpec::CaFile(path) => lacking(&upstream::authorities(&surroundings.path(path)).err()?),
-        SourceSpec::Openapi(_) => return None,
+        SourceSpec::Openapi(path) => description(&surroundings.path(path))?,
         SourceSpec::ClientCertificate(path) => lacking(&upstream::identity(&surroundings.path(path)).err()?),
     };
     let (severity, code) =
         if missing { (Severity::Warning, "source-missing") } else { (Severity::Error, UNUSABLE_SOURCE) };
     let help = missing.then(|| "`serve` will not start without it".to_owned());
     Some(Finding::new(severity, code, format!("`{}`: {sentence}", source.key), &source.place, help))
+}
+
+/// Whether the API's description is not there, and what is wrong with it.
+fn description(path: &Path) -> Option<(bool, String)> {
+    match config::read_document(path, MAX_DOCUMENT) {
+        Ok(text) => Catalog::read(text).err().map(|error| (false, error.to_string())),
+        Err(error) => Some((!path.exists(), error.to_string())),
+    }
 }
 
 fn is_missing(error: &SourceError) -> bool {

@@ -4,7 +4,7 @@
 /// one step, since most of a frame is inside strings: a byte equal to `b` is zero after XOR with `b`, and subtracting
 /// one from a zero byte (or 0x20 from a control) borrows into its top bit. Only the lowest such bit is meant; those
 /// above it may be its borrow.
-pub(super) fn plain_length(bytes: &[u8]) -> usize {
+pub(crate) fn plain_length(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES * 0x80;
     let (eights, rest) = bytes.as_chunks::<8>();
@@ -25,13 +25,13 @@ pub(super) fn plain_length(bytes: &[u8]) -> usize {
 }
 
 /// The code unit that four hexadecimal digits stand for.
-pub(super) fn hex4(digits: &[u8]) -> Option<u32> {
+pub(crate) fn hex4(digits: &[u8]) -> Option<u32> {
     let four = digits.get(..4)?;
     four.iter().try_fold(0, |unit, &digit| Some(unit << 4 | char::from(digit).to_digit(16)?))
 }
 
 /// Undoes the escapes of a string's inside; `None` for one that the scanner would have refused.
-pub(super) fn unescape(inner: &str) -> Option<String> {
+pub(crate) fn unescape(inner: &str) -> Option<String> {
     let mut text = String::with_capacity(inner.len());
     let mut rest = inner;
     while let Some((plain, escape)) = rest.split_once('\\') {

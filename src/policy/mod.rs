@@ -5,6 +5,7 @@
 //! type says. Refuses: every key, word, number and pattern that it does not know.
 
 mod decide;
+mod field;
 mod file;
 mod finding;
 mod lint;
@@ -23,10 +24,12 @@ use std::ops::Range;
 use sha2::{Digest, Sha256};
 
 pub use self::decide::passage::Passage;
+pub use self::field::{FieldPath, FieldPathError, Segment};
 pub use self::finding::{Finding, Severity};
 pub use self::rule::{RuleInfo, RuleKind};
 pub use self::spec::{
-    AuditSpec, CredentialSpec, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source, SourceSpec, Sync, UpstreamSpec,
+    AuditSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source, SourceSpec, Sync,
+    UpstreamSpec,
 };
 pub use self::tools::{Openapi, Selector, ToolMode, ToolSpec};
 pub use self::verdict::{Authorized, Cause, Confirm, Denial, DenyReason, Effect, Grant, Held, RuleRef, Verdict};

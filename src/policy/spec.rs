@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::field::FieldPath;
 use super::tools::Openapi;
 
 /// `[upstream]`: where requests go, and how.
@@ -143,12 +144,27 @@ pub struct Rate {
 }
 
 /// `[response]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResponseSpec {
     /// What is read from the upstream at most, after unpacking.
     pub read_max_bytes: u64,
     /// What the agent sees at most.
     pub max_bytes: u64,
+    /// How JSON is written for the agent that asks for nothing else.
+    pub format: Format,
+    /// The members of JSON whose values the agent never sees.
+    pub redact: Vec<FieldPath>,
+}
+
+/// How JSON is written for the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Compact JSON as text.
+    Json,
+    /// A JSON object as structured content, anything else as text.
+    Structured,
+    /// Tables where the answer is made of rows, else compact JSON.
+    Toon,
 }
 
 /// `[audit]`.

@@ -5,8 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::catalog::Tool;
+use sha2::{Digest, Sha256};
+
+use crate::audit::hex;
 use crate::gateway::Gateway;
+use crate::tools::Tool;
+
+/// The longest name of a tool.
+const MAX_NAME: usize = 64;
+/// Hexadecimal digits of the digest of a name that was cut.
+const DIGITS: usize = 8;
 
 /// The gateways that one client reaches. Their policies have different names.
 #[derive(Debug, Clone)]
@@ -23,24 +31,34 @@ impl Apis {
         self.gateways.iter()
     }
 
-    /// What the names of a gateway's tools begin with.
-    pub(super) fn prefix(&self, gateway: &Gateway) -> String {
+    /// What a gateway's tool is called here. Too long with its API's name, it is cut and keeps a digest of the whole.
+    pub(super) fn name(&self, gateway: &Gateway, tool: &str) -> String {
         match self.gateways.len() {
-            1 => String::new(),
-            _ => format!("{}_", gateway.policy().name()),
+            1 => tool.to_owned(),
+            _ => shortened(format!("{}_{tool}", gateway.policy().name())),
         }
     }
 
     /// The tool of that name, listed or not, and whose it is.
     pub(super) fn find(&self, name: &str) -> Option<(&Gateway, Tool)> {
-        let (gateway, name) = match &*self.gateways {
+        let (gateway, own) = match &*self.gateways {
             [gateway] => (gateway, name),
             gateways => {
-                let (api, name) = name.split_once('_')?;
-                (gateways.iter().find(|gateway| gateway.policy().name() == api)?, name)
+                let (api, own) = name.split_once('_')?;
+                (gateways.iter().find(|gateway| gateway.policy().name() == api)?, own)
             }
         };
-        Tool::named(name).map(|tool| (gateway, tool))
+        let toolbox = gateway.toolbox();
+        let found = toolbox.named(own).or_else(|| {
+            let mut cut = toolbox.faces().into_iter().filter(|_| name.len() == MAX_NAME);
+            toolbox.named(&cut.find(|face| self.name(gateway, &face.name) == name)?.name)
+        });
+        found.map(|tool| (gateway, tool))
+    }
+
+    /// The resource of that URI, and whose it is.
+    pub(super) fn resource(&self, uri: &str) -> Option<(&Gateway, Tool)> {
+        self.iter().find_map(|gateway| Some((gateway, gateway.toolbox().resource(uri)?)))
     }
 
     /// Records a message that never became a call.
@@ -54,4 +72,13 @@ impl Apis {
             gateway.idle().await;
         }
     }
+}
+
+fn shortened(name: String) -> String {
+    if name.len() <= MAX_NAME {
+        return name;
+    }
+    let digest = hex(&Sha256::digest(name.as_bytes()));
+    let kept = name.get(..name.floor_char_boundary(MAX_NAME - DIGITS - 1)).unwrap_or_default();
+    format!("{kept}-{}", digest.get(..DIGITS).unwrap_or_default())
 }

@@ -160,7 +160,13 @@ impl Envelope {
                 }
                 Err(message) => refuse(Some(id), ErrorCode::INVALID_PARAMS, message),
             },
-            "initialize" | "ping" | "server/discover" | "tools/list" => match serde_json::from_str(text) {
+            "initialize"
+            | "ping"
+            | "server/discover"
+            | "tools/list"
+            | "resources/list"
+            | "resources/templates/list"
+            | "resources/read" => match serde_json::from_str(text) {
                 Ok(message) => Frame::Request(id, message),
                 Err(_) => refuse(Some(id), ErrorCode::INVALID_PARAMS, "the parameters do not fit the method"),
             },

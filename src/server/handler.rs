@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
-    InitializeRequestParams, InitializeResult, ListToolsResult, PaginatedRequestParams, ServerCapabilities,
+    InitializeRequestParams, InitializeResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents, ServerCapabilities,
     ServerConfig, Tool as ToolEntry,
 };
 use rmcp::service::RequestContext;
@@ -21,7 +22,10 @@ use crate::gateway::ToolCall;
 
 /// Said to the model once, when the session begins.
 const INSTRUCTIONS: &str = "Calls to this API pass a policy. A refusal is a JSON object with a code and one sentence; \
-    `denied` will not change by trying again, `throttled` says when to.";
+    `denied` will not change by trying again, `throttled` says when to. The argument `answer` of every tool shapes the \
+    answer: `fields=id,owner.login` keeps those members (paths from the root, through arrays; `*` is one name, `**` any \
+    depth), `as=toon` writes rows as a table, `from=100` begins at that element of the largest array; divide them by `;`. \
+    A block with `cut` tells what is missing of an answer.";
 
 /// Characters of an unknown tool's name that are repeated.
 const NAME_SHOWN: usize = 64;
@@ -45,7 +49,7 @@ impl Handler {
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_resources().build())
             .with_server_info(Implementation::new("portcullis", env!("CARGO_PKG_VERSION")))
             .with_instructions(INSTRUCTIONS)
     }
@@ -71,7 +75,37 @@ impl ServerHandler for Handler {
     }
 
     fn get_tool(&self, name: &str) -> Option<ToolEntry> {
-        self.tools.iter().find(|tool| tool.name == name).cloned()
+        let place = self.tools.binary_search_by(|tool| tool.name.as_ref().cmp(name)).ok()?;
+        self.tools.get(place).cloned()
+    }
+
+    async fn list_resources(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListResourcesResult, ErrorData> {
+        let resources = tools::resources(&self.apis);
+        Ok(ListResourcesResult::with_all_items(resources).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        cx: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        let Some((gateway, tool)) = self.apis.resource(&request.uri) else {
+            return Err(ErrorData::resource_not_found("there is no such resource", None));
+        };
+        let call = ToolCall { tool, arguments: "{}".into() };
+        let shaped = gateway.answer(&call, self.outbox.room(), &cx.ct).await.into_shaped();
+        let text = shaped.blocks.concat();
+        match shaped.is_error {
+            true => Err(ErrorData::internal_error(text, None)),
+            false => {
+                let contents = vec![ResourceContents::text(text, request.uri)];
+                Ok(ReadResourceResult::new(contents).with_ttl_ms(0).with_cache_scope(CacheScope::Private).into())
+            }
+        }
     }
 
     async fn call_tool(
@@ -101,8 +135,11 @@ fn unknown_tool(name: &str) -> ErrorData {
 fn result(answer: Answer) -> CallToolResult {
     let shaped = answer.into_shaped();
     let content = shaped.blocks.into_iter().map(ContentBlock::text).collect();
-    match shaped.is_error {
+    let mut result = match shaped.is_error {
         true => CallToolResult::error(content),
         false => CallToolResult::success(content),
-    }
+    };
+    // It was scanned: every number in it survives being read.
+    result.structured_content = shaped.structured.and_then(|object| serde_json::from_str(&object).ok());
+    result
 }

@@ -12,7 +12,7 @@ mod handler;
 mod lines;
 mod outbox;
 mod stdio;
-mod tools;
+pub mod tools;
 mod transport;
 
 use std::sync::Arc;

@@ -88,7 +88,8 @@ impl Face {
     pub(super) fn of_search(operations: usize, writes: bool) -> Vec<Self> {
         let text = json!({"type": "string"});
         let call = json!({"name": text, "arguments": {"type": "object"}});
-        let find = format!("Find one of {operations} operations by a few words, such as `list issues of a repository`.");
+        let find =
+            format!("Find one of {operations} operations by a few words, such as `list issues of a repository`.");
         let mut faces = vec![
             Self::new("find_operations", find, json!({"query": text}), &["query"], Hints::READ),
             Self::new(
@@ -98,13 +99,7 @@ impl Face {
                 &["name"],
                 Hints::READ,
             ),
-            Self::new(
-                "call_read",
-                "Call an operation that reads.".to_owned(),
-                call.clone(),
-                &["name"],
-                Hints::READ,
-            ),
+            Self::new("call_read", "Call an operation that reads.".to_owned(), call.clone(), &["name"], Hints::READ),
         ];
         if writes {
             let description = "Call an operation that changes something; a human may have to approve it.".to_owned();

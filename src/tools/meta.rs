@@ -58,7 +58,8 @@ struct Described<'a> {
 
 impl Toolbox {
     pub(super) fn find(&self, arguments: &str) -> Result<Shaped, Refusal> {
-        let Query { query } = read(arguments, "one string `query`: a few words, such as `list issues of a repository`")?;
+        let Query { query } =
+            read(arguments, "one string `query`: a few words, such as `list issues of a repository`")?;
         let super::Style::Search(index) = &self.style else { return Err(bad(&"this gateway lists its operations")) };
         let found = index.find(&query, FOUND).into_iter().filter_map(|place| self.operation(place));
         let found: Vec<_> = found

@@ -54,6 +54,17 @@ pub enum Resolved {
     More(String),
 }
 
+/// A resource as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Its URI.
+    pub uri: String,
+    /// Its name, for people.
+    pub name: String,
+    /// What it holds.
+    pub description: String,
+}
+
 /// The tools of one gateway.
 #[derive(Debug)]
 pub struct Toolbox {
@@ -81,7 +92,8 @@ impl Toolbox {
         let operations = catalog.as_ref().map(Catalog::operations).unwrap_or_default();
         let offer = |(place, operation): (usize, &Operation)| {
             let selected = policy.tools().selects(operation.name(), operation.template(), operation.tags());
-            let passage = if selected { policy.passage(operation.method(), operation.template()) } else { Passage::Never };
+            let passage =
+                if selected { policy.passage(operation.method(), operation.template()) } else { Passage::Never };
             (passage != Passage::Never).then_some((place, passage))
         };
         let offered: Vec<_> = operations.iter().enumerate().filter_map(offer).collect();
@@ -165,6 +177,23 @@ impl Toolbox {
         }
     }
 
+    /// The resources that can be read.
+    #[must_use]
+    pub fn resources(&self) -> Vec<Shown> {
+        let name = &self.policy_name;
+        let policy = Shown {
+            uri: format!("policy://{name}"),
+            name: format!("{name}: policy"),
+            description: "What may be asked, and what may not, in words.".to_owned(),
+        };
+        let operations = self.catalog.is_some().then(|| Shown {
+            uri: format!("openapi://{name}"),
+            name: format!("{name}: operations"),
+            description: "Every operation that some call could pass the policy with, one a line.".to_owned(),
+        });
+        std::iter::once(policy).chain(operations).collect()
+    }
+
     /// How a call of the tool is called in the log.
     #[must_use]
     pub fn name(&self, tool: Tool) -> Cow<'_, str> {
@@ -233,7 +262,8 @@ impl Toolbox {
 
     /// One line for each operation that could pass.
     fn listing(&self) -> String {
-        let line = |(operation, _): (&Operation, Passage)| format!("{}: {}\n", operation.name(), operation.description());
+        let line =
+            |(operation, _): (&Operation, Passage)| format!("{}: {}\n", operation.name(), operation.description());
         self.operations().map(line).collect()
     }
 }

@@ -6,6 +6,8 @@
 //! credential of its own and is searched for it at the end (`common::canary`).
 
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod common;

@@ -5,6 +5,7 @@
 
 mod credential;
 pub(super) mod headers;
+mod response;
 mod rules;
 mod section;
 mod tools;
@@ -18,7 +19,6 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use self::section::Section;
-use self::units::Size;
 use super::finding::{Findings, quoted};
 use super::rule::{Allow, Deny, Written};
 use super::spec::{AuditSpec, LimitSpec, Rate, ResponseSpec, Source, Sync, UpstreamSpec};
@@ -147,7 +147,7 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
     let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
     let (limits, tools) = (read_limits(&root, findings), tools::read(&root, findings));
-    let (response, audit) = (read_response(&root, findings), read_audit(&root, findings));
+    let (response, audit) = (response::read(&root, findings), read_audit(&root, findings));
     Some(File { name: name?, upstream: upstream?, sources, writes, allows, denies, limits, tools, response, audit })
 }
 
@@ -234,16 +234,6 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
         None => limits.daily,
     };
     limits
-}
-
-fn read_response(root: &Section<'_>, findings: &mut Findings<'_>) -> ResponseSpec {
-    let (read, shown) = (Size(8 << 20), Size(256 << 10));
-    let Some(section) = root.section("response", &["read_max_bytes", "max_bytes"], findings) else {
-        return ResponseSpec { read_max_bytes: read.0, max_bytes: shown.0 };
-    };
-    let Size(read_max_bytes) = section.number("read_max_bytes", read, Size(1 << 10)..=Size(1 << 30), findings);
-    let Size(max_bytes) = section.number("max_bytes", shown, Size(1 << 10)..=Size(64 << 20), findings);
-    ResponseSpec { read_max_bytes, max_bytes }
 }
 
 fn read_audit(root: &Section<'_>, findings: &mut Findings<'_>) -> AuditSpec {

@@ -1,0 +1,97 @@
+//! What becomes of an answer on its way to the agent, through the real binary.
+
+use serde_json::{Value, json};
+
+use super::common::{
+    MEMORY_CAP_KIB,
+    gate::Gate,
+    policy,
+    recorder::{Recorder, Reply},
+};
+
+const PATH: &str = "/api/v1/organization/7";
+
+fn rows(count: usize) -> Value {
+    (0..count).map(|id| json!({"id": id, "name": format!("row {id}"), "email": "ann@example.test"})).collect()
+}
+
+fn gate(upstream: &Recorder, response: &str) -> Gate {
+    Gate::start(&format!("{}\n[response]\n{response}\n", policy::a(upstream)))
+}
+
+#[test]
+fn an_answer_that_is_too_long_stays_json_and_goes_on_where_it_was_cut() {
+    let upstream = Recorder::start(|_| Reply::json(json!({"count": 500, "results": rows(500)}).to_string()));
+    let mut gate = gate(&upstream, "max_bytes = \"8KiB\"\nredact = [\"email\"]");
+    let (mut from, mut ids) = (0, Vec::new());
+    while from < 500 {
+        let arguments = json!({"path": PATH, "answer": format!("from={from}")});
+        let answer = if from == 0 { gate.get(PATH) } else { gate.call("api_get", &arguments) };
+        let [body, notes] = answer.texts()[..] else { panic!("two blocks: {answer:?}") };
+        assert!(body.len() <= 8 << 10 && !body.contains("example.test"), "{body}");
+        let (body, notes): (Value, Value) =
+            (serde_json::from_str(body).expect("JSON"), serde_json::from_str(notes).expect("JSON"));
+        let part = if from == 0 { &body["results"] } else { &body }.as_array().expect("rows").clone();
+        assert_eq!(notes["cut"]["shown"], part.len(), "{notes}");
+        assert_eq!(notes["cut"]["next"].is_string(), from + part.len() < 500, "{notes}");
+        from += part.len();
+        ids.extend(part.iter().map(|row| row["id"].as_u64().expect("a number")));
+    }
+    assert_eq!(ids, (0..500).collect::<Vec<u64>>());
+    gate.finish();
+}
+
+#[test]
+fn an_agent_chooses_the_form_of_an_answer_and_the_api_never_hears_of_it() {
+    let upstream = Recorder::start(|_| Reply::json(rows(3).to_string()));
+    let mut gate = gate(&upstream, "redact = [\"email\"]");
+    let answer = gate.call("api_get", &json!({"path": PATH, "answer": "fields=id,email; as=toon; from=1"}));
+    assert_eq!(answer.texts()[0], "[2]{id,email}:\n  1,\"[redacted]\"\n  2,\"[redacted]\"");
+    assert!(upstream.seen().iter().all(|seen| !seen.head.contains("fields") && seen.target() == PATH));
+    for answer in [json!("fields"), json!("as=xml"), json!(7), json!("from=1;from=2")] {
+        assert_eq!(gate.call("api_get", &json!({"path": PATH, "answer": answer})).code(), "bad_request", "{answer}");
+    }
+    assert_eq!(upstream.count(), 1, "a word that nobody knows stops the call");
+    gate.finish();
+}
+
+#[test]
+fn objects_are_structured_content_where_the_policy_says_so() {
+    let upstream = Recorder::start(|seen| Reply::json(if seen.target() == PATH { "{ \"a\": 1 }" } else { "[ 1 ]" }));
+    let mut gate = gate(&upstream, "format = \"structured\"");
+    let answer = gate.get(PATH);
+    assert_eq!(answer.message["result"]["structuredContent"], json!({"a": 1}), "{answer:?}");
+    assert_eq!(answer.texts(), Vec::<&str>::new(), "one of both");
+    assert_eq!(gate.get("/api/v1/organization/8").texts(), ["[1]"]);
+    gate.finish();
+}
+
+#[test]
+fn an_error_of_the_api_is_redacted_too_and_what_cannot_be_is_withheld() {
+    let upstream = Recorder::start(|seen| {
+        let body = json!({"detail": "no", "email": "ann@example.test"}).to_string();
+        let body = if seen.target() == PATH { body } else { body.replace('}', "") };
+        Reply::new("404 Not Found", &[("content-type", "application/json")], body)
+    });
+    let mut gate = gate(&upstream, "redact = [\"email\"]");
+    let refusal = gate.get(PATH).refusal();
+    assert_eq!(refusal["body"], r#"{"detail":"no","email":"[redacted]"}"#, "{refusal}");
+    let refusal = gate.get("/api/v1/organization/8").refusal();
+    assert!(refusal["body"].is_null() && refusal["body_omitted"].is_string(), "{refusal}");
+    gate.finish();
+}
+
+#[test]
+fn large_answers_stay_within_the_memory_of_the_gate() {
+    let body = serde_json::to_string_pretty(&rows(64_000)).expect("JSON");
+    assert!(body.len() > 5_000_000, "{}", body.len());
+    let upstream = Recorder::start(move |_| Reply::json(&body));
+    let mut gate = gate(&upstream, "redact = [\"email\"]");
+    for _ in 0..6 {
+        assert!(gate.get(PATH).is_success());
+    }
+    let peak = gate.peak_memory();
+    println!("{peak} KiB");
+    assert!(peak < MEMORY_CAP_KIB, "{peak} KiB");
+    gate.finish();
+}
