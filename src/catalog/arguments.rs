@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::check::Mismatch;
 use super::excerpt::Excerpt;
 use crate::request::RawRequest;
+use crate::request::body::DeleteBody;
 use crate::request::method::Method;
 use crate::request::path::PathError;
 
@@ -22,6 +23,8 @@ pub struct Parts {
     pub headers: Option<Box<RawValue>>,
     /// The JSON to send.
     pub body: Option<Box<RawValue>>,
+    /// Whether the operation declares a body.
+    pub delete_body: DeleteBody,
 }
 
 impl Parts {
@@ -34,6 +37,7 @@ impl Parts {
             query: self.query.as_deref(),
             headers: self.headers.as_deref(),
             body: self.body.as_deref(),
+            delete_body: self.delete_body,
         }
     }
 }

@@ -16,6 +16,10 @@ const PAGE: &str = include_str!("../../../tests/data/allstacks/differences.md");
 /// Every recorded call in which we differ: the tool, the set of calls, and in which part.
 const DIFFERENCES: [(&str, &str, &str); 0] = [];
 
+/// Arguments that are called after the member of the body that they are.
+const RENAMED: [(&str, &str, &str); 2] =
+    [("clone_dashboard", "new_name", "name"), ("clone_work_bundle", "new_name", "name")];
+
 /// What is compared.
 #[derive(Debug, PartialEq)]
 struct Sent {
@@ -31,7 +35,12 @@ fn ours(operation: &Operation, args: &Map<String, Value>) -> Map<String, Value> 
     let schemas = &operation.input_schema()["properties"];
     let mut arguments = Map::new();
     for (name, value) in args.iter().filter(|(name, _)| *name != "response_format") {
-        let name = if schemas.get(name).is_some() { name.as_str() } else { "body" };
+        let renamed = RENAMED.iter().find(|(tool, old, _)| *tool == operation.name() && old == name);
+        let name = match renamed {
+            Some((.., new)) => new,
+            None if schemas.get(name).is_some() => name.as_str(),
+            None => "body",
+        };
         let value = match value.as_str() {
             Some(text) if schemas[name]["type"] == "array" && !text.starts_with('[') => text.split(',').collect(),
             Some(text) if schemas[name]["type"] != "string" => {
