@@ -10,11 +10,7 @@ use super::members::{Members, elements};
 use super::operation::Operation;
 use super::parameter::{Parameter, Place, free_name, is_argument_name};
 use super::schema::{MAX_WORK, Reducer, without_null};
-use super::text::sentence;
 use super::warning::Note;
-
-/// The longest description of an argument, in characters.
-pub(super) const MAX_DESCRIPTION: usize = 100;
 
 /// The most members of a body that stand side by side with the parameters.
 const MAX_SIDE_BY_SIDE: usize = 64;
@@ -95,9 +91,8 @@ impl Face {
 fn argument(reducer: &mut Reducer<'_>, parameter: &Parameter) -> Value {
     // Nothing outside of a body can say null.
     let mut schema = without_null(parameter.schema.as_ref().map_or_else(|| json!({}), |span| reducer.at(span)));
-    let described = parameter.description.as_deref().map(|text| sentence(text, MAX_DESCRIPTION));
-    if let (Value::Object(schema), Some(text)) = (&mut schema, described.filter(|text| !text.is_empty())) {
-        schema.insert("description".to_owned(), Value::from(text));
+    if let (Value::Object(schema), Some(text)) = (&mut schema, &parameter.description) {
+        schema.insert("description".to_owned(), Value::from(text.as_str()));
     }
     if parameter.place == Place::Header && schema == json!({}) {
         schema = json!({"type": "string"});
@@ -181,7 +176,7 @@ fn side_by_side<'d>(document: &'d Document, text: &'d str, taken: &Map<String, V
     {
         return None;
     }
-    let properties = Members::read(schema.get("properties")?)?;
+    let properties = Members::read(schema.get("properties")?).filter(|all| all.len() <= 4 * MAX_SIDE_BY_SIDE)?;
     let required: Vec<_> = schema
         .get("required")
         .and_then(elements)

@@ -1,10 +1,9 @@
 //! One parameter of an operation: what it is called as an argument, and how its value is written into a request.
 
-use std::borrow::Cow;
-
 use super::document::{Document, Span, Work};
 use super::excerpt::Excerpt;
 use super::members::Members;
+use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::{ParameterFault, Unusable};
 use crate::request::query::Query;
 
@@ -88,7 +87,10 @@ pub(super) fn read(document: &Document, entry: &str, work: &mut Work) -> Read {
             style,
             required,
             schema,
-            description: members.text("description").map(Cow::into_owned),
+            description: members
+                .text("description")
+                .map(|text| sentence(&text, MAX_DESCRIPTION))
+                .filter(|text| !text.is_empty()),
             wire: wire.into_owned(),
         }),
         Err(why) if required && !(place == "header" && IGNORED.iter().any(|name| wire.eq_ignore_ascii_case(name))) => {

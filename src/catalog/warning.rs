@@ -128,6 +128,9 @@ pub enum Note {
     /// A key of `paths` for the second time.
     #[error("the path stands there twice: the first is used")]
     PathTwice,
+    /// There are more.
+    #[error("there are more warnings than are shown")]
+    More,
     /// A `pattern` that does not compile here.
     #[error("the pattern `{0}` is not checked: it needs look-around, a back reference or too much memory")]
     Pattern(Excerpt),

@@ -164,7 +164,9 @@ fn mutate(value: &mut Value, choices: &[usize], new: &Value) {
             let index = choice % members.len();
             mutate(members.values_mut().nth(index).unwrap(), rest, new);
         }
-        _ => *value = new.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            *value = new.clone();
+        }
     }
 }
 
