@@ -135,6 +135,9 @@ impl<'d> Reader<'d> {
         if method == Method::Patch && body.is_none() {
             return Err(Unusable::PatchWithoutBody);
         }
+        if [item, &members].iter().any(|level| level.get("servers").is_some()) {
+            self.warn(place, Note::OwnServer);
+        }
         let summary = members.text("summary").or_else(|| members.text("description")).unwrap_or_default();
         let tags = members.get("tags").and_then(elements).unwrap_or_default();
         Ok(Draft {

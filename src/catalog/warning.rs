@@ -105,6 +105,9 @@ pub enum Note {
     /// `servers` and `security`, wherever they stand.
     #[error("`servers` and `security` are not used: the policy says where calls go and with which credential")]
     PolicyOwns,
+    /// `servers` of one operation or path.
+    #[error("its own `servers` are not used: calls go to the policy's `base_url`")]
+    OwnServer,
     /// The operation gives no tool.
     #[error("the operation is left out: {0}")]
     LeftOut(#[from] Unusable),

@@ -107,6 +107,7 @@ fn what_can_be_spared_is_left_out_alone() {
             r#"{"/a":{"post":{"requestBody":{"content":{"text/plain":{}}}}}}"#.to_owned(),
             "the body is left out: it is not JSON",
         ),
+        (r#"{"/a":{"servers":[],"get":{}}}"#.to_owned(), "its own `servers` are not used"),
         (r#"{"/a":{"get":{}},"/a":{"get":{}}}"#.to_owned(), "the path stands there twice"),
     ];
     for (paths, expected) in cases {
