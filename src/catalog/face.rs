@@ -10,7 +10,9 @@ use super::members::{Members, elements};
 use super::operation::Operation;
 use super::parameter::{Parameter, Place, free_name, is_argument_name};
 use super::schema::{MAX_WORK, Reducer, without_null};
+use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::Note;
+use crate::json;
 
 /// The most members of a body that stand side by side with the parameters.
 const MAX_SIDE_BY_SIDE: usize = 64;
@@ -63,7 +65,7 @@ impl Face {
                 required.push(Value::from(parameter.argument.as_str()));
             }
             fills.push(fill);
-            properties.insert(parameter.argument.clone(), argument(&mut reducer, parameter));
+            properties.insert(parameter.argument.clone(), argument(&operation.document, &mut reducer, parameter));
         }
         let body = body(operation, &mut reducer, &mut properties, &mut required);
         let mut schema = Map::new();
@@ -88,11 +90,13 @@ impl Face {
     }
 }
 
-fn argument(reducer: &mut Reducer<'_>, parameter: &Parameter) -> Value {
+fn argument(document: &Document, reducer: &mut Reducer<'_>, parameter: &Parameter) -> Value {
     // Nothing outside of a body can say null.
     let mut schema = without_null(parameter.schema.as_ref().map_or_else(|| json!({}), |span| reducer.at(span)));
-    if let (Value::Object(schema), Some(text)) = (&mut schema, &parameter.description) {
-        schema.insert("description".to_owned(), Value::from(text.as_str()));
+    let described = parameter.description.as_ref().and_then(|span| json::string(document.slice(span)));
+    let described = described.map(|text| sentence(&text, MAX_DESCRIPTION)).filter(|text| !text.is_empty());
+    if let (Value::Object(schema), Some(text)) = (&mut schema, described) {
+        schema.insert("description".to_owned(), Value::from(text));
     }
     if parameter.place == Place::Header && schema == json!({}) {
         schema = json!({"type": "string"});
@@ -177,13 +181,8 @@ fn side_by_side<'d>(document: &'d Document, text: &'d str, taken: &Map<String, V
         return None;
     }
     let properties = Members::read(schema.get("properties")?).filter(|all| all.len() <= 4 * MAX_SIDE_BY_SIDE)?;
-    let required: Vec<_> = schema
-        .get("required")
-        .and_then(elements)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(crate::json::string)
-        .collect();
+    let required: Vec<_> =
+        schema.get("required").and_then(elements).unwrap_or_default().into_iter().filter_map(json::string).collect();
     let mut names = Vec::with_capacity(properties.len());
     let mut schemas = Vec::with_capacity(properties.len());
     for (name, schema) in properties.iter() {

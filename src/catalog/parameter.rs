@@ -3,7 +3,6 @@
 use super::document::{Document, Span, Work};
 use super::excerpt::Excerpt;
 use super::members::Members;
-use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::{ParameterFault, Unusable};
 use crate::request::query::Query;
 
@@ -27,7 +26,7 @@ pub(super) struct Parameter {
     pub(super) style: Style,
     pub(super) required: bool,
     pub(super) schema: Option<Span>,
-    pub(super) description: Option<String>,
+    pub(super) description: Option<Span>,
 }
 
 /// Where a parameter goes.
@@ -87,10 +86,7 @@ pub(super) fn read(document: &Document, entry: &str, work: &mut Work) -> Read {
             style,
             required,
             schema,
-            description: members
-                .text("description")
-                .map(|text| sentence(&text, MAX_DESCRIPTION))
-                .filter(|text| !text.is_empty()),
+            description: members.get("description").map(|text| document.span(text)),
             wire: wire.into_owned(),
         }),
         Err(why) if required && !(place == "header" && IGNORED.iter().any(|name| wire.eq_ignore_ascii_case(name))) => {
