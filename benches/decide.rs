@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use divan::{Bencher, black_box};
 use portcullis::agent::Agent;
 use portcullis::policy::{Policy, Verdict};
+use portcullis::request::body::DeleteBody;
 use portcullis::request::{RawRequest, Request};
 
 const RULES: [usize; 4] = [10, 100, 1_000, 10_000];
@@ -36,7 +37,15 @@ fn policy(rules: usize) -> Policy {
 }
 
 fn request(path: &str) -> Request {
-    Request::parse(&RawRequest { method: "GET", path, query: None, headers: None, body: None }).unwrap()
+    Request::parse(&RawRequest {
+        method: "GET",
+        path,
+        query: None,
+        headers: None,
+        body: None,
+        delete_body: DeleteBody::Refused,
+    })
+    .unwrap()
 }
 
 fn decide(bencher: Bencher<'_, '_>, rules: usize, path: &str, allowed: bool) {

@@ -4,6 +4,7 @@
 
 use portcullis::agent::Agent;
 use portcullis::policy::{Finding, Policy, Severity, Verdict};
+use portcullis::request::body::DeleteBody;
 use portcullis::request::method::Method;
 use portcullis::request::{RawRequest, Request};
 use serde_json::value::RawValue;
@@ -154,7 +155,14 @@ fn errors(text: &str) -> Vec<Finding> {
 
 fn judge(policy: &Policy, method: &str, path: &str, body: Option<&str>) -> Verdict {
     let body = body.map(|text| RawValue::from_string(text.to_owned()).unwrap());
-    let raw = RawRequest { method, path, query: None, headers: None, body: body.as_deref() };
+    let raw = RawRequest {
+        method,
+        path,
+        query: None,
+        headers: None,
+        body: body.as_deref(),
+        delete_body: DeleteBody::Refused,
+    };
     policy.authorize(&Agent::stdio(1000), Request::parse(&raw).unwrap())
 }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use portcullis::agent::Agent;
 use portcullis::policy::{Grant, Policy, Verdict};
+use portcullis::request::body::DeleteBody;
 use portcullis::request::{RawRequest, Request};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -104,6 +105,7 @@ fn got(policy: &Policy, case: &Case) -> BTreeMap<&'static str, String> {
         query: query.as_deref(),
         headers: None,
         body: body.as_deref(),
+        delete_body: DeleteBody::Refused,
     };
     let request = match Request::parse(&parts) {
         Ok(request) => request,

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use portcullis::request::body::DeleteBody;
 use portcullis::request::method::Method;
 use portcullis::request::path::DenyForm;
 use portcullis::request::{RawRequest, Request};
@@ -57,6 +58,7 @@ fn judge(case: &Case<'_>) -> Option<String> {
         query: case.query,
         headers: case.headers,
         body: body.as_deref(),
+        delete_body: DeleteBody::Refused,
     })
     .ok()?;
     let denied = request.path().deny_forms().iter().any(is_denied);

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::check::Mismatch;
 use super::excerpt::Excerpt;
 use crate::request::RawRequest;
+use crate::request::body::DeleteBody;
 use crate::request::method::Method;
 use crate::request::path::PathError;
 
@@ -24,6 +25,8 @@ pub struct Parts {
     pub body: Option<Box<RawValue>>,
     /// What is asked of the answer's form; no part of the request.
     pub answer: Option<String>,
+    /// Whether the operation declares a body.
+    pub delete_body: DeleteBody,
 }
 
 impl Parts {
@@ -36,6 +39,7 @@ impl Parts {
             query: self.query.as_deref(),
             headers: self.headers.as_deref(),
             body: self.body.as_deref(),
+            delete_body: self.delete_body,
         }
     }
 }

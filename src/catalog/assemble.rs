@@ -18,6 +18,7 @@ use super::operation::Operation;
 use super::parameter::{Parameter, Place, Style};
 use super::template;
 use crate::json;
+use crate::request::body::DeleteBody;
 use crate::request::method::Method;
 use crate::request::query::MAX_INTEGER;
 
@@ -55,6 +56,10 @@ pub(super) fn parts(operation: &Operation, face: &Face, arguments: &str) -> Resu
         headers: headers.finish()?,
         body: body(operation.method, &face.body, &given)?,
         answer: if face.asks { given.text(ANSWER).map(Cow::into_owned) } else { None },
+        delete_body: match face.body {
+            BodyFace::None => DeleteBody::Refused,
+            BodyFace::Whole { .. } | BodyFace::Members { .. } => DeleteBody::Declared,
+        },
     })
 }
 

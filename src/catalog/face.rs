@@ -10,11 +10,9 @@ use super::members::{Members, elements};
 use super::operation::Operation;
 use super::parameter::{Parameter, Place, free_name, is_argument_name};
 use super::schema::{MAX_WORK, Reducer, without_null};
-use super::text::sentence;
+use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::Note;
-
-/// The longest description of an argument, in characters.
-pub(super) const MAX_DESCRIPTION: usize = 100;
+use crate::json;
 
 /// What the agent asks of an answer's form. Where an operation has an argument of that name, it is the operation's.
 pub(super) const ANSWER: &str = "answer";
@@ -72,7 +70,7 @@ impl Face {
                 required.push(Value::from(parameter.argument.as_str()));
             }
             fills.push(fill);
-            properties.insert(parameter.argument.clone(), argument(&mut reducer, parameter));
+            properties.insert(parameter.argument.clone(), argument(&operation.document, &mut reducer, parameter));
         }
         let body = body(operation, &mut reducer, &mut properties, &mut required);
         let asks = !properties.contains_key(ANSWER);
@@ -101,11 +99,12 @@ impl Face {
     }
 }
 
-fn argument(reducer: &mut Reducer<'_>, parameter: &Parameter) -> Value {
+fn argument(document: &Document, reducer: &mut Reducer<'_>, parameter: &Parameter) -> Value {
     // Nothing outside of a body can say null.
     let mut schema = without_null(parameter.schema.as_ref().map_or_else(|| json!({}), |span| reducer.at(span)));
-    let described = parameter.description.as_deref().map(|text| sentence(text, MAX_DESCRIPTION));
-    if let (Value::Object(schema), Some(text)) = (&mut schema, described.filter(|text| !text.is_empty())) {
+    let described = parameter.description.as_ref().and_then(|span| json::string(document.slice(span)));
+    let described = described.map(|text| sentence(&text, MAX_DESCRIPTION)).filter(|text| !text.is_empty());
+    if let (Value::Object(schema), Some(text)) = (&mut schema, described) {
         schema.insert("description".to_owned(), Value::from(text));
     }
     if parameter.place == Place::Header && schema == json!({}) {
@@ -190,14 +189,9 @@ fn side_by_side<'d>(document: &'d Document, text: &'d str, taken: &Map<String, V
     {
         return None;
     }
-    let properties = Members::read(schema.get("properties")?)?;
-    let required: Vec<_> = schema
-        .get("required")
-        .and_then(elements)
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(crate::json::string)
-        .collect();
+    let properties = Members::read(schema.get("properties")?).filter(|all| all.len() <= 4 * MAX_SIDE_BY_SIDE)?;
+    let required: Vec<_> =
+        schema.get("required").and_then(elements).unwrap_or_default().into_iter().filter_map(json::string).collect();
     let mut names = Vec::with_capacity(properties.len());
     let mut schemas = Vec::with_capacity(properties.len());
     for (name, schema) in properties.iter() {

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::members::Members;
 use crate::request::RawRequest;
+use crate::request::body::DeleteBody;
 use crate::request::method::Method;
 
 /// The generic tools: any path, through the same gate.
@@ -135,6 +136,7 @@ impl Arguments<'_> {
             query: self.query,
             headers: self.headers,
             body: self.body,
+            delete_body: DeleteBody::Refused,
         }
     }
 }

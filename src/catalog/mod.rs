@@ -5,6 +5,14 @@
 //! with a warning, each operation that no request could express. It fetches nothing and follows references only within
 //! the document. Trusts: the document to describe the API, and nothing more; what a request may hold is judged by
 //! `request`, and whether it is sent by the policy.
+//!
+//! Names: a tool is called after `operationId`, other characters than `[A-Za-z0-9_-]` made `_`; without one, after method
+//! and path. Arguments are called after path, query and header parameters (`ids[]` is `ids`) in that order, then the
+//! members of the body; a name that is taken gets `_query`, `_header` or `_body` behind it. A body whose schema does not
+//! declare its members, or one of whose members is called like a parameter, is one argument, `body`.
+//!
+//! Absent arguments are not sent, with two exceptions: a required parameter or member with only one value (`const`, or
+//! an `enum` of one), and a schema with `default` that says `x-send-default: true`, a key of our own.
 
 mod allstacks;
 pub mod arguments;

@@ -1,7 +1,5 @@
 //! One parameter of an operation: what it is called as an argument, and how its value is written into a request.
 
-use std::borrow::Cow;
-
 use super::document::{Document, Span, Work};
 use super::excerpt::Excerpt;
 use super::members::Members;
@@ -28,7 +26,7 @@ pub(super) struct Parameter {
     pub(super) style: Style,
     pub(super) required: bool,
     pub(super) schema: Option<Span>,
-    pub(super) description: Option<String>,
+    pub(super) description: Option<Span>,
 }
 
 /// Where a parameter goes.
@@ -88,7 +86,7 @@ pub(super) fn read(document: &Document, entry: &str, work: &mut Work) -> Read {
             style,
             required,
             schema,
-            description: members.text("description").map(Cow::into_owned),
+            description: members.get("description").map(|text| document.span(text)),
             wire: wire.into_owned(),
         }),
         Err(why) if required && !(place == "header" && IGNORED.iter().any(|name| wire.eq_ignore_ascii_case(name))) => {

@@ -14,6 +14,7 @@ use super::parameter::{self, Parameter, Place, free_name, is_json};
 use super::template::Template;
 use super::text::sentence;
 use super::warning::{BodyFault, DocumentError, Note, ParameterFault, Unusable, Warning};
+use crate::json;
 use crate::request::method::Method;
 
 /// The most operations of one document.
@@ -21,6 +22,13 @@ const MAX_OPERATIONS: usize = 10_000;
 
 /// The most parameters of one operation.
 const MAX_PARAMETERS: usize = 128;
+
+/// The most warnings of one document.
+const MAX_WARNINGS: usize = 1_000;
+
+/// The most tags of an operation, and the longest of each, in characters.
+const MAX_TAGS: usize = 16;
+const MAX_TAG: usize = 64;
 
 /// How much text references may lead to while one document is read, in bytes.
 const MAX_WORK: usize = 8 * MAX_DOCUMENT;
@@ -83,7 +91,11 @@ struct Draft<'d> {
 
 impl<'d> Reader<'d> {
     fn warn(&mut self, place: &str, note: Note) {
-        self.warnings.push(Warning::new(place, note));
+        match self.warnings.len() {
+            0..MAX_WARNINGS => self.warnings.push(Warning::new(place, note)),
+            MAX_WARNINGS => self.warnings.push(Warning::new("/paths", Note::More)),
+            _ => {}
+        }
     }
 
     fn item(&mut self, path: &'d str, text: &'d str) {
@@ -123,6 +135,9 @@ impl<'d> Reader<'d> {
         if method == Method::Patch && body.is_none() {
             return Err(Unusable::PatchWithoutBody);
         }
+        if [item, &members].iter().any(|level| level.get("servers").is_some()) {
+            self.warn(place, Note::OwnServer);
+        }
         let summary = members.text("summary").or_else(|| members.text("description")).unwrap_or_default();
         let tags = members.get("tags").and_then(elements).unwrap_or_default();
         Ok(Draft {
@@ -131,7 +146,7 @@ impl<'d> Reader<'d> {
             path,
             id: members.text("operationId"),
             summary: sentence(&summary, MAX_SUMMARY),
-            tags: tags.into_iter().filter_map(crate::json::string).map(Cow::into_owned).collect(),
+            tags: tags.into_iter().filter_map(json::string).map(|tag| sentence(&tag, MAX_TAG)).take(MAX_TAGS).collect(),
             template,
             parameters,
             body,

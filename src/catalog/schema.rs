@@ -11,9 +11,8 @@ use serde_json::{Map, Value, json};
 
 use super::document::{Document, Span, Work};
 use super::excerpt::Excerpt;
-use super::face::MAX_DESCRIPTION;
 use super::members::{Members, elements};
-use super::text::sentence;
+use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::Note;
 
 /// How much text is looked at for the schema of one operation, in bytes.
@@ -28,6 +27,15 @@ const MAX_DEPTH: usize = 6;
 /// The longest `enum` and the longest `default` that are kept, in bytes.
 const MAX_ENUM: usize = 1_500;
 const MAX_DEFAULT: usize = 80;
+
+/// The most parts of an `allOf`, `anyOf` or `oneOf`; a longer list is not checked.
+const MAX_PARTS: usize = 32;
+
+/// The longest pattern and the longest name of a member, in bytes.
+const MAX_TEXT: usize = 500;
+
+/// The most warnings of one operation's schemas.
+const MAX_NOTES: usize = 16;
 
 /// The most memory that a compiled pattern may take, in bytes.
 const MAX_PATTERN: usize = 256 << 10;
@@ -75,6 +83,12 @@ impl<'d> Reducer<'d> {
         self.left = self.left.saturating_sub(bytes);
     }
 
+    fn note(&mut self, note: Note) {
+        if self.notes.len() < MAX_NOTES {
+            self.notes.push(note);
+        }
+    }
+
     fn members(&mut self, text: &'d str) -> Option<Members<'d>> {
         self.work.charge(text.len()).ok()?;
         Members::read(text)
@@ -114,7 +128,7 @@ impl<'d> Reducer<'d> {
         let target = match self.document.resolve(reference, &mut self.work) {
             Ok(target) => target,
             Err(why) => {
-                self.notes.push(Note::Schema { reference: Excerpt::of(reference), why });
+                self.note(Note::Schema { reference: Excerpt::of(reference), why });
                 return json!({});
             }
         };
@@ -161,9 +175,9 @@ impl<'d> Reducer<'d> {
     fn pattern(&mut self, members: &Members<'_>, schema: &mut Map<String, Value>) {
         let Some(pattern) = members.text("pattern") else { return };
         if !self.patterns.contains_key(pattern.as_ref()) {
-            match RegexBuilder::new(&pattern).size_limit(MAX_PATTERN).build() {
-                Ok(compiled) => self.patterns.insert(pattern.to_string(), compiled),
-                Err(_) => return self.notes.push(Note::Pattern(Excerpt::of(&pattern))),
+            match compile(&pattern) {
+                Some(compiled) => self.patterns.insert(pattern.to_string(), compiled),
+                None => return self.note(Note::Pattern(Excerpt::of(&pattern))),
             };
         }
         self.spend(pattern.len());
@@ -175,7 +189,7 @@ impl<'d> Reducer<'d> {
         if let Some(properties) = members.get("properties").and_then(|text| self.members(text)) {
             let mut kept = Map::new();
             for (name, property) in properties.iter() {
-                if self.left == 0 {
+                if self.left == 0 || name.len() > MAX_TEXT {
                     complete = false;
                     break;
                 }
@@ -211,7 +225,7 @@ impl<'d> Reducer<'d> {
     fn combined(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>, depth: usize) {
         for (keyword, ours) in [("allOf", "allOf"), ("anyOf", "anyOf"), ("oneOf", "anyOf")] {
             let Some(parts) = members.get(keyword).and_then(elements) else { continue };
-            if self.left == 0 || parts.is_empty() {
+            if self.left == 0 || parts.is_empty() || parts.len() > MAX_PARTS {
                 continue;
             }
             let parts: Vec<Value> = parts.into_iter().map(|part| self.schema(part, depth + 1)).collect();
@@ -237,6 +251,14 @@ impl<'d> Reducer<'d> {
     }
 }
 
+/// A pattern as the linear-time engine reads it; `None` where it does not, or where it is too large.
+fn compile(pattern: &str) -> Option<Regex> {
+    if pattern.len() > MAX_TEXT {
+        return None;
+    }
+    RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build().ok()
+}
+
 /// A schema's type alone.
 fn bare(members: &Members<'_>) -> Value {
     kind(members).map_or_else(|| json!({}), |kind| json!({ "type": kind }))
@@ -249,7 +271,8 @@ fn kind(members: &Members<'_>) -> Option<Value> {
         return known(&kind).then(|| Value::from(kind));
     }
     let kinds: Vec<Value> = serde_json::from_str(members.get("type")?).ok()?;
-    let all_known = !kinds.is_empty() && kinds.iter().all(|kind| kind.as_str().is_some_and(known));
+    let all_known =
+        (1..=TYPES.len()).contains(&kinds.len()) && kinds.iter().all(|kind| kind.as_str().is_some_and(known));
     all_known.then_some(Value::Array(kinds))
 }
 

@@ -23,6 +23,9 @@ const ENCODED: &AsciiSet = &CONTROLS
     .add(b'}')
     .add(b'`');
 
+/// The longest name of a variable, in bytes.
+const MAX_VARIABLE: usize = 128;
+
 /// A path with variables, as the document writes it.
 #[derive(Debug)]
 pub(super) struct Template {
@@ -43,7 +46,7 @@ impl Template {
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once('{') {
             let (name, after) = after.split_once('}').ok_or(TemplateError::Braces)?;
-            if name.is_empty() || name.contains(['{', '/']) || literal.contains('}') {
+            if name.is_empty() || name.len() > MAX_VARIABLE || name.contains(['{', '/']) || literal.contains('}') {
                 return Err(TemplateError::Braces);
             }
             if pieces.iter().any(|piece| matches!(piece, Piece::Variable(known) if known == name)) {

@@ -1,5 +1,8 @@
 //! Prose of a document made short: an agent reads it in every conversation.
 
+/// The longest description of an argument or of a part of one, in characters.
+pub(super) const MAX_DESCRIPTION: usize = 100;
+
 /// The first sentence of a text in one line, at most `most` characters long.
 pub(super) fn sentence(text: &str, most: usize) -> String {
     let mut line = String::new();

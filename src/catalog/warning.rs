@@ -105,6 +105,9 @@ pub enum Note {
     /// `servers` and `security`, wherever they stand.
     #[error("`servers` and `security` are not used: the policy says where calls go and with which credential")]
     PolicyOwns,
+    /// `servers` of one operation or path.
+    #[error("its own `servers` are not used: calls go to the policy's `base_url`")]
+    OwnServer,
     /// The operation gives no tool.
     #[error("the operation is left out: {0}")]
     LeftOut(#[from] Unusable),
@@ -128,6 +131,9 @@ pub enum Note {
     /// A key of `paths` for the second time.
     #[error("the path stands there twice: the first is used")]
     PathTwice,
+    /// There are more.
+    #[error("there are more warnings than are shown")]
+    More,
     /// A `pattern` that does not compile here.
     #[error("the pattern `{0}` is not checked: it needs look-around, a back reference or too much memory")]
     Pattern(Excerpt),

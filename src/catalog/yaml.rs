@@ -95,7 +95,7 @@ impl Writer {
         let key = self.at_key();
         self.before();
         let from = self.json.len();
-        let plain = style == ScalarStyle::Plain && !tag.is_some_and(|tag| tag.suffix == "str");
+        let plain = style == ScalarStyle::Plain && tag.is_none_or(|tag| tag.suffix != "str");
         match (plain && !key).then(|| bare(text)).flatten() {
             Some(bare) => self.json.push_str(&bare),
             None => self.json.push_str(&serde_json::Value::from(text).to_string()),
@@ -133,15 +133,15 @@ impl Writer {
 
     /// What parts this node from the one before.
     fn before(&mut self) {
-        match self.open.last_mut() {
+        let separator = match self.open.last_mut() {
             Some((Open::Sequence { empty } | Open::Key { empty }, ..)) => {
-                if !std::mem::replace(empty, false) {
-                    self.json.push(',');
-                }
+                let first = std::mem::replace(empty, false);
+                (!first).then_some(',')
             }
-            Some((Open::Value, ..)) => self.json.push(':'),
-            None => {}
-        }
+            Some((Open::Value, ..)) => Some(':'),
+            None => None,
+        };
+        self.json.extend(separator);
     }
 
     fn after(&mut self) {

@@ -13,6 +13,7 @@ use super::file::File;
 use super::finding::Findings;
 use super::{Confirm, Effect, Parsed, Passage, Policy, Rules, Verdict, lint};
 use crate::agent::Agent;
+use crate::request::body::DeleteBody;
 use crate::request::fold::{fold_name, fold_segment};
 use crate::request::method::Method;
 use crate::request::path::Path;
@@ -239,8 +240,16 @@ fn request(call: &Call) -> Request {
     let query = RawValue::from_string(serde_json::to_string(&query).unwrap()).unwrap();
     let body = RawValue::from_string("{}".to_owned()).unwrap();
     let body = (call.method == "PATCH").then_some(&*body);
-    Request::parse(&RawRequest { method: call.method, path: &call.path, query: Some(&query), headers: None, body })
-        .unwrap()
+    let delete_body = DeleteBody::Refused;
+    Request::parse(&RawRequest {
+        method: call.method,
+        path: &call.path,
+        query: Some(&query),
+        headers: None,
+        body,
+        delete_body,
+    })
+    .unwrap()
 }
 
 fn rule(id: usize) -> impl Strategy<Value = Rule> {

@@ -14,6 +14,15 @@ pub const MAX_BODY: usize = 1 << 20;
 /// The deepest nesting.
 pub const MAX_DEPTH: usize = 32;
 
+/// Whether a DELETE may have a body: HTTP gives it no meaning (RFC 9110 section 9.3.5), an operation may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeleteBody {
+    /// It may not.
+    Refused,
+    /// The operation declares one.
+    Declared,
+}
+
 /// A JSON object or array.
 pub struct Body {
     text: Box<str>,

@@ -20,7 +20,7 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use self::body::{Body, BodyError};
+use self::body::{Body, BodyError, DeleteBody};
 use self::error::RequestError;
 use self::headers::Headers;
 use self::method::Method;
@@ -57,10 +57,13 @@ impl Request {
         let headers = Headers::parse(present(raw.headers))?;
         let body = present(raw.body).map(Body::parse).transpose()?;
         match (method, &body) {
-            (Method::Get | Method::Head | Method::Delete, Some(_)) => return Err(BodyError::NotTaken { method }.into()),
+            (Method::Get | Method::Head, Some(_)) => return Err(BodyError::NotTaken { method }.into()),
+            (Method::Delete, Some(_)) if raw.delete_body == DeleteBody::Refused => {
+                return Err(BodyError::NotTaken { method }.into());
+            }
             (Method::Patch, None) => return Err(BodyError::Missing.into()),
-            (Method::Get | Method::Head | Method::Delete, None)
-            | (Method::Post | Method::Put, _)
+            (Method::Get | Method::Head, None)
+            | (Method::Post | Method::Put | Method::Delete, _)
             | (Method::Patch, Some(_)) => {}
         }
         let mut target = String::with_capacity(path.canonical().len() + query.encoded_len());
@@ -126,6 +129,8 @@ pub struct RawRequest<'a> {
     pub headers: Option<&'a RawValue>,
     /// The JSON to send.
     pub body: Option<&'a RawValue>,
+    /// What is known of the operation, where the method is DELETE.
+    pub delete_body: DeleteBody,
 }
 
 /// Shows which parts are there, not what they hold.
@@ -173,6 +178,7 @@ mod tests {
                 query: Some(&query),
                 headers: Some(&headers),
                 body: Some(&body),
+                delete_body: DeleteBody::Refused,
             })
         }
     }
@@ -187,7 +193,8 @@ mod tests {
 
     #[test]
     fn null_and_absent_are_the_same() {
-        let absent = RawRequest { method: "GET", path: "/a", query: None, headers: None, body: None };
+        let delete_body = DeleteBody::Refused;
+        let absent = RawRequest { method: "GET", path: "/a", query: None, headers: None, body: None, delete_body };
         let absent = Request::parse(&absent).unwrap();
         let null = Call::new("GET", "/a").parse().unwrap();
         for request in [absent, null] {
@@ -217,6 +224,22 @@ mod tests {
         for (method, body, expected) in cases {
             let call = Call { body: body.map_or(Value::Null, |()| json!({ "a": 1 })), ..Call::new(method, "/a") };
             assert_eq!(call.parse().map(|_| ()), expected, "{method} {body:?}");
+        }
+    }
+
+    #[test]
+    fn a_delete_takes_a_body_where_its_operation_declares_one() {
+        let body = RawValue::from_string(r#"{"a":1}"#.to_owned()).unwrap();
+        for (method, delete_body, taken) in [
+            ("DELETE", DeleteBody::Declared, true),
+            ("DELETE", DeleteBody::Refused, false),
+            ("GET", DeleteBody::Declared, false),
+            ("HEAD", DeleteBody::Declared, false),
+        ] {
+            let raw = RawRequest { method, path: "/a", query: None, headers: None, body: Some(&body), delete_body };
+            assert_eq!(Request::parse(&raw).is_ok(), taken, "{method} {delete_body:?}");
+            let bare = RawRequest { body: None, ..raw };
+            assert!(Request::parse(&bare).is_ok_and(|request| request.body().is_none()), "{method}");
         }
     }
 

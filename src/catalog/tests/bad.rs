@@ -107,6 +107,7 @@ fn what_can_be_spared_is_left_out_alone() {
             r#"{"/a":{"post":{"requestBody":{"content":{"text/plain":{}}}}}}"#.to_owned(),
             "the body is left out: it is not JSON",
         ),
+        (r#"{"/a":{"servers":[],"get":{}}}"#.to_owned(), "its own `servers` are not used"),
         (r#"{"/a":{"get":{}},"/a":{"get":{}}}"#.to_owned(), "the path stands there twice"),
     ];
     for (paths, expected) in cases {
@@ -164,7 +165,9 @@ fn mutate(value: &mut Value, choices: &[usize], new: &Value) {
             let index = choice % members.len();
             mutate(members.values_mut().nth(index).unwrap(), rest, new);
         }
-        _ => *value = new.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+            *value = new.clone();
+        }
     }
 }
 

@@ -116,6 +116,8 @@ fn the_body_is_made_of_the_bytes_that_were_given() {
         ),
         ("put", colliding, r#"{"id":1,"body":{"id":2}}"#, r#"PUT /a/1 {"id":2}"#),
         ("put", colliding, r#"{"id":1}"#, "PUT /a/1"),
+        ("delete", spread, r#"{"id":1,"a":2}"#, r#"DELETE /a/1 {"a":2,"c":1}"#),
+        ("delete", &optional, r#"{"id":1}"#, "DELETE /a/1"),
         ("post", either, r#"{"id":1,"body":[1]}"#, "POST /a/1 [1]"),
     ];
     for (method, declared, arguments, expected) in cases {

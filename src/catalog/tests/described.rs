@@ -64,6 +64,10 @@ fn a_schema_stays_small_however_it_is_written() {
     .replacen('{', &format!(r#"{{"b":{{"type":"object","properties":{{{}}}}},"#, wide.join(",")), 1);
     let schema = schema_of(r##"{"$ref":"#/components/schemas/a"}"##, &components).to_string();
     assert!(schema.len() < 40_000, "{}", schema.len());
+    let many = format!(r#"{{"anyOf":[{}{{}}]}}"#, r#"{"type":"string"},"#.repeat(5_000));
+    assert_eq!(schema_of(&many, "{}"), json!({}));
+    let long = format!(r#"{{"type":"string","pattern":"{}"}}"#, "a".repeat(5_000));
+    assert_eq!(schema_of(&long, "{}"), json!({"type": "string"}));
     let deep = format!("{}{{}}{}", r#"{"items":"#.repeat(60), "}".repeat(60));
     assert!(schema_of(&deep, "{}").to_string().len() < 200);
 }
