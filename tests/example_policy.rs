@@ -23,6 +23,7 @@ const KEYS: &[(&str, &str)] = &[
     ("allow", "id methods paths effect query body encoded confirm credential rate reason"),
     ("deny", "id methods paths query reason"),
     ("limits", "rate burst writes denials concurrency daily max_wait"),
+    ("tools", "mode max_bytes include exclude"),
     ("response", "read_max_bytes max_bytes format redact"),
     ("audit", "prefix sync"),
 ];

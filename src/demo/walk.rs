@@ -27,8 +27,8 @@ pub(super) async fn run(screen: &mut Screen<'_>, exe: &Path) -> Result<(), DemoE
     open(screen, &sample, &scratch)?;
 
     let (session, tools) = Session::start(exe, &scratch, &token, OPENING).await?;
-    if tools != ["api_get", "api_send"] {
-        return Err(unexpected(OPENING, "the tools api_get and api_send", &tools.join(", ")));
+    if tools != ["api_get", "api_send", "read_more"] {
+        return Err(unexpected(OPENING, "the tools api_get, api_send and read_more", &tools.join(", ")));
     }
     let mut walk = Walk { screen, session, scratch: &scratch, token: &token, arrivals, received: Vec::new() };
     for (number, step) in (1_u32..).zip(steps::all()) {

@@ -75,7 +75,7 @@ async def session(mode: str, policy: str, state: str):
     )
     async with Client(server, mode=mode) as client:
         tools = (await client.list_tools()).tools
-        assert [tool.name for tool in tools] == ["api_get", "api_send"], tools
+        assert [tool.name for tool in tools] == ["api_get", "api_send", "read_more"], tools
         assert tools[0].annotations.read_only_hint and not tools[1].annotations.read_only_hint, tools
 
         read = await client.call_tool("api_get", {"path": "/items/7", "query": {"q": "a&b"}})

@@ -24,4 +24,6 @@ mod requests;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod upstream;

@@ -45,7 +45,7 @@ fn each_api_keeps_its_own_tools_rules_limits_credential_and_log() {
     let mut gate = launch.start();
     let tools = gate.request("tools/list", "{}").message;
     let names: Vec<_> = tools["result"]["tools"].as_array().expect("tools").iter().map(|tool| &tool["name"]).collect();
-    assert_eq!(names, ["other_api_get", "sample_api_get"]);
+    assert_eq!(names, ["other_api_get", "other_read_more", "sample_api_get", "sample_read_more"]);
 
     let organization = json!({"path": "/api/v1/organization/1"});
     let report = json!({"path": "/api/v1/report"});

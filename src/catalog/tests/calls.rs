@@ -75,7 +75,7 @@ fn a_value_that_cannot_be_said_is_refused_by_the_arguments_name() {
             "an element of the argument `n` holds `,`, which parts the elements",
         ),
         (r#""name":"n","required":true"#, "{}", "the argument `n` is missing"),
-        (r#""name":"n""#, r#"{"m":1}"#, "unknown argument `m`; this tool takes `n`"),
+        (r#""name":"n""#, r#"{"m":1}"#, "unknown argument `m`; this tool takes `n`, `answer`"),
         (r#""name":"n""#, "[]", "the arguments must be one JSON object"),
         (r#""name":"n""#, r#"{"n":1,"n":2}"#, "the arguments must be one JSON object"),
         (
@@ -126,7 +126,12 @@ fn the_body_is_made_of_the_bytes_that_were_given() {
     let refused = [
         ("post", spread, r#"{"id":1}"#, "the argument `a` is missing"),
         ("post", &optional, r#"{"id":1,"b":"x"}"#, "the argument `a` is missing"),
-        ("post", spread, r#"{"id":1,"a":1,"d":2}"#, "unknown argument `d`; this tool takes `id`, `a`, `b`, `c`"),
+        (
+            "post",
+            spread,
+            r#"{"id":1,"a":1,"d":2}"#,
+            "unknown argument `d`; this tool takes `id`, `a`, `b`, `c`, `answer`",
+        ),
         ("put", whole, r#"{"id":1}"#, "the argument `body` is missing"),
         ("put", whole, r#"{"id":1,"body":[1]}"#, "the argument `body` must be of type object, and is `[1]`"),
         ("patch", colliding, r#"{"id":1}"#, "the argument `body` is missing"),

@@ -87,8 +87,8 @@ fn a_tool_says_what_it_does_and_takes() {
         ("Get one", ["r".to_owned()].as_slice(), "/r/{id}")
     );
     let expected = json!({"type": "object", "properties": {"id": {"type": "integer"},
-        "ids": {"type": "array", "items": {"type": "string"}, "description": "Which"}},
-        "required": ["id"], "additionalProperties": false});
+        "ids": {"type": "array", "items": {"type": "string"}, "description": "Which"},
+        "answer": {"type": "string"}}, "required": ["id"], "additionalProperties": false});
     assert_eq!(Value::Object(operation.input_schema().clone()), expected);
 }
 

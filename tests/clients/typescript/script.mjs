@@ -80,7 +80,7 @@ const refused = async (name, args) => {
 };
 
 const { tools } = await client.listTools();
-assert.deepEqual(tools.map((tool) => tool.name), ["api_get", "api_send"]);
+assert.deepEqual(tools.map((tool) => tool.name), ["api_get", "api_send", "read_more"]);
 assert.equal(tools[0].annotations.readOnlyHint, true);
 assert.equal(tools[1].annotations.readOnlyHint, false);
 
