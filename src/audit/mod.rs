@@ -250,9 +250,10 @@ fn compact_time(time: std::time::SystemTime) -> String {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
-        text.push(char::from(nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
+    let mut digits = Vec::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        digits.extend([byte >> 4, byte & 15].map(|nibble| nibble + if nibble < 10 { b'0' } else { b'a' - 10 }));
     }
-    text
+    // Digits are ASCII.
+    String::from_utf8(digits).unwrap_or_default()
 }
