@@ -46,6 +46,14 @@ def part(document, prefix: str):
     return {**head, "paths": paths, "components": components}
 
 
+def typed_nulls(value):
+    """Without each `nullable` that stands beside no `type`: 3.0.3 gives it no meaning, and Prism then passes any body."""
+    if isinstance(value, dict):
+        stray = value.get("nullable") is True and "type" not in value
+        return {key: typed_nulls(inner) for key, inner in value.items() if not (stray and key == "nullable")}
+    return [typed_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
 def references(value):
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
@@ -130,9 +138,10 @@ def main():
     prism = modules / "@stoplight/prism-cli/dist/index.js"
     github = json.loads((modules / "@octokit/openapi/generated/api.github.com.json").read_text())
     readme = json.loads((modules / "@readme/oas-examples/3.1/json/readme.json").read_text())
-    issues = part(github, "/repos/{owner}/{repo}/issues")
+    issues = typed_nulls(part(github, "/repos/{owner}/{repo}/issues"))
+    untitled = {"method": "POST", "path": "/repos/a/b/issues", "body": {"body": "a"}}
     wrong = mocked(prism, readme, "readme", ("api_send", {"method": "POST", "path": "/branches", "body": {}}))
-    wrong += mocked(prism, issues, "issues", ("api_get", {"path": "/repos/a/b/issues", "query": {"state": "none"}}))
+    wrong += mocked(prism, issues, "issues", ("api_send", untitled))
     assert not wrong, f"{wrong} calls went wrong"
 
 
