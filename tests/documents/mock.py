@@ -47,7 +47,7 @@ def part(document, prefix: str):
 
 
 def typed_nulls(value):
-    """Without each `nullable` that stands beside no `type`: 3.0.3 gives it no meaning, and Prism then passes any body."""
+    """Without each `nullable` beside no `type`: 3.0.3 gives it no meaning, and Prism passes any body because of it."""
     if isinstance(value, dict):
         stray = value.get("nullable") is True and "type" not in value
         return {key: typed_nulls(inner) for key, inner in value.items() if not (stray and key == "nullable")}

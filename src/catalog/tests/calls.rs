@@ -106,7 +106,7 @@ fn what_a_patch_cannot_do_without_is_required() {
     ] {
         let catalog = only(&body(method, declared));
         let schema = catalog.operations()[0].input_schema();
-        assert_eq!(schema.get("required"), Some(&serde_json::json!(required)), "{method} {declared}");
+        assert_eq!(schema.get("required"), Some(&json!(required)), "{method} {declared}");
     }
 }
 
