@@ -36,7 +36,8 @@ docs:
 deny:
     cargo deny --locked check
 
-# The real clients and the real APIs.
+# The real clients, the real APIs and the real documents.
 outside:
     tests/clients/run.sh
     tests/real/run.sh
+    tests/documents/run.sh

@@ -19,7 +19,6 @@ use super::parameter::{Parameter, Place, Style};
 use super::template;
 use crate::json;
 use crate::request::body::DeleteBody;
-use crate::request::method::Method;
 use crate::request::query::MAX_INTEGER;
 
 const SCALAR: &str = "a string, a number or a boolean";
@@ -54,7 +53,7 @@ pub(super) fn parts(operation: &Operation, face: &Face, arguments: &str) -> Resu
         path: operation.template.with(|name| value(name).unwrap_or_default()),
         query: query.finish()?,
         headers: headers.finish()?,
-        body: body(operation.method, &face.body, &given)?,
+        body: body(&face.body, &given)?,
         answer: if face.asks { given.text(ANSWER).map(Cow::into_owned) } else { None },
         delete_body: match face.body {
             BodyFace::None => DeleteBody::Refused,
@@ -174,17 +173,16 @@ fn joined(parameter: &Parameter, value: &str, separator: char) -> Result<String,
     Ok(parts.join(&separator.to_string()))
 }
 
-fn body(method: Method, face: &BodyFace, given: &Members<'_>) -> Result<Option<Box<RawValue>>, ArgumentError> {
+fn body(face: &BodyFace, given: &Members<'_>) -> Result<Option<Box<RawValue>>, ArgumentError> {
     match face {
         BodyFace::None => Ok(None),
         BodyFace::Whole { argument, required, fill } => match given.get(argument).or(fill.as_deref()) {
             Some(text) => raw(text.to_owned()).map(Some),
-            None if *required || method == Method::Patch => Err(ArgumentError::Missing(argument.clone())),
+            None if *required => Err(ArgumentError::Missing(argument.clone())),
             None => Ok(None),
         },
         BodyFace::Members { names, required } => {
-            let needed = *required || method == Method::Patch;
-            if !needed && !names.iter().any(|member| given.get(&member.name).is_some()) {
+            if !*required && !names.iter().any(|member| given.get(&member.name).is_some()) {
                 return Ok(None);
             }
             side_by_side(names, given).map(Some)

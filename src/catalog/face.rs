@@ -13,6 +13,7 @@ use super::schema::{MAX_WORK, Reducer, without_null};
 use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::Note;
 use crate::json;
+use crate::request::method::Method;
 
 /// What the agent asks of an answer's form. Where an operation has an argument of that name, it is the operation's.
 pub(super) const ANSWER: &str = "answer";
@@ -144,6 +145,8 @@ fn body(
         return BodyFace::None;
     };
     let document = &operation.document;
+    // A PATCH is never sent without a body, whatever the document says.
+    let wanted = part.required || operation.method == Method::Patch;
     let text = part.schema.as_ref().map_or("{}", |span| document.slice(span));
     if let Some((names, schemas)) = side_by_side(document, text, properties) {
         let names: Vec<Member> = names
@@ -152,21 +155,21 @@ fn body(
             .map(|((name, required), schema)| Member { fill: fill(document, schema, required), name, required })
             .collect();
         for (member, schema) in names.iter().zip(schemas) {
-            if part.required && member.required && member.fill.is_none() {
+            if wanted && member.required && member.fill.is_none() {
                 required.push(Value::from(member.name.as_str()));
             }
             properties.insert(member.name.clone(), reducer.at(&document.span(schema)));
         }
-        return BodyFace::Members { names, required: part.required };
+        return BodyFace::Members { names, required: wanted };
     }
     let argument = free_name("body", "body", |name| properties.contains_key(name));
-    let fill = fill(document, text, part.required);
+    let fill = fill(document, text, wanted);
     let mut schema = part.schema.as_ref().map_or_else(|| json!({}), |span| reducer.at(span));
     if schema == json!({}) {
         schema = json!({"type": ["object", "array"]});
     }
     properties.insert(argument.clone(), schema);
-    let needed = part.required && fill.is_none();
+    let needed = wanted && fill.is_none();
     if needed {
         required.push(Value::from(argument.as_str()));
     }

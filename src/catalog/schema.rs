@@ -43,6 +43,9 @@ const MAX_PATTERN: usize = 256 << 10;
 /// The types of JSON Schema.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
 
+/// Formats that say how a text is written where its description often does not.
+const FORMATS: [&str; 6] = ["date", "date-time", "email", "time", "uri", "uuid"];
+
 /// Keywords whose value is a count and is kept as it is.
 const COUNTS: [&str; 4] = ["minLength", "maxLength", "minItems", "maxItems"];
 
@@ -167,7 +170,7 @@ impl<'d> Reducer<'d> {
                 schema.insert(keyword.to_owned(), Value::from(count));
             }
         }
-        if let Some(format) = members.text("format").filter(|format| matches!(format.as_ref(), "date" | "date-time")) {
+        if let Some(format) = members.text("format").filter(|format| FORMATS.contains(&format.as_ref())) {
             schema.insert("format".to_owned(), Value::from(format));
         }
     }

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import time
@@ -18,16 +19,22 @@ LIMITS = '[limits]\nrate = "1000000/s"\nburst = 1000\nwrites = "1000/s"\ndenials
 
 
 class Gate:
-    """`with Gate(policy, env) as gate: gate.get("/x")`; at the end the log must verify and hold no secret."""
+    """`with Gate(policy, env) as gate: gate.get("/x")`; at the end the log must verify and hold no secret.
 
-    def __init__(self, policy: str, env: dict[str, str]):
+    `document` is a file to lay beside the policy, under its own name.
+    """
+
+    def __init__(self, policy: str, env: dict[str, str], document: pathlib.Path | None = None):
         self.home = tempfile.TemporaryDirectory(prefix="real-api-")
         self.env = env
         root = pathlib.Path(self.home.name)
         (root / "policy.toml").write_text(policy + LIMITS)
+        if document is not None:
+            shutil.copyfile(document, root / document.name)
         self.state = root / "state"
         self.binary = os.environ["PORTCULLIS"]
         self.stderr = open(root / "stderr", "w+b")
+        self.began = time.monotonic()
         self.child = subprocess.Popen(
             [self.binary, "serve", "--policy", root / "policy.toml", "--state-dir", self.state],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.stderr, env=env,
@@ -36,9 +43,14 @@ class Gate:
         self.said = b""
 
     def call(self, tool: str, **arguments):
+        return Result(self.ask("tools/call", name=tool, arguments=arguments))
+
+    def tools(self):
+        return self.ask("tools/list")["tools"]
+
+    def ask(self, method: str, **params):
         self.calls += 1
-        params = {"name": tool, "arguments": arguments, "_meta": META}
-        line = {"jsonrpc": "2.0", "id": self.calls, "method": "tools/call", "params": params}
+        line = {"jsonrpc": "2.0", "id": self.calls, "method": method, "params": {**params, "_meta": META}}
         self.child.stdin.write(json.dumps(line).encode() + b"\n")
         self.child.stdin.flush()
         answer = self.child.stdout.readline()
@@ -46,7 +58,7 @@ class Gate:
         assert answer, f"the gate is gone: {self.complaints()}"
         message = json.loads(answer)
         assert message["id"] == self.calls and "result" in message, message
-        return Result(message["result"])
+        return message["result"]
 
     def get(self, path: str, **rest):
         return self.call("api_get", path=path, **rest)

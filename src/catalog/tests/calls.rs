@@ -95,6 +95,22 @@ fn a_value_that_cannot_be_said_is_refused_by_the_arguments_name() {
 }
 
 #[test]
+fn what_a_patch_cannot_do_without_is_required() {
+    let spread = r#"{"content":{"application/json":{"schema":{"required":["a"],"properties":{"a":{},"b":{}}}}}}"#;
+    let colliding = r#"{"content":{"application/json":{"schema":{"properties":{"id":{}}}}}}"#;
+    for (method, declared, required) in [
+        ("patch", spread, &["id", "a"][..]),
+        ("patch", colliding, &["id", "body"]),
+        ("post", spread, &["id"]),
+        ("post", colliding, &["id"]),
+    ] {
+        let catalog = only(&body(method, declared));
+        let schema = catalog.operations()[0].input_schema();
+        assert_eq!(schema.get("required"), Some(&json!(required)), "{method} {declared}");
+    }
+}
+
+#[test]
 fn the_body_is_made_of_the_bytes_that_were_given() {
     let spread = r#"{"required":true,"content":{"application/json":{"schema":{"type":"object","required":["a"],
         "properties":{"a":{},"b":{"type":["string","null"]},"c":{"default":1,"x-send-default":true},"d":{"readOnly":true}}}}}}"#;

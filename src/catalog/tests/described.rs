@@ -45,6 +45,7 @@ fn a_schema_is_translated_into_plain_json_schema() {
             r#"{"properties":{"a":{"readOnly":true},"b":{}},"required":["a","b"]}"#,
             json!({"properties": {"b": {}}, "required": ["b"]}),
         ),
+        (r#"{"type":"string","format":"email"}"#, json!({"type": "string", "format": "email"})),
         ("true", json!({})),
         ("7", json!({})),
     ];
