@@ -2,7 +2,7 @@
 //!
 //! Promises that what is shown is valid, no longer than asked for, and that all that is missing is named: whole elements
 //! from the end of the largest array first, then members, then the ends of strings. Trusts that the text was rewritten
-//! (see [`super::rewrite`]): compact, and already redacted.
+//! (see [`super::rewrite()`]): compact, and already redacted.
 
 use serde::Serialize;
 

@@ -1,4 +1,6 @@
 //! rmcp's view of the gateway: the tool list, and calls that go through [`Gateway::answer`] and nowhere else.
+//!
+//! [`Gateway::answer`]: crate::gateway::Gateway::answer
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
