@@ -3,11 +3,13 @@
 //! Promises that nothing of it reaches the API, and that nothing asked for here shows what the policy redacts. Refuses
 //! words it does not know, and each word twice.
 
-use crate::policy::{FieldPath, FieldPathError, Format};
+use crate::policy::{FieldPath, FieldPathError, Format, Segment};
 
 /// The longest argument, in bytes, and the most fields in it.
 const MAX_BYTES: usize = 2_048;
 const MAX_FIELDS: usize = 64;
+/// The most `**` in all fields together: each is held against every member of the answer.
+const MAX_DEEP: usize = 2;
 
 /// How the agent wants an answer; by default as the policy says, whole.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +24,9 @@ pub struct Ask {
 /// Why an argument `answer` is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError {
+    /// Too much work on a large answer.
+    #[error("`fields` holds more than {MAX_DEEP} `**`; name the members from the root")]
+    TooDeep,
     /// Longer than anybody needs.
     #[error("`answer` is longer than {MAX_BYTES} bytes or {MAX_FIELDS} fields")]
     TooLong,
@@ -79,7 +84,11 @@ fn fields(value: &str) -> Result<Vec<FieldPath>, AskError> {
         .map(|path| FieldPath::from_root(path.trim()))
         .collect::<Result<_, _>>()
         .map_err(AskError::Field)?;
-    if paths.len() > MAX_FIELDS { Err(AskError::TooLong) } else { Ok(paths) }
+    if paths.len() > MAX_FIELDS {
+        return Err(AskError::TooLong);
+    }
+    let deep = paths.iter().flat_map(FieldPath::segments).filter(|segment| **segment == Segment::Any).count();
+    if deep > MAX_DEEP { Err(AskError::TooDeep) } else { Ok(paths) }
 }
 
 fn format(value: &str) -> Result<Format, AskError> {
@@ -116,6 +125,7 @@ mod tests {
             ("from=1;from=2", AskError::Twice("from")),
             ("fields=", AskError::Field(FieldPathError::EmptyName)),
             ("fields=a,,b", AskError::Field(FieldPathError::EmptyName)),
+            ("fields=**.a,**.b,**.c", AskError::TooDeep),
             ("fields=**", AskError::Field(FieldPathError::AnyLast)),
         ] {
             assert_eq!(Ask::parse(text), Err(error), "{text}");

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::excerpt::Excerpt;
 
+/// The longest text that a pattern is held against, in bytes: a pattern's cost grows with it. Longer ones the API judges.
+const MAX_SEARCHED: usize = 4_096;
+
 /// Values that nest deeper are not looked at; the strict pass has bounded them.
 const MAX_DEPTH: usize = 64;
 
@@ -104,6 +107,7 @@ impl Checker<'_> {
             return Err(Expected::Shorter(most));
         }
         if let (Some(pattern), Value::String(text)) = (schema.get("pattern").and_then(Value::as_str), value)
+            && text.len() <= MAX_SEARCHED
             && self.patterns.get(pattern).is_some_and(|compiled| !compiled.is_match(text))
         {
             return Err(Expected::Pattern(Excerpt::of(pattern)));

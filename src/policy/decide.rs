@@ -86,6 +86,12 @@ impl Rules {
         rules.any(|rule| self.writes || rule.effect_of(method) == Effect::Read)
     }
 
+    /// Whether some request with this method could pass as a write.
+    pub(super) fn could_write(&self, method: Method) -> bool {
+        let mut rules = self.allows.iter().filter(|rule| rule.methods.contains(method));
+        self.writes && rules.any(|rule| rule.effect_of(method) == Effect::Write)
+    }
+
     pub(super) fn judge(&self, request: Request) -> Verdict {
         match self.weigh(&request) {
             Ok(grant) => match (grant.effect, grant.confirm) {

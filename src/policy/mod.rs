@@ -119,6 +119,12 @@ impl Policy {
         self.rules.could_send(method)
     }
 
+    /// Whether some request with this method could pass as a write, now or after a human agrees.
+    #[must_use]
+    pub fn could_write(&self, method: Method) -> bool {
+        self.rules.could_write(method)
+    }
+
     /// How a request with this method could pass whose path fits the template, in which each `{name}` stands for some
     /// text inside one segment. Wider than the truth where it cannot tell: to show an operation permits nothing.
     pub fn passage(&self, method: Method, template: &str) -> Passage {

@@ -45,8 +45,7 @@ impl Hints {
         match (passage, method) {
             (Passage::Read | Passage::Never, _) => Self::READ,
             (Passage::Write, Method::Put | Method::Delete) => Self { idempotent: true, ..Self::WRITE },
-            (Passage::Write, Method::Post) => Self { destructive: false, ..Self::WRITE },
-            (Passage::Write, Method::Get | Method::Head | Method::Patch) => Self::WRITE,
+            (Passage::Write, Method::Get | Method::Head | Method::Post | Method::Patch) => Self::WRITE,
         }
     }
 }
@@ -68,14 +67,22 @@ impl Face {
         }
     }
 
-    pub(super) fn of_generic(tool: Generic) -> Self {
-        let (description, hints) = match tool {
-            Generic::Get => ("GET a path of the API. The policy decides which paths are open.", Hints::READ),
-            Generic::Send => (
-                "Send a request to the API. The policy decides which are open; writes may need a human's approval.",
-                Hints::WRITE,
-            ),
-        };
+    /// `api_get`, which only reads unless some rule calls a GET a write.
+    pub(super) fn of_get(writes: bool) -> Self {
+        let description = "GET a path of the API. The policy decides which paths are open.";
+        let hints = if writes { Hints::WRITE } else { Hints::READ };
+        Self {
+            name: Generic::Get.name().to_owned(),
+            description: description.to_owned(),
+            schema: generic(Generic::Get),
+            hints,
+        }
+    }
+
+    pub(super) fn of_send() -> Self {
+        let description =
+            "Send a request to the API. The policy decides which are open; writes may need a human's approval.";
+        let (tool, hints) = (Generic::Send, Hints::WRITE);
         Self { name: tool.name().to_owned(), description: description.to_owned(), schema: generic(tool), hints }
     }
 

@@ -16,6 +16,7 @@ use crate::catalog::search::{Entry, Index};
 use crate::catalog::{Catalog, Tool as Generic};
 use crate::policy::{Passage, Policy, ToolMode};
 use crate::refusal::{Code, Refusal};
+use crate::request::method::Method;
 use crate::request::{RawRequest, Request};
 
 pub use self::face::Face;
@@ -74,6 +75,8 @@ pub struct Toolbox {
     style: Style,
     /// Whether some rule could pass a method other than GET.
     sends: bool,
+    /// Whether some rule calls a GET a write.
+    gets_write: bool,
     policy_name: String,
     policy_words: String,
 }
@@ -102,6 +105,7 @@ impl Toolbox {
             offered,
             style: Style::Typed,
             sends,
+            gets_write: policy.could_write(Method::Get),
             policy_name: policy.name().to_owned(),
             policy_words: policy.in_words().to_owned(),
             catalog,
@@ -213,9 +217,9 @@ impl Toolbox {
     /// What `tools/list` shows, sorted by name.
     #[must_use]
     pub fn faces(&self) -> Vec<Face> {
-        let mut faces = vec![Face::of_generic(Generic::Get), Face::read_more()];
+        let mut faces = vec![Face::of_get(self.gets_write), Face::read_more()];
         if self.sends {
-            faces.push(Face::of_generic(Generic::Send));
+            faces.push(Face::of_send());
         }
         match self.style {
             Style::Typed => {
