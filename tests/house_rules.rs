@@ -260,11 +260,10 @@ fn no_tracked_file_names_this_machine_or_a_private_registry() {
             let place = format!("{}/", place.display());
             assert!(!text.contains(&place), "{} names {place}", path.display());
         }
-        for word in [["index", "-url"].concat(), ["extra-index", "-url"].concat(), ["replace", "-with"].concat()] {
+        let lock = ["\"resolved", "\": \""].concat();
+        for word in [["index", "-url"].concat(), ["extra-index", "-url"].concat(), ["replace", "-with"].concat(), lock]
+        {
             assert!(!text.contains(&word), "{} chooses a registry by `{word}`", path.display());
-        }
-        for url in text.split("\"resolved\": \"").skip(1) {
-            assert!(url.starts_with("https://registry.npmjs.org/"), "{} resolves elsewhere", path.display());
         }
     }
 }
