@@ -41,17 +41,17 @@ impl Apis {
 
     /// The tool of that name, listed or not, and whose it is.
     pub(super) fn find(&self, name: &str) -> Option<(&Gateway, Tool)> {
-        let (gateway, own) = match &*self.gateways {
-            [gateway] => (gateway, name),
-            gateways => {
-                let (api, own) = name.split_once('_')?;
-                (gateways.iter().find(|gateway| gateway.policy().name() == api)?, own)
-            }
+        let (api, own) = match &*self.gateways {
+            [gateway] => return gateway.toolbox().named(name).map(|tool| (gateway, tool)),
+            _ => name.split_once('_')?,
         };
+        let gateway = self.iter().find(|gateway| gateway.policy().name() == api)?;
         let toolbox = gateway.toolbox();
         let found = toolbox.named(own).or_else(|| {
-            let mut cut = toolbox.faces().into_iter().filter(|_| name.len() == MAX_NAME);
-            toolbox.named(&cut.find(|face| self.name(gateway, &face.name) == name)?.name)
+            // Only a name that was cut is of this length and unknown.
+            let mut names =
+                toolbox.operations().map(|(operation, _)| operation.name()).filter(|_| name.len() == MAX_NAME);
+            toolbox.named(names.find(|own| self.name(gateway, own) == name)?)
         });
         found.map(|tool| (gateway, tool))
     }

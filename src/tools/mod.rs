@@ -133,11 +133,8 @@ impl Toolbox {
     }
 
     /// What is offered, sorted by name.
-    pub fn operations(&self) -> impl ExactSizeIterator<Item = (&Operation, Passage)> {
-        let all = self.catalog.as_ref().map(Catalog::operations).unwrap_or_default();
-        let of = |place: usize| all.get(place).or(all.last());
-        let found: Vec<_> = self.offered.iter().filter_map(|(place, passage)| Some((of(*place)?, *passage))).collect();
-        found.into_iter()
+    pub fn operations(&self) -> impl Iterator<Item = (&Operation, Passage)> {
+        (0..self.offered.len()).filter_map(|place| self.operation(place))
     }
 
     fn operation(&self, place: usize) -> Option<(&Operation, Passage)> {
