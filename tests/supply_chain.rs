@@ -44,8 +44,9 @@ fn every_licence_is_one_that_deny_toml_allows() {
     let deny = document("deny.toml");
     let allowed: Vec<&str> =
         deny["licenses"]["allow"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
+    // Not offline: a build fetches no crates of other platforms, and their licences count too.
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(["metadata", "--locked", "--format-version", "1"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
