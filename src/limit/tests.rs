@@ -25,6 +25,7 @@ fn open() -> LimitSpec {
         burst: 1_000,
         writes: rate(1_000, SECOND),
         denials: rate(1_000, SECOND),
+        prompts: rate(1_000, SECOND),
         concurrency: 1_024,
         daily: None,
         max_wait: Duration::ZERO,
