@@ -20,9 +20,13 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("upstream.credential", "bearer basic header"),
     ("access", "writes"),
-    ("allow", "id methods paths effect query body encoded confirm credential rate reason"),
+    (
+        "allow",
+        "id methods paths effect query body encoded confirm channel preview credential rate idempotency_key reason",
+    ),
     ("deny", "id methods paths query reason"),
-    ("limits", "rate burst writes denials concurrency daily max_wait"),
+    ("limits", "rate burst writes denials prompts concurrency daily max_wait"),
+    ("confirm", "ttl desk_ttl wait cooldown"),
     ("tools", "mode max_bytes include exclude"),
     ("response", "read_max_bytes max_bytes format redact"),
     ("audit", "prefix sync"),
@@ -102,6 +106,7 @@ fn every_default_that_the_example_shows_is_the_real_one() {
     let (bare, written) = (good(EXAMPLE), good(&with_defaults(EXAMPLE)));
     assert_eq!(bare.upstream(), written.upstream());
     assert_eq!(bare.limits(), written.limits());
+    assert_eq!(bare.confirm(), written.confirm());
     assert_eq!(bare.response(), written.response());
     assert_eq!(bare.audit(), written.audit());
 }
@@ -109,7 +114,9 @@ fn every_default_that_the_example_shows_is_the_real_one() {
 #[test]
 fn the_defaults_are_written_out_where_they_are_compared() {
     let written = with_defaults(EXAMPLE);
-    for line in ["timeout = \"30s\"", "rate = \"120/min\"", "read_max_bytes = \"8MiB\"", "sync = \"writes\""] {
+    for line in
+        ["timeout = \"30s\"", "rate = \"120/min\"", "ttl = \"120s\"", "read_max_bytes = \"8MiB\"", "sync = \"writes\""]
+    {
         assert!(written.lines().any(|written| written.starts_with(line)), "{line} is still a comment");
     }
 }

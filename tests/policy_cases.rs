@@ -38,6 +38,9 @@ struct Case {
     reason: Option<String>,
     effect: Option<String>,
     confirm: Option<String>,
+    channel: Option<String>,
+    preview: Option<String>,
+    idempotency_key: Option<bool>,
     credential: Option<String>,
     rules: Option<Vec<String>>,
     rates: Option<Vec<String>>,
@@ -68,6 +71,88 @@ fn every_case_gets_its_verdict() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn a_policy_foresees_whether_a_person_at_the_desk_could_be_asked() {
+    let allow = |id: &str, methods: &str, more: &str| {
+        format!("[[allow]]\nid = \"{id}\"\nmethods = {methods}\npaths = [\"/{id}/*\"]\n{more}\n")
+    };
+    let (put, post, get) = ("[\"PUT\"]", "[\"POST\"]", "[\"GET\"]");
+    for (case, writes, rules, expected) in [
+        ("nothing is allowed", true, String::new(), false),
+        ("reads alone", true, allow("a", get, ""), false),
+        ("a POST that reads", true, allow("a", post, "effect = \"read\""), false),
+        ("a write", true, allow("a", put, ""), true),
+        ("a write while writes are off", false, allow("a", put, ""), false),
+        ("a GET that writes", true, allow("a", get, "effect = \"write\""), true),
+        ("at the desk alone", true, allow("a", put, "channel = \"desk\""), true),
+        ("in the client alone", true, allow("a", put, "channel = \"client\""), false),
+        ("nobody is asked", true, allow("a", put, "confirm = \"never\""), false),
+        ("nobody is asked, at the desk", true, allow("a", put, "confirm = \"never\"\nchannel = \"desk\""), false),
+        (
+            "one rule asks in the client, another one says where",
+            true,
+            allow("a", put, "channel = \"client\"") + &allow("b", put, "confirm = \"never\"\nchannel = \"desk\""),
+            true,
+        ),
+        (
+            "one rule asks in the client, and another one not at all",
+            true,
+            allow("a", put, "channel = \"client\"") + &allow("b", put, "confirm = \"never\""),
+            false,
+        ),
+        (
+            "the rule that says where is about another method",
+            true,
+            allow("a", put, "channel = \"client\"") + &allow("b", post, "confirm = \"never\"\nchannel = \"desk\""),
+            false,
+        ),
+        (
+            "what GET does HEAD may do",
+            true,
+            allow("a", get, "effect = \"write\"\nconfirm = \"never\"") + &allow("b", "[\"HEAD\"]", ""),
+            true,
+        ),
+    ] {
+        let head = "version = 1\nname = \"desk\"\n[upstream]\nbase_url = \"https://api.example.test/\"\n";
+        let parsed = Policy::parse("desk.toml", &format!("{head}[access]\nwrites = {writes}\n{rules}"));
+        let policy = parsed.policy.unwrap_or_else(|| panic!("{case}: {:#?}", parsed.findings));
+        assert_eq!(policy.could_hold(), expected, "{case}");
+    }
+}
+
+#[test]
+fn a_rule_keeps_its_reason_for_those_who_may_read_it() {
+    let text = "version = 1\nname = \"why\"\n[upstream]\nbase_url = \"https://api.example.test/\"\n\
+        [[allow]]\nid = \"a\"\nmethods = [\"GET\"]\npaths = [\"/a\"]\nreason = \"people look at it\"\n\
+        [[allow]]\nid = \"b\"\nmethods = [\"GET\"]\npaths = [\"/b\"]\n\
+        [[deny]]\nid = \"c\"\npaths = [\"/c\"]\nreason = \"nobody looks at it\"\n";
+    let policy = Policy::parse("why.toml", text).policy.unwrap();
+    let reasons: Vec<_> = policy.rules().iter().map(|rule| (rule.id(), rule.reason())).collect();
+    assert_eq!(reasons, [("a", Some("people look at it")), ("b", None), ("c", Some("nobody looks at it"))]);
+    assert!(!policy.in_words().contains("people look at it"), "{}", policy.in_words());
+}
+
+#[test]
+fn the_words_for_the_agent_say_how_a_write_is_approved() {
+    let ways = [
+        ("", " (a write; a human approves each)"),
+        ("channel = \"client\"", " (a write; a human approves each in the client)"),
+        ("channel = \"desk\"", " (a write; a human approves each at the desk)"),
+        ("confirm = \"typed\"", " (a write; a human approves each by typing a word)"),
+        ("confirm = \"typed\"\nchannel = \"desk\"", " (a write; a human approves each at the desk by typing a word)"),
+        ("confirm = \"never\"\nchannel = \"desk\"", " (a write)"),
+    ];
+    for (keys, expected) in ways {
+        let text = format!(
+            "version = 1\nname = \"how\"\n[upstream]\nbase_url = \"https://api.example.test/\"\n[access]\nwrites = true\n\
+            [[allow]]\nid = \"a\"\nmethods = [\"PUT\"]\npaths = [\"/a/*\"]\n{keys}\n"
+        );
+        let policy = Policy::parse("how.toml", &text).policy.unwrap();
+        let line = format!("- PUT /a/*{expected}");
+        assert!(policy.in_words().lines().any(|told| told == line), "{keys}: {}", policy.in_words());
+    }
+}
+
 fn files() -> Vec<(String, String)> {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
     let paths = fs::read_dir(cases).unwrap().map(|entry| entry.unwrap().path());
@@ -87,6 +172,9 @@ fn expected(case: &Case) -> BTreeMap<&'static str, String> {
         ("reason", case.reason.clone()),
         ("effect", case.effect.clone()),
         ("confirm", case.confirm.clone()),
+        ("channel", case.channel.clone()),
+        ("preview", case.preview.clone()),
+        ("idempotency_key", case.idempotency_key.map(|asked| asked.to_string())),
         ("credential", case.credential.clone()),
         ("rules", case.rules.as_ref().map(sorted)),
         ("rates", case.rates.as_ref().map(sorted)),
@@ -135,6 +223,9 @@ fn granted(expect: &str, policy: &Policy, grant: &Grant) -> BTreeMap<&'static st
         ("rule", grant.rule().id().to_owned()),
         ("effect", grant.effect().as_str().to_owned()),
         ("confirm", grant.confirm().as_str().to_owned()),
+        ("channel", grant.channel().as_str().to_owned()),
+        ("preview", format!("{:?}", grant.preview())),
+        ("idempotency_key", grant.idempotency_key().to_string()),
         ("credential", grant.credential().unwrap_or_default().to_owned()),
         ("rules", rules.join(" ")),
         ("rates", rates.join(" ")),

@@ -20,6 +20,7 @@ pub(super) struct Books {
     rate: Gate,
     denials: Gate,
     writes: Gate,
+    prompts: Gate,
     /// Of each rule: its rate and the place of its bucket in [`Account::rules`].
     rules: Vec<Option<(usize, Gate)>>,
     rated: usize,
@@ -42,6 +43,7 @@ impl Books {
             rate: Gate::new(spec.rate, spec.burst),
             denials: Gate::of(spec.denials),
             writes: Gate::of(spec.writes),
+            prompts: Gate::of(spec.prompts),
             rules,
             rated,
             accounts: HashMap::new(),
@@ -75,6 +77,19 @@ impl Books {
         let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
         self.denials.charge(&mut account.denials, now);
         account.busy_until = account.busy_until.max(account.denials.next);
+    }
+
+    /// Charges a question to a person, or nothing where it would come too soon.
+    pub(super) fn prompt(&mut self, agent: &Agent, now: u64) -> Result<(), Refused> {
+        self.make_room(agent, now)?;
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        let at = self.prompts.opens(account.prompts, now);
+        if at > now {
+            return Err(Refused::later(Limit::Prompts, at, now));
+        }
+        self.prompts.charge(&mut account.prompts, now);
+        account.busy_until = account.busy_until.max(account.prompts.next);
+        Ok(())
     }
 
     /// Charges a call to each of its rules' rates and, if it is a write, to `writes`: all of them or none. Returns the moment at which
@@ -192,6 +207,7 @@ struct Account {
     rate: Bucket,
     denials: Bucket,
     writes: Bucket,
+    prompts: Bucket,
     rules: Box<[Bucket]>,
     /// From here on every bucket is full and the account is as good as a new one.
     busy_until: u64,
@@ -203,6 +219,7 @@ impl Account {
             rate: Bucket::default(),
             denials: Bucket::default(),
             writes: Bucket::default(),
+            prompts: Bucket::default(),
             rules: vec![Bucket::default(); rated].into_boxed_slice(),
             busy_until: 0,
         }

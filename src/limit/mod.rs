@@ -1,4 +1,4 @@
-//! How much an agent may do: rates, refusals, writes, calls a day, calls under way.
+//! How much an agent may do: rates, refusals, writes, questions to a person, calls a day, calls under way.
 //!
 //! Promises: (1) in any window of length `t` no more than `burst + t × rate` calls of one agent pass, and so for each rule's rate and for
 //! writes; (2) a call is charged to its rules' rates, to writes and to the day together or not at all, and what it was charged goes back
@@ -102,6 +102,22 @@ impl Limiter {
         Ok(slot)
     }
 
+    /// Charges one question to a person to `prompts`. It never waits: where a person would be asked too often, the call is refused.
+    /// What was charged does not come back.
+    ///
+    /// # Errors
+    /// [`Limit::Prompts`], [`Limit::Agents`] or [`Limit::State`]; nothing was charged.
+    pub fn prompt(&self, agent: &Agent) -> Result<(), Throttled> {
+        let now = self.now();
+        self.books()?.prompt(agent, now)?;
+        Ok(())
+    }
+
+    /// The slot of a call that a person has approved and that was [spent](Slot::spend) before they were asked, when it comes again: charges nothing.
+    pub fn paid(&self, admitted: Admitted) -> Slot<'_> {
+        Slot { limiter: self, paid: None, patience: admitted.patience }
+    }
+
     /// Waits until `at` and returns what is left of `patience`.
     async fn wait(&self, at: u64, now: u64, patience: Duration) -> Duration {
         if at <= now {
@@ -138,7 +154,7 @@ pub struct Charge<'a> {
     pub rules: &'a [usize],
 }
 
-/// A call was admitted; what it may still wait. Good for one [`Limiter::budget`].
+/// A call was admitted; what it may still wait. Good for one [`Limiter::budget`] or one [`Limiter::paid`].
 #[derive(Debug)]
 #[must_use]
 pub struct Admitted {
@@ -245,6 +261,7 @@ impl From<Refused> for Throttled {
             | Limit::Denials
             | Limit::Rule(_)
             | Limit::Writes
+            | Limit::Prompts
             | Limit::Daily
             | Limit::Concurrency
             | Limit::Agents) => Self::new(limit, Duration::from_nanos(refused.wait())),
@@ -263,6 +280,8 @@ pub enum Limit {
     Rule(usize),
     /// `writes` of one agent.
     Writes,
+    /// `prompts`: questions to a person about the calls of one agent.
+    Prompts,
     /// `daily`: all calls of a day.
     Daily,
     /// `concurrency`: calls under way.
@@ -281,6 +300,7 @@ impl Limit {
             Self::Denials => "denials",
             Self::Rule(_) => "rule",
             Self::Writes => "writes",
+            Self::Prompts => "prompts",
             Self::Daily => "daily",
             Self::Concurrency => "concurrency",
             Self::Agents => "agents",
@@ -294,6 +314,7 @@ impl Limit {
             Self::Denials => "too many refused calls",
             Self::Rule(_) => "too many calls of this kind",
             Self::Writes => "too many writes",
+            Self::Prompts => "too many questions to a person",
             Self::Daily => "no calls are left for today (UTC)",
             Self::Concurrency => "too many calls are under way",
             Self::Agents => "too many agents are calling",

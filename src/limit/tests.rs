@@ -25,6 +25,7 @@ fn open() -> LimitSpec {
         burst: 1_000,
         writes: rate(1_000, SECOND),
         denials: rate(1_000, SECOND),
+        prompts: rate(1_000, SECOND),
         concurrency: 1_024,
         daily: None,
         max_wait: Duration::ZERO,
@@ -151,6 +152,77 @@ fn writes_have_a_bucket_of_their_own() {
     send(&limiter, 1, READ).unwrap();
     clock.advance(30 * SECOND);
     send(&limiter, 1, WRITE).unwrap();
+}
+
+#[test]
+fn questions_to_a_person_have_a_bucket_of_their_own_and_never_wait() {
+    let spec = LimitSpec { prompts: rate(2, MINUTE), max_wait: 60 * SECOND, ..open() };
+    let (limiter, clock) = limiter(&spec, &[]);
+    for _ in 0..2 {
+        limiter.prompt(&agent(1)).unwrap();
+    }
+    for _ in 0..100 {
+        assert_eq!(
+            refused(limiter.prompt(&agent(1))),
+            (Limit::Prompts, 30),
+            "a question that is not asked costs nothing"
+        );
+    }
+    limiter.prompt(&agent(2)).unwrap();
+    send(&limiter, 1, WRITE).unwrap();
+    clock.advance(30 * SECOND);
+    limiter.prompt(&agent(1)).unwrap();
+    assert_eq!(refused(limiter.prompt(&agent(1))), (Limit::Prompts, 30));
+}
+
+#[test]
+fn an_agent_whose_questions_are_spent_is_not_forgotten_and_strangers_are_bounded() {
+    let (limiter, clock) = limiter(&LimitSpec { prompts: rate(1, MINUTE), ..open() }, &[]);
+    let most = u32::try_from(MAX_AGENTS).unwrap();
+    for uid in 0..most {
+        limiter.prompt(&agent(uid)).unwrap();
+    }
+    assert_eq!(refused(limiter.prompt(&agent(most))), (Limit::Agents, 1));
+    assert_eq!(refused(limiter.prompt(&agent(0))), (Limit::Prompts, 60));
+    clock.advance(MINUTE);
+    limiter.prompt(&agent(most)).unwrap();
+    assert_eq!(limiter.books.lock().unwrap().agents(), 1);
+}
+
+#[test]
+fn a_question_that_cannot_be_counted_is_not_asked() {
+    let (limiter, _) = limiter(&open(), &[]);
+    std::thread::scope(|scope| {
+        let spoil = scope.spawn(|| {
+            let _books = limiter.books.lock().unwrap();
+            panic!("while the books are open");
+        });
+        assert!(spoil.join().is_err());
+    });
+    assert_eq!(refused(limiter.prompt(&agent(1))), (Limit::State, 60));
+}
+
+#[test]
+fn a_call_that_was_paid_for_before_costs_one_call_and_nothing_else() {
+    let spec = LimitSpec { rate: rate(2, MINUTE), burst: 2, writes: rate(1, MINUTE), ..open() };
+    let (limiter, _) = limiter(&spec, &[]);
+    let mut asked = pass(&limiter, 1, WRITE).unwrap();
+    asked.spend();
+    drop(asked);
+    drop(now(limiter.paid(admit(&limiter, 1).unwrap()).enter()).unwrap());
+    assert_eq!(refused(admit(&limiter, 1)), (Limit::Rate, 30), "it counts as a call");
+}
+
+#[test]
+fn a_call_that_was_paid_for_before_gives_nothing_back_and_still_keeps_to_what_may_be_under_way() {
+    let spec = LimitSpec { writes: rate(1, MINUTE), concurrency: 1, ..open() };
+    let (limiter, _) = limiter(&spec, &[]);
+    let permit = now(pass(&limiter, 1, WRITE).unwrap().enter()).unwrap();
+    drop(limiter.paid(admit(&limiter, 1).unwrap()));
+    assert_eq!(refused(now(limiter.paid(admit(&limiter, 1).unwrap()).enter())), (Limit::Concurrency, 1));
+    drop(permit);
+    drop(now(limiter.paid(admit(&limiter, 1).unwrap()).enter()).unwrap());
+    assert_eq!(refused(send(&limiter, 1, WRITE)).0, Limit::Writes);
 }
 
 #[test]
@@ -375,6 +447,7 @@ fn every_limit_has_a_sentence_and_a_whole_number_of_seconds() {
         Limit::Denials,
         Limit::Rule(7),
         Limit::Writes,
+        Limit::Prompts,
         Limit::Daily,
         Limit::Concurrency,
         Limit::Agents,

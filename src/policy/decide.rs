@@ -5,10 +5,13 @@
 
 pub(super) mod passage;
 
+use self::passage::makes_write;
 use super::pattern::Rank;
 use super::rule::{Allow, Deny, Written};
 use super::trie::{Nodes, Step, Symbols, Trie};
-use super::verdict::{Authorized, Confirm, Denial, DenyReason, Effect, Grant, Held, RuleRef, Verdict};
+use super::verdict::{
+    Authorized, Channel, Confirm, Denial, DenyReason, Effect, Grant, Held, Preview, RuleRef, Verdict,
+};
 use crate::request::Request;
 use crate::request::encoded::Encoded;
 use crate::request::method::Method;
@@ -92,6 +95,19 @@ impl Rules {
         self.writes && rules.any(|rule| rule.effect_of(method) == Effect::Write)
     }
 
+    /// Whether some request could be held for a person who may answer at the desk. Rules with a method in common are taken
+    /// to share a path, so that one of them may make the write, another ask, and a third choose the channel.
+    pub(super) fn could_hold(&self) -> bool {
+        let could = |method| {
+            let about = || self.allows.iter().filter(move |rule| rule.methods.contains(method));
+            let asking = || about().filter(|rule| rule.confirm != Confirm::Never);
+            let anywhere = asking().any(|rule| rule.channel == Channel::Any);
+            let at_desk = asking().next().is_some() && about().any(|rule| rule.channel == Channel::Desk);
+            self.allows.iter().any(|rule| makes_write(rule, method)) && (anywhere || at_desk)
+        };
+        self.writes && Method::ALL.into_iter().any(could)
+    }
+
     pub(super) fn judge(&self, request: Request) -> Verdict {
         match self.weigh(&request) {
             Ok(grant) => match (grant.effect, grant.confirm) {
@@ -123,6 +139,9 @@ impl Rules {
             rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.name.index()).collect(),
             credential: most_specific(matching.iter().copied()).and_then(|rule| rule.credential.clone()),
             confirm: matching.iter().map(|(rule, _)| rule.confirm).max().unwrap_or(Confirm::Typed),
+            channel: matching.iter().map(|(rule, _)| rule.channel).max().unwrap_or(Channel::Desk),
+            preview: matching.iter().map(|(rule, _)| rule.preview).max().unwrap_or(Preview::Yes),
+            idempotency_key: matching.iter().any(|(rule, _)| rule.idempotency_key),
         })
     }
 

@@ -28,11 +28,13 @@ pub use self::field::{FieldPath, FieldPathError, Segment};
 pub use self::finding::{Finding, Severity};
 pub use self::rule::{RuleInfo, RuleKind};
 pub use self::spec::{
-    AuditSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source, SourceSpec, Sync,
-    UpstreamSpec,
+    AuditSpec, ConfirmSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source,
+    SourceSpec, Sync, UpstreamSpec,
 };
 pub use self::tools::{Openapi, Selector, ToolMode, ToolSpec};
-pub use self::verdict::{Authorized, Cause, Confirm, Denial, DenyReason, Effect, Grant, Held, RuleRef, Verdict};
+pub use self::verdict::{
+    Authorized, Cause, Channel, Confirm, Denial, DenyReason, Effect, Grant, Held, Preview, RuleRef, Verdict,
+};
 
 use self::decide::Rules;
 use self::file::File;
@@ -51,6 +53,7 @@ pub struct Policy {
     upstream: UpstreamSpec,
     sources: Vec<Source>,
     limits: LimitSpec,
+    confirm: ConfirmSpec,
     tools: ToolSpec,
     response: ResponseSpec,
     audit: AuditSpec,
@@ -89,9 +92,14 @@ impl Policy {
             name: allow.rule.name.clone(),
             kind: RuleKind::Allow,
             rate: allow.rule.rate,
+            reason: allow.rule.reason.clone(),
         });
-        let denies =
-            read.denies.iter().map(|deny| RuleInfo { name: deny.rule.name.clone(), kind: RuleKind::Deny, rate: None });
+        let denies = read.denies.iter().map(|deny| RuleInfo {
+            name: deny.rule.name.clone(),
+            kind: RuleKind::Deny,
+            rate: None,
+            reason: deny.rule.reason.clone(),
+        });
         Self {
             words: words::words(&read),
             file: file.to_owned(),
@@ -100,6 +108,7 @@ impl Policy {
             upstream: read.upstream,
             sources: read.sources,
             limits: read.limits,
+            confirm: read.confirm,
             tools: read.tools,
             response: read.response,
             audit: read.audit,
@@ -123,6 +132,13 @@ impl Policy {
     #[must_use]
     pub fn could_write(&self, method: Method) -> bool {
         self.rules.could_write(method)
+    }
+
+    /// Whether some request could be held for a person who may answer at the desk. Wider than the truth where it cannot
+    /// tell: a desk at which nobody asks does no harm.
+    #[must_use]
+    pub fn could_hold(&self) -> bool {
+        self.rules.could_hold()
     }
 
     /// How a request with this method could pass whose path fits the template, in which each `{name}` stands for some
@@ -177,6 +193,12 @@ impl Policy {
     #[must_use]
     pub fn limits(&self) -> &LimitSpec {
         &self.limits
+    }
+
+    /// `[confirm]`
+    #[must_use]
+    pub fn confirm(&self) -> &ConfirmSpec {
+        &self.confirm
     }
 
     /// `[response]`

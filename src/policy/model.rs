@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::file::File;
 use super::finding::Findings;
-use super::{Confirm, Effect, Parsed, Passage, Policy, Rules, Verdict, lint};
+use super::{Channel, Confirm, Effect, Grant, Parsed, Passage, Policy, Preview, Rules, Verdict, lint};
 use crate::agent::Agent;
 use crate::request::body::DeleteBody;
 use crate::request::fold::{fold_name, fold_segment};
@@ -29,6 +29,9 @@ struct Rule {
     paths: Vec<String>,
     effect: Option<&'static str>,
     confirm: &'static str,
+    channel: &'static str,
+    preview: &'static str,
+    idempotency_key: bool,
     only: Option<Vec<&'static str>>,
     names: Option<Vec<&'static str>>,
     credential: Option<&'static str>,
@@ -50,7 +53,8 @@ impl Rule {
             text.extend(self.names.iter().map(|names| format!("query = {{ names = {names:?} }}\n")));
             return text;
         }
-        text += &format!("confirm = {:?}\n", self.confirm);
+        text += &format!("confirm = {:?}\nchannel = {:?}\npreview = {}\n", self.confirm, self.channel, self.preview);
+        text += &format!("idempotency_key = {}\n", self.idempotency_key);
         text.extend(self.effect.iter().map(|effect| format!("effect = {effect:?}\n")));
         text.extend(self.only.iter().map(|only| format!("query = {{ only = {only:?} }}\n")));
         text.extend(self.credential.iter().map(|name| format!("credential = {name:?}\n")));
@@ -172,22 +176,32 @@ fn naive(rules: &[Rule], writes: bool, request: &Request) -> String {
     if !matching.iter().any(|rule| rule.grants_path(request) && rule.keeps(request)) {
         return "deny".into();
     }
-    let strictest = matching
-        .iter()
-        .map(|rule| rule.confirm)
-        .max_by_key(|confirm| ["never", "each", "typed"].iter().position(|word| word == confirm));
-    match (read, strictest) {
-        (false, Some(confirm)) if confirm != "never" => format!("hold {confirm}"),
-        _ => "allow".into(),
-    }
+    let strictest = |said: fn(&Rule) -> &'static str, words: [&'static str; 3]| {
+        words.into_iter().rev().find(|word| matching.iter().any(|rule| said(rule) == *word)).unwrap_or_default()
+    };
+    let confirm = strictest(|rule| rule.confirm, ["never", "each", "typed"]);
+    let channel = strictest(|rule| rule.channel, ["any", "client", "desk"]);
+    let preview = strictest(|rule| rule.preview, ["false", "\"if-possible\"", "true"]);
+    let keyed = matching.iter().any(|rule| rule.idempotency_key);
+    let (ask, how) = (!read && confirm != "never", format!("{channel} {preview} {keyed}"));
+    if ask { format!("hold {confirm} {how}") } else { format!("allow {how}") }
 }
 
 fn shown(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Allow(_) => "allow".into(),
-        Verdict::Hold(held) => format!("hold {}", held.confirm().as_str()),
+        Verdict::Allow(authorized) => format!("allow {}", how(authorized.grant())),
+        Verdict::Hold(held) => format!("hold {} {}", held.confirm().as_str(), how(held.grant())),
         Verdict::Deny(denial) => format!("deny {}", denial.reason().code()),
     }
+}
+
+fn how(grant: &Grant) -> String {
+    let preview = match grant.preview() {
+        Preview::No => "false",
+        Preview::IfPossible => "\"if-possible\"",
+        Preview::Yes => "true",
+    };
+    format!("{} {preview} {}", grant.channel().as_str(), grant.idempotency_key())
 }
 
 /// Everything that a verdict says, but for the places of the rules, which depend on their order.
@@ -260,11 +274,24 @@ fn rule(id: usize) -> impl Strategy<Value = Rule> {
     let names = prop::collection::vec(prop::sample::select(vec!["q", "p.x", "p[]"]), 1..3);
     let kind = prop::sample::select(vec!["allow", "allow", "allow", "read", "write", "deny"]);
     let methods = prop::collection::btree_set(prop::sample::select(vec!["GET", "HEAD", "POST", "PATCH"]), 1..4);
-    let confirm = prop::sample::select(vec!["never", "each", "typed"]);
+    let confirm = (
+        prop::sample::select(vec!["never", "each", "typed"]),
+        prop::sample::select(vec!["any", "client", "desk"]),
+        prop::sample::select(vec!["false", "\"if-possible\"", "true"]),
+        any::<bool>(),
+    );
     let flags =
         (any::<bool>(), any::<bool>(), prop::bool::weighted(0.3), prop::bool::weighted(0.3), prop::bool::weighted(0.2));
     (kind, methods, flat, wide, confirm, names, flags).prop_map(
-        move |(kind, methods, flat, wide, confirm, names, (slash, is_wide, limited, credential, encoded))| {
+        move |(
+            kind,
+            methods,
+            flat,
+            wide,
+            (confirm, channel, preview, idempotency_key),
+            names,
+            (slash, is_wide, limited, credential, encoded),
+        )| {
             let mut methods: Vec<_> = methods.into_iter().collect();
             if kind == "read" {
                 methods = vec!["POST"];
@@ -278,6 +305,9 @@ fn rule(id: usize) -> impl Strategy<Value = Rule> {
                 paths: paths.into_iter().map(|segments| format!("/{}{end}", segments.join("/"))).collect(),
                 effect: ["read", "write"].into_iter().find(|effect| *effect == kind),
                 confirm,
+                channel,
+                preview,
+                idempotency_key,
                 only: (limited && kind != "deny").then(|| names.clone()),
                 names: (limited && kind == "deny").then_some(names),
                 credential: credential.then_some("one"),
@@ -389,6 +419,17 @@ proptest! {
             if let Verdict::Allow(authorized) = compiled.judge(request(&call)) {
                 let grant = authorized.grant();
                 prop_assert!(grant.effect() == Effect::Read || grant.confirm() == Confirm::Never, "{call:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_held_for_the_desk_was_foreseen(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
+        let compiled = unchecked(&rules, writes);
+        for call in calls {
+            if let Verdict::Hold(held) = compiled.judge(request(&call)) {
+                let desk = held.grant().channel() != Channel::Client;
+                prop_assert!(compiled.could_hold() || !desk, "{call:?}\n{}", toml(&rules, writes));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::pattern::Pattern;
 use super::spec::Rate;
-use super::verdict::{Confirm, DenyReason, Effect, RuleRef};
+use super::verdict::{Channel, Confirm, DenyReason, Effect, Preview, RuleRef};
 use crate::request::Request;
 use crate::request::body::Body;
 use crate::request::encoded::Encoded;
@@ -25,6 +25,7 @@ pub struct RuleInfo {
     pub(super) name: RuleRef,
     pub(super) kind: RuleKind,
     pub(super) rate: Option<Rate>,
+    pub(super) reason: Option<Arc<str>>,
 }
 
 /// Whether a rule opens or closes.
@@ -59,6 +60,13 @@ impl RuleInfo {
     #[must_use]
     pub fn rate(&self) -> Option<Rate> {
         self.rate
+    }
+
+    /// What the policy's author wrote about it, where there is something: one line. Of a deny rule the agent may see it,
+    /// of an allow rule the person who is asked.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 }
 
@@ -115,8 +123,12 @@ pub(super) struct Allow {
     pub(super) body: BodyLimit,
     pub(super) encoded: Encoded,
     pub(super) confirm: Confirm,
+    pub(super) channel: Channel,
+    pub(super) preview: Preview,
     pub(super) credential: Option<Arc<str>>,
     pub(super) rate: Option<Rate>,
+    pub(super) idempotency_key: bool,
+    pub(super) reason: Option<Arc<str>>,
 }
 
 impl Allow {
@@ -249,6 +261,9 @@ pub(super) struct Places {
     pub(super) id: Range<usize>,
     pub(super) methods: Range<usize>,
     pub(super) confirm: Option<Range<usize>>,
+    pub(super) channel: Option<Range<usize>>,
+    pub(super) preview: Option<Range<usize>>,
+    pub(super) idempotency_key: Option<Range<usize>>,
     pub(super) encoded: Option<Range<usize>>,
     /// `query`, or else `body`.
     pub(super) limits: Option<Range<usize>>,

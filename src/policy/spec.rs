@@ -126,12 +126,27 @@ pub struct LimitSpec {
     pub writes: Rate,
     /// Refused calls of one agent.
     pub denials: Rate,
+    /// Questions to a person about the writes of one agent.
+    pub prompts: Rate,
     /// Calls under way at once; 1 to 1,024.
     pub concurrency: u32,
     /// Calls of one day; `None` is "unlimited", written out.
     pub daily: Option<u64>,
     /// How long a call may wait for its turn; up to 60 s.
     pub max_wait: Duration,
+}
+
+/// `[confirm]`: how long a write waits for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfirmSpec {
+    /// How long a question in the client can be answered; 5 s to 1 h.
+    pub ttl: Duration,
+    /// How long a question at the desk can be answered; 10 s to 24 h.
+    pub desk_ttl: Duration,
+    /// How long a call waits for an answer from the desk before it is told to come back; up to 10 min.
+    pub wait: Duration,
+    /// How long writes stay closed after a person has refused several in a row; 1 s to 24 h.
+    pub cooldown: Duration,
 }
 
 /// So many in so long.

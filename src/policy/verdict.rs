@@ -130,6 +130,9 @@ pub struct Grant {
     pub(in crate::policy) rates: Vec<usize>,
     pub(in crate::policy) credential: Option<Arc<str>>,
     pub(in crate::policy) confirm: Confirm,
+    pub(in crate::policy) channel: Channel,
+    pub(in crate::policy) preview: Preview,
+    pub(in crate::policy) idempotency_key: bool,
 }
 
 impl Grant {
@@ -167,6 +170,24 @@ impl Grant {
     #[must_use]
     pub fn confirm(&self) -> Confirm {
         self.confirm
+    }
+
+    /// The strictest of the places where the rules let a person answer; it counts for held requests alone.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    /// The most that the rules ask for of what a person is to see; it counts for held requests alone.
+    #[must_use]
+    pub fn preview(&self) -> Preview {
+        self.preview
+    }
+
+    /// Whether a rule asks that a write carries a key by which the upstream knows a repetition.
+    #[must_use]
+    pub fn idempotency_key(&self) -> bool {
+        self.idempotency_key
     }
 }
 
@@ -211,6 +232,40 @@ impl Confirm {
             Self::Typed => "typed",
         }
     }
+}
+
+/// Where a person answers, from the most lenient to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    /// In the client or at the desk.
+    Any,
+    /// In the client that the agent works in.
+    Client,
+    /// At the desk: a terminal of the person's own, out of the agent's reach.
+    Desk,
+}
+
+impl Channel {
+    /// As written in a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Client => "client",
+            Self::Desk => "desk",
+        }
+    }
+}
+
+/// Whether a person is shown what a write would change, from the least to the most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Preview {
+    /// Only the request.
+    No,
+    /// What is there before the write and what would be after it, where it can be had.
+    IfPossible,
+    /// The same, or nobody is asked.
+    Yes,
 }
 
 /// One rule of a policy, by name and place.

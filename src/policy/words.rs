@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::file::File;
 use super::rule::{Allow, Deny, Written};
-use super::verdict::{Confirm, Effect};
+use super::verdict::{Channel, Confirm, Effect};
 use crate::request::method::Method;
 
 /// The policy of a file that has no error.
@@ -25,12 +25,18 @@ pub(super) fn words(file: &File) -> String {
 
 fn allow(text: &mut String, written: &Written<Allow>, writes: bool) {
     let Written { rule, paths, .. } = written;
+    let at = match rule.channel {
+        Channel::Any => "",
+        Channel::Client => " in the client",
+        Channel::Desk => " at the desk",
+    };
     for method in Method::ALL.into_iter().filter(|method| rule.methods.contains(*method)) {
         let how = match (rule.effect_of(method), writes, rule.confirm) {
-            (Effect::Read, _, _) => "",
+            (Effect::Read, _, _) => String::new(),
             (Effect::Write, false, _) => continue,
-            (Effect::Write, true, Confirm::Never) => " (a write)",
-            (Effect::Write, true, Confirm::Each | Confirm::Typed) => " (a write; a human approves each)",
+            (Effect::Write, true, Confirm::Never) => " (a write)".to_owned(),
+            (Effect::Write, true, Confirm::Each) => format!(" (a write; a human approves each{at})"),
+            (Effect::Write, true, Confirm::Typed) => format!(" (a write; a human approves each{at} by typing a word)"),
         };
         for path in paths {
             line(text, &format!("- {method} {}{how}", path.pattern.text()));

@@ -131,7 +131,7 @@ impl Template {
 }
 
 /// Whether a rule makes a request about which it is a write (see `effect` of the decision).
-fn makes_write(rule: &Allow, method: Method) -> bool {
+pub(super) fn makes_write(rule: &Allow, method: Method) -> bool {
     let heard = rule.methods.contains(method) || (method == Method::Head && rule.methods.contains(Method::Get));
     heard && rule.effect_of(method) == Effect::Write
 }

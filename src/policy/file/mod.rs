@@ -3,6 +3,7 @@
 //! Promises that an unknown key, a second value for a key, a value of another type or outside its range is an error, and
 //! that a default never opens anything. Trusts nothing in the file but its author's intent.
 
+mod confirm;
 mod credential;
 pub(super) mod headers;
 mod response;
@@ -21,14 +22,14 @@ use toml::de::DeTable;
 use self::section::Section;
 use super::finding::{Findings, quoted};
 use super::rule::{Allow, Deny, Written};
-use super::spec::{AuditSpec, LimitSpec, Rate, ResponseSpec, Source, Sync, UpstreamSpec};
+use super::spec::{AuditSpec, ConfirmSpec, LimitSpec, Rate, ResponseSpec, Source, Sync, UpstreamSpec};
 use super::tools::ToolSpec;
 
 /// The largest policy file, in bytes.
 const MOST_BYTES: usize = 1 << 20;
 
-const KEYS: [&str; 10] =
-    ["version", "name", "upstream", "access", "allow", "deny", "limits", "tools", "response", "audit"];
+const KEYS: [&str; 11] =
+    ["version", "name", "upstream", "access", "allow", "deny", "limits", "confirm", "tools", "response", "audit"];
 
 /// Controls that make text read otherwise than it is (CVE-2021-42574).
 const BIDI: [char; 12] = [
@@ -46,6 +47,7 @@ pub(super) struct File {
     pub(super) allows: Vec<Written<Allow>>,
     pub(super) denies: Vec<Written<Deny>>,
     pub(super) limits: LimitSpec,
+    pub(super) confirm: ConfirmSpec,
     pub(super) tools: ToolSpec,
     pub(super) response: ResponseSpec,
     pub(super) audit: AuditSpec,
@@ -146,9 +148,11 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     let (upstream, sources) = upstream::read(&root, findings);
     let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
     let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
-    let (limits, tools) = (read_limits(&root, findings), tools::read(&root, findings));
+    let (limits, confirm) = (read_limits(&root, findings), confirm::read(&root, findings));
+    let tools = tools::read(&root, findings);
     let (response, audit) = (response::read(&root, findings), read_audit(&root, findings));
-    Some(File { name: name?, upstream: upstream?, sources, writes, allows, denies, limits, tools, response, audit })
+    let (name, upstream) = (name?, upstream?);
+    Some(File { name, upstream, sources, writes, allows, denies, limits, confirm, tools, response, audit })
 }
 
 /// Whether to read on: of a version that is not known, no key is.
@@ -202,7 +206,7 @@ fn is_label(text: &str, span: &Range<usize>, what: &str, also: &str, findings: &
 }
 
 fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
-    let keys = ["rate", "burst", "writes", "denials", "concurrency", "daily", "max_wait"];
+    let keys = ["rate", "burst", "writes", "denials", "prompts", "concurrency", "daily", "max_wait"];
     let per_minute =
         |count| Rate { count: NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN), per: Duration::from_secs(60) };
     let mut limits = LimitSpec {
@@ -210,6 +214,7 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
         burst: 20,
         writes: per_minute(10),
         denials: per_minute(60),
+        prompts: per_minute(6),
         concurrency: 8,
         daily: Some(5_000),
         max_wait: Duration::from_secs(2),
@@ -218,6 +223,7 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
     limits.rate = section.rate("rate", findings).unwrap_or(limits.rate);
     limits.writes = section.rate("writes", findings).unwrap_or(limits.writes);
     limits.denials = section.rate("denials", findings).unwrap_or(limits.denials);
+    limits.prompts = section.rate("prompts", findings).unwrap_or(limits.prompts);
     limits.burst = section.number("burst", limits.burst, 1..=1_000, findings);
     limits.concurrency = section.number("concurrency", limits.concurrency, 1..=1_024, findings);
     limits.max_wait = section.number("max_wait", limits.max_wait, Duration::ZERO..=Duration::from_secs(60), findings);

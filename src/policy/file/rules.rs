@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
+use super::confirm::{read_channel, read_confirm, read_preview};
 use super::section::{Section, Value, inside, suggest};
 use super::units::Size;
 use crate::policy::finding::{Findings, quoted};
 use crate::policy::pattern::{Pattern, PatternError};
 use crate::policy::rule::{Allow, BodyLimit, DEFAULT_BODY, Deny, Methods, Places, QueryLimit, Written, WrittenPath};
-use crate::policy::verdict::{Confirm, Effect, RuleRef};
+use crate::policy::verdict::{Effect, RuleRef};
 use crate::request::body::MAX_BODY;
 use crate::request::encoded::Encoded;
 use crate::request::fold::fold_name;
@@ -20,8 +21,22 @@ use crate::request::query::Query;
 
 const MOST_RULES: usize = 10_000;
 const MOST_PATHS: usize = 256;
-const ALLOW: [&str; 11] =
-    ["id", "methods", "paths", "effect", "query", "body", "encoded", "confirm", "credential", "rate", "reason"];
+const ALLOW: [&str; 14] = [
+    "id",
+    "methods",
+    "paths",
+    "effect",
+    "query",
+    "body",
+    "encoded",
+    "confirm",
+    "channel",
+    "preview",
+    "credential",
+    "rate",
+    "idempotency_key",
+    "reason",
+];
 const DENY: [&str; 5] = ["id", "methods", "paths", "query", "reason"];
 
 /// All rules that could be read. `credentials` are the names that a rule may choose from.
@@ -106,14 +121,15 @@ fn read_allow(
     let methods = section.need("methods", findings).and_then(|value| read_methods(&value, findings));
     let paths = section.need("paths", findings).and_then(|value| read_paths(&value, findings));
     let effect = section.word("effect", &[("read", Effect::Read), ("write", Effect::Write)], findings);
-    let words = [("never", Confirm::Never), ("each", Confirm::Each), ("typed", Confirm::Typed)];
-    let confirm = section.word("confirm", &words, findings);
+    let (confirm, channel) = (read_confirm(section, findings), read_channel(section, findings));
+    let preview = read_preview(section, findings);
     let query = read_query(section, findings);
     let body = read_body(section, findings);
     let encoded = read_encoded(section, findings);
     let credential = read_credential(section, credentials, findings);
     let rate = section.rate("rate", findings);
-    read_reason(section, findings);
+    let idempotency_key = section.flag("idempotency_key", findings);
+    let reason = read_reason(section, findings);
     let (methods, paths) = (methods?, paths?);
     check_effect(section, effect, methods, &paths, findings);
     let span = |key: &str| section.get(key).map(|value| value.span());
@@ -125,15 +141,22 @@ fn read_allow(
             query,
             body,
             encoded,
-            confirm: confirm.unwrap_or(Confirm::Each),
+            confirm,
+            channel,
+            preview,
             credential,
             rate,
+            idempotency_key,
+            reason,
         },
         paths,
         places: Places {
             id: span("id").unwrap_or_else(|| section.span()),
             methods: span("methods").unwrap_or_default(),
             confirm: span("confirm"),
+            channel: span("channel"),
+            preview: span("preview"),
+            idempotency_key: span("idempotency_key"),
             encoded: span("encoded"),
             limits: span("query").or_else(|| span("body")),
         },

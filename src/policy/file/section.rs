@@ -153,6 +153,10 @@ impl<'a> Value<'a> {
         self.item.get_ref().is_str()
     }
 
+    pub(super) fn is_flag(&self) -> bool {
+        self.item.get_ref().is_bool()
+    }
+
     pub(super) fn is_table(&self) -> bool {
         self.item.get_ref().is_table()
     }

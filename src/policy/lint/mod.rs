@@ -11,10 +11,11 @@ use std::collections::{BTreeSet, HashMap};
 use self::pairs::Pairs;
 use super::file::File;
 use super::finding::{Findings, quoted};
-use super::rule::{Allow, Deny, Written};
+use super::rule::{Allow, Deny, Places, Written};
 use super::spec::SourceSpec;
-use super::verdict::{Confirm, Effect};
+use super::verdict::{Confirm, Effect, Preview};
 use crate::request::encoded::Encoded;
+use crate::request::method::Method;
 
 /// Reports everything that the rules of a file say about one another.
 pub(super) fn check(file: &File, findings: &mut Findings<'_>) {
@@ -47,25 +48,10 @@ fn check_opening(allow: &Written<Allow>, writes: bool, findings: &mut Findings<'
         let message = format!("this opens the whole API for {}", methods.join(", "));
         findings.warn("allow-everything", path.span.clone(), message, Some("name the parts that are needed"));
     }
-    let mut written = rule.methods.iter().filter(|method| rule.effect_of(*method) == Effect::Write);
-    let first_write = written.next();
-    if let Some(span) = &places.confirm {
-        match first_write {
-            None => {
-                let message = "`confirm` is about writes, and this rule allows reads only".to_owned();
-                findings.warn("confirm-on-read", span.clone(), message, None);
-            }
-            Some(_) if rule.confirm == Confirm::Never => {
-                let message = "nobody is asked before these writes are sent".to_owned();
-                findings.warn(
-                    "confirm-never",
-                    span.clone(),
-                    message,
-                    Some("`confirm = \"each\"` asks a human each time"),
-                );
-            }
-            Some(_) => {}
-        }
+    let first_write = written_methods(rule).next();
+    match first_write {
+        None => check_asked_of_reads(places, findings),
+        Some(_) => check_asked_of_writes(allow, findings),
     }
     if let (Some(method), false) = (first_write, writes) {
         let message = format!("{method} sleeps here: it is a write, and `access.writes` is false");
@@ -75,6 +61,45 @@ fn check_opening(allow: &Written<Allow>, writes: bool, findings: &mut Findings<'
         let message = "paths with encoded reserved characters are read differently by different servers".to_owned();
         findings.warn("encoded", span, message, Some("make sure that the upstream takes them for part of one segment"));
     }
+}
+
+/// What a rule that allows reads only says of writes.
+fn check_asked_of_reads(places: &Places, findings: &mut Findings<'_>) {
+    for (code, key, span) in [
+        ("confirm-on-read", "confirm", &places.confirm),
+        ("channel-on-read", "channel", &places.channel),
+        ("preview-on-read", "preview", &places.preview),
+        ("idempotency-key-on-read", "idempotency_key", &places.idempotency_key),
+    ] {
+        if let Some(span) = span {
+            let message = format!("`{key}` is about writes, and this rule allows reads only");
+            findings.warn(code, span.clone(), message, None);
+        }
+    }
+}
+
+/// What a rule says of how its writes are approved, where that is less than it looks.
+fn check_asked_of_writes(Written { rule, places, .. }: &Written<Allow>, findings: &mut Findings<'_>) {
+    if let Some(span) = places.confirm.clone().filter(|_| rule.confirm == Confirm::Never) {
+        let message = "nobody is asked before these writes are sent".to_owned();
+        findings.warn("confirm-never", span, message, Some("`confirm = \"each\"` asks a human each time"));
+    }
+    // What a POST makes is not there before, and a GET that writes is the write itself.
+    let shown = |method| matches!(method, Method::Put | Method::Patch | Method::Delete);
+    if let Some(span) =
+        places.preview.clone().filter(|_| rule.preview != Preview::No && !rule.methods.iter().any(shown))
+    {
+        let methods: Vec<&str> = written_methods(rule).map(Method::as_str).collect();
+        let message =
+            format!("there is nothing to show before a {}: no GET reads the same thing", methods.join(" or "));
+        let help = "leave it out: before a PUT, PATCH or DELETE there is something to show";
+        findings.warn("preview-of-nothing", span, message, Some(help));
+    }
+}
+
+/// The methods whose requests the rule takes for writes.
+fn written_methods(rule: &Allow) -> impl Iterator<Item = Method> {
+    rule.methods.iter().filter(|method| rule.effect_of(*method) == Effect::Write)
 }
 
 fn check_unused_credentials(file: &File, findings: &mut Findings<'_>) {
@@ -103,9 +128,24 @@ fn check_duplicates(file: &File, findings: &mut Findings<'_>) {
 }
 
 fn allow_key(allow: &Written<Allow>) -> String {
-    let Allow { name: _, methods, effect, query, body, encoded, confirm, credential, rate } = &allow.rule;
+    let Allow {
+        name: _,
+        methods,
+        effect,
+        query,
+        body,
+        encoded,
+        confirm,
+        channel,
+        preview,
+        credential,
+        rate,
+        idempotency_key,
+        reason: _,
+    } = &allow.rule;
     let paths: BTreeSet<&str> = allow.paths.iter().map(|path| path.pattern.text()).collect();
-    format!("{paths:?} {methods:?} {effect:?} {query:?} {body:?} {encoded:?} {confirm:?} {credential:?} {rate:?}")
+    let asked = format!("{confirm:?} {channel:?} {preview:?} {idempotency_key:?}");
+    format!("{paths:?} {methods:?} {effect:?} {query:?} {body:?} {encoded:?} {asked} {credential:?} {rate:?}")
 }
 
 fn deny_key(deny: &Written<Deny>) -> String {
