@@ -94,6 +94,11 @@ pub fn string(literal: &str) -> Option<Cow<'_, str>> {
     if inner.contains('\\') { unescape(inner).map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
+/// Whether two numbers that [`scan`] has accepted are worth the same, compared as decimals: `1.0` and `1` are.
+pub fn same_number(one: &str, other: &str) -> bool {
+    number::same(one, other)
+}
+
 /// Why a text is not the strict JSON that [`scan`] accepts. `at` is a byte offset into the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum JsonError {

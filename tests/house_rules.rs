@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("clock", &[]),
     ("config", &["trust"]),
-    ("confirm", &[]),
+    ("confirm", &["json", "policy", "request"]),
     ("demo", &["audit::verify"]),
     (
         "gateway",

@@ -22,6 +22,15 @@ pub(super) fn survives_as_double(written: &str) -> bool {
     decimal == shortest || Decimal::read(&format!("{double:.places$e}")) == Some(decimal)
 }
 
+/// Whether two numbers of the JSON grammar are worth the same: `1.0`, `1` and `10e-1` are. Those whose exponents are
+/// beyond counting are the same only if they are written alike.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    match (Decimal::read(one), Decimal::read(other)) {
+        (Some(a), Some(b)) => a == b && (a.digits.is_empty() || one.starts_with('-') == other.starts_with('-')),
+        (None, _) | (_, None) => one == other,
+    }
+}
+
 /// The magnitude of a number as written: `0.DIGITS × 10^exponent`, the digits without zeros at either end. Zero has no
 /// digits and exponent 0. A sign survives always and is left out.
 #[derive(PartialEq, Eq)]
@@ -55,6 +64,27 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn numbers_are_the_same_by_what_they_are_worth() {
+        for (one, other, alike) in [
+            ("1", "1.0", true),
+            ("1", "10e-1", true),
+            ("1e2", "100", true),
+            ("-0", "0.0e9", true),
+            ("0.1", "1E-1", true),
+            ("1", "-1", false),
+            ("1", "10", false),
+            ("0.1", "0.10000000000000000001", false),
+            ("9007199254740993", "9007199254740992", false),
+            ("18446744073709551617", "18446744073709551616", false),
+            ("1e99999999999999999999", "1e99999999999999999999", true),
+            ("1e99999999999999999999", "10e99999999999999999998", false),
+        ] {
+            assert_eq!(same(one, other), alike, "{one} {other}");
+            assert_eq!(same(other, one), alike, "{other} {one}");
+        }
+    }
 
     proptest! {
         #[test]

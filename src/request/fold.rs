@@ -36,7 +36,7 @@ pub(super) fn fold_decoded(decoded: &str) -> String {
 }
 
 /// The default-ignorable characters that a path may hold; those of category Cf or Cn never get this far (R2.5).
-pub(super) fn is_ignorable(character: char) -> bool {
+pub(crate) fn is_ignorable(character: char) -> bool {
     matches!(
         character,
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'

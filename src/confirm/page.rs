@@ -1,0 +1,143 @@
+//! How a message is laid out: our words at the left margin, everything from outside behind a gutter.
+//!
+//! Promises: no line is wider than [`COLUMNS`]; what is broken begins with a mark of ours; a section never takes more
+//! room than it was given, and says how much it left out. Trusts: values are [shown](super::escape::shown) before they
+//! come here.
+
+use super::escape::is_mark;
+
+/// The widest line, in columns of a terminal.
+pub(super) const COLUMNS: usize = 78;
+/// What begins a line from outside.
+const GUTTER: &str = "    ";
+/// What begins the rest of a line that was too wide.
+const GOES_ON: &str = "  > ";
+/// How far from the end of a full line a better place to break it is looked for, in columns.
+const LOOK_BACK: usize = 24;
+/// What a note on left-out lines takes at most, in bytes.
+const NOTE: usize = 64;
+
+/// One part of a message, as it grows.
+pub(super) struct Section {
+    name: &'static str,
+    text: String,
+    room: usize,
+    left_out: usize,
+}
+
+impl Section {
+    /// A section that takes at most `room` bytes; `name` is what a note on left-out lines calls it.
+    pub(super) fn new(name: &'static str, room: usize) -> Self {
+        Self { name, text: String::new(), room: room.saturating_sub(NOTE), left_out: 0 }
+    }
+
+    /// A line of ours.
+    pub(super) fn label(mut self, words: &str) -> Self {
+        self.line("", words);
+        self
+    }
+
+    /// A value of one line, after a label of ours.
+    pub(super) fn named(mut self, label: &str, shown: &str) -> Self {
+        let (first, rest) = split(shown, COLUMNS.saturating_sub(label.len() + 2));
+        self.line(label, &format!(": {first}"));
+        self.go_on(rest);
+        self
+    }
+
+    /// A value on lines of its own.
+    pub(super) fn value(&mut self, indent: usize, shown: &str) {
+        let (first, rest) = split(shown, COLUMNS.saturating_sub(GUTTER.len() + indent));
+        self.line(GUTTER, &format!("{:indent$}{first}", ""));
+        self.go_on(rest);
+    }
+
+    /// Counts a line as left out without looking at it.
+    pub(super) fn leave_out(&mut self) {
+        self.left_out += 1;
+    }
+
+    /// Whether nothing more can be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.left_out > 0
+    }
+
+    /// The most bytes that [`Section::text`] gives.
+    pub(super) fn size(&self) -> usize {
+        self.text.len() + if self.is_full() { NOTE } else { 0 }
+    }
+
+    /// The name, if something was left out.
+    pub(super) fn cut(&self) -> Option<&'static str> {
+        self.is_full().then_some(self.name)
+    }
+
+    /// The lines, and a note on those that were left out.
+    pub(super) fn text(mut self) -> String {
+        if self.left_out > 0 {
+            let lines = if self.left_out == 1 { "line" } else { "lines" };
+            self.text.push_str(&format!("Not shown: {} more {lines} of the {}.\n", self.left_out, self.name));
+        }
+        self.text
+    }
+
+    fn go_on(&mut self, mut rest: &str) {
+        while !rest.is_empty() {
+            let (piece, after) = split(rest, COLUMNS - GOES_ON.len());
+            self.line(GOES_ON, piece);
+            rest = after;
+        }
+    }
+
+    fn line(&mut self, begin: &str, text: &str) {
+        if self.is_full() || self.text.len() + begin.len() + text.len() + 1 > self.room {
+            self.left_out += 1;
+            return;
+        }
+        for part in [begin, text, "\n"] {
+            self.text.push_str(part);
+        }
+    }
+}
+
+/// What of a shown text fits into `width` columns, and the rest: broken after a sign or before a space near the end of
+/// the line, or else where the line is full. A space begins the rest, where it can be seen.
+fn split(shown: &str, width: usize) -> (&str, &str) {
+    let (mut columns, mut end) = (0, 0);
+    let mut near_end = 0;
+    while let Some(unit) = shown.get(end..).and_then(unit) {
+        let space = unit == " ";
+        let late = columns >= width.saturating_sub(LOOK_BACK);
+        if space && late {
+            near_end = end;
+        }
+        columns += unit.chars().map(wide).sum::<usize>();
+        if columns > width && end > 0 {
+            let full = shown.get(..end).map_or(end, |piece| piece.trim_end_matches(' ').len());
+            let at = if near_end > 0 { near_end } else { full.max(1) };
+            return shown.split_at_checked(at).unwrap_or((shown, ""));
+        }
+        end += unit.len();
+        if late && matches!(unit, "/" | "?" | "&" | ",") {
+            near_end = end;
+        }
+    }
+    (shown, "")
+}
+
+/// What must not be broken at the beginning of a shown text: an escape, or a character with its marks.
+fn unit(shown: &str) -> Option<&str> {
+    let first = shown.chars().next()?;
+    let length = if shown.starts_with("\\u{") {
+        shown.find('}').map_or(shown.len(), |end| end + 1)
+    } else {
+        let marks = shown.chars().skip(1).take_while(|mark| is_mark(*mark));
+        first.len_utf8() + marks.map(char::len_utf8).sum::<usize>()
+    };
+    shown.get(..length)
+}
+
+/// The columns that a character takes at most: none before the first Hangul letter is a wide one (UAX #11).
+fn wide(character: char) -> usize {
+    if character < '\u{1100}' { 1 } else { 2 }
+}
