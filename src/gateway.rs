@@ -1,5 +1,7 @@
 //! The path of every call, whatever door it came through: `Gateway::handle` reads top to bottom.
 
+mod hold;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +17,11 @@ use crate::answer::{self, Ask, Facts, Shaped, Store, View};
 use crate::audit::entry::{Answer, Entry, Outcome};
 use crate::audit::{AuditError, AuditLog};
 use crate::clock::Clock;
-use crate::limit::{Admitted, Charge, Limiter, Permit, Throttled};
+use crate::confirm::Confirmer;
+use crate::confirm::person::Person;
+use crate::limit::{Admitted, Charge, Limiter, Permit, Slot, Throttled};
 use crate::policy::Policy;
-use crate::policy::{Denial, Effect, Grant, Held, Verdict};
+use crate::policy::{Authorized, Denial, Effect, Verdict};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
 use crate::tools::{Resolved, Tool, Toolbox};
@@ -53,6 +57,7 @@ pub struct Gateway {
     policy: Policy,
     toolbox: Toolbox,
     limiter: Limiter,
+    confirmer: Confirmer,
     upstream: Upstream,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
@@ -73,6 +78,8 @@ pub struct Parts {
     pub toolbox: Toolbox,
     /// Its limits at work.
     pub limiter: Limiter,
+    /// The questions to people.
+    pub confirmer: Confirmer,
     /// The client of the API.
     pub upstream: Upstream,
     /// The open log.
@@ -85,12 +92,13 @@ impl Gateway {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { agent, policy, toolbox, limiter, upstream, audit, clock } = parts;
+        let Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock } = parts;
         Self {
             agent,
             policy,
             toolbox,
             limiter,
+            confirmer,
             upstream,
             audit,
             store: Store::new(clock.clone()),
@@ -113,13 +121,19 @@ impl Gateway {
         &self.toolbox
     }
 
-    /// Answers one call; a fault in it ends as its answer. `room` resolves once the front door can take an answer:
+    /// Answers one call; a fault in it ends as its answer. `person` is whoever can be asked through the client; `room` resolves once the front door can take an answer:
     /// until then nothing is sent.
     ///
     /// To be polled to its end, whatever becomes of the client: a call that is dropped between its intent and its
     /// outcome is logged as abandoned. rmcp does so: each handler has a task of its own, which nothing aborts.
-    pub async fn answer(&self, call: &ToolCall, room: impl Future<Output = ()>, cancel: &Cancel) -> Answer {
-        let path = self.tasks.track_future(self.handle(call, room, cancel));
+    pub async fn answer(
+        &self,
+        call: &ToolCall,
+        person: &dyn Person,
+        room: impl Future<Output = ()>,
+        cancel: &Cancel,
+    ) -> Answer {
+        let path = self.tasks.track_future(self.handle(call, person, room, cancel));
         // What a panic leaves half done is the call's own; locks that it held are poisoned and refuse.
         let ended = AssertUnwindSafe(path).catch_unwind().await;
         ended.unwrap_or_else(|fault| {
@@ -133,8 +147,14 @@ impl Gateway {
         })
     }
 
-    /// The path of a call: open the books, slow a flood down, parse, decide, charge, record, send, shape, close.
-    async fn handle(&self, call: &ToolCall, room: impl Future<Output = ()>, cancel: &Cancel) -> Answer {
+    /// The path of a call: open the books, slow a flood down, parse, decide, ask, charge, record, send, shape, close.
+    async fn handle(
+        &self,
+        call: &ToolCall,
+        person: &dyn Person,
+        room: impl Future<Output = ()>,
+        cancel: &Cancel,
+    ) -> Answer {
         let entry = self.audit.entry(&self.agent, &self.toolbox.name(call.tool));
         // Not to be cancelled: a call that is taken back has cost all the same.
         let admitted = match self.limiter.admit(&self.agent).await {
@@ -148,16 +168,28 @@ impl Gateway {
         };
         let (request, ask) = match self.toolbox.resolve(call.tool, &call.arguments) {
             Ok(Resolved::Ask(request, ask)) => (request, ask),
+            Ok(_) | Err(_) if person.retry().is_some() => return self.stray(entry, None),
             Ok(Resolved::Tell(shaped)) => return entry.tell(shaped),
             Ok(Resolved::More(handle)) => return self.more(entry, &handle),
             Err(refusal) => return self.refuse(entry, &refusal, None),
         };
-        let authorized = match self.policy.authorize(&self.agent, request) {
-            Verdict::Allow(authorized) => authorized,
-            Verdict::Hold(held) => return self.refuse(entry, &hold(&held), Some(held.request())),
+        let (entry, authorized, slot) = match self.policy.authorize(&self.agent, request) {
+            // Boxed: what seldom happens does not make the future of every call larger.
+            Verdict::Hold(held) => match Box::pin(self.clear(entry, held, admitted, person, cancel)).await {
+                Ok(hold::Cleared { entry, authorized, slot }) => (entry, authorized, slot),
+                Err(answer) => return answer,
+            },
+            Verdict::Allow(authorized) if person.retry().is_some() => {
+                return self.stray(entry, Some(authorized.request()));
+            }
+            Verdict::Deny(denial) if person.retry().is_some() => return self.stray(entry, Some(denial.request())),
+            Verdict::Allow(authorized) => match unless(cancel, self.budget(admitted, &authorized)).await {
+                Ok(slot) => (entry, authorized, slot),
+                Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
+            },
             Verdict::Deny(denial) => return self.refuse(entry, &deny(&self.policy, &denial), Some(denial.request())),
         };
-        let permit = match unless(cancel, self.budget(admitted, authorized.grant(), room)).await {
+        let permit = match unless(cancel, enter(slot, room)).await {
             Ok(permit) => permit,
             Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
         };
@@ -169,6 +201,14 @@ impl Gateway {
         let Sent { asked, result } = self.upstream.forward(recorded, permit, cancel).await;
         let outcome = self.outcome(result, effect, asked.call(), &ask);
         asked.close(outcome).await
+    }
+
+    /// A call that brings the answer to a question which nobody asked about it.
+    fn stray(&self, entry: Entry, request: Option<&Request>) -> Answer {
+        self.limiter.denied(&self.agent);
+        let cause = "requestState: with a call that needs no answer of a person";
+        let refusal = Refusal::new(Code::BadRequest, "requestState failed verification").because(cause);
+        entry.bad_state(&refusal, request)
     }
 
     /// A call that the agent brought upon itself: it costs one of `denials`.
@@ -189,16 +229,14 @@ impl Gateway {
         }
     }
 
-    async fn budget(
-        &self,
-        admitted: Admitted,
-        grant: &Grant,
-        room: impl Future<Output = ()>,
-    ) -> Result<Permit, Throttled> {
+    async fn budget(&self, admitted: Admitted, authorized: &Authorized) -> Result<Slot<'_>, Refused> {
+        let grant = authorized.grant();
         let charge = Charge { effect: grant.effect(), rules: grant.rates() };
-        let permit = self.limiter.budget(&self.agent, admitted, charge).await?.enter().await?;
-        room.await;
-        Ok(permit)
+        match grant.effect() {
+            Effect::Write => self.closed().map_or(Ok(()), |refusal| Err(Refused::Closed(refusal)))?,
+            Effect::Read => {}
+        }
+        Ok(self.limiter.budget(&self.agent, admitted, charge).await?)
     }
 
     fn outcome(&self, result: Result<Reply, Failure>, effect: Effect, call: &str, ask: &Ask) -> Outcome {
@@ -242,8 +280,37 @@ impl Gateway {
     }
 }
 
+/// Why a call may not go on.
+enum Refused {
+    Throttled(Throttled),
+    /// Writes are closed.
+    Closed(Refusal),
+}
+
+impl From<Throttled> for Refused {
+    fn from(throttled: Throttled) -> Self {
+        Self::Throttled(throttled)
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Throttled(throttled) => throttle(throttled),
+            Refused::Closed(refusal) => refusal,
+        }
+    }
+}
+
+/// Waits for the call's turn, and until its answer can be taken.
+async fn enter(slot: Slot<'_>, room: impl Future<Output = ()>) -> Result<Permit, Refused> {
+    let permit = slot.enter().await?;
+    room.await;
+    Ok(permit)
+}
+
 /// Runs a wait unless the client takes the call back first.
-async fn unless<T>(cancel: &Cancel, wait: impl Future<Output = Result<T, Throttled>>) -> Result<T, Refusal> {
+async fn unless<T>(cancel: &Cancel, wait: impl Future<Output = Result<T, Refused>>) -> Result<T, Refusal> {
     let cancelled = || Err(Refusal::new(Code::Cancelled, "the call was cancelled before anything was sent"));
     if cancel.is_cancelled() {
         return cancelled();
@@ -251,7 +318,7 @@ async fn unless<T>(cancel: &Cancel, wait: impl Future<Output = Result<T, Throttl
     tokio::select! {
         // The wait first: nearly always it is over at once, and listening for a cancellation costs more than that.
         biased;
-        done = wait => done.map_err(throttle),
+        done = wait => done.map_err(Refusal::from),
         () = cancel.cancelled() => cancelled(),
     }
 }
@@ -267,15 +334,6 @@ fn deny(policy: &Policy, denial: &Denial) -> Refusal {
         None => denial.reason().cause().to_string(),
     };
     Refusal::new(Code::Denied, denial.reason().to_string()).because(cause).by(denial.rule().cloned())
-}
-
-fn hold(held: &Held) -> Refusal {
-    Refusal::new(
-        Code::ApprovalRequired,
-        "a human has to approve this write, and nobody can be asked from here; it was not sent",
-    )
-    .because("held: the write needs an approval")
-    .by(Some(held.grant().rule().clone()))
 }
 
 fn failed(error: &UpstreamError, effect: Effect) -> Refusal {
@@ -341,7 +399,9 @@ mod tests {
 
     use super::*;
     use crate::audit::Place;
+    use crate::audit::entry::Said;
     use crate::clock::SystemClock;
+    use crate::confirm::person::Unattended;
     use crate::limit::DailyCount;
     use crate::upstream::source::Surroundings;
 
@@ -365,7 +425,8 @@ mod tests {
         let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
         let audit = AuditLog::open(&place, &policy, clock.clone()).unwrap();
         let toolbox = Toolbox::new(&policy, None);
-        Gateway::new(Parts { agent: Agent::stdio(1), policy, toolbox, limiter, upstream, audit, clock })
+        let confirmer = Confirmer::new(policy.confirm().clone(), directory, clock.clone()).unwrap();
+        Gateway::new(Parts { agent: Agent::stdio(1), policy, toolbox, limiter, confirmer, upstream, audit, clock })
     }
 
     #[test]
@@ -374,8 +435,13 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let gateway = gateway(&runtime, directory.path());
         let call = ToolCall { tool: Tool::Generic(crate::catalog::Tool::Get), arguments: r#"{"path": "/a"}"#.into() };
-        let answer = runtime.block_on(gateway.answer(&call, async { panic!("a fault on purpose") }, &Cancel::new()));
-        let shaped = answer.into_shaped();
+        let answer = runtime.block_on(gateway.answer(
+            &call,
+            &Unattended,
+            async { panic!("a fault on purpose") },
+            &Cancel::new(),
+        ));
+        let Said::Result(shaped) = answer.into_said() else { panic!("no result") };
         assert!(shaped.is_error && shaped.blocks[0].contains("\"internal\""), "{:?}", shaped.blocks);
         assert!(!shaped.blocks[0].contains("on purpose"), "the cause is for the log");
         let log = std::fs::read_to_string(gateway.audit.path()).unwrap();

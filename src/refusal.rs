@@ -17,6 +17,12 @@ pub enum Code {
     Throttled,
     /// A human has to approve it first.
     ApprovalRequired,
+    /// A human was asked and did not approve it.
+    Declined,
+    /// A human was asked and did not answer in time, or what they saw has changed since.
+    ApprovalExpired,
+    /// Too much waits already.
+    Busy,
     /// The upstream answered with an error status or not in HTTP.
     UpstreamError,
     /// The upstream did not answer in time.
@@ -42,6 +48,9 @@ impl Code {
             Self::Denied => "denied",
             Self::Throttled => "throttled",
             Self::ApprovalRequired => "approval_required",
+            Self::Declined => "declined",
+            Self::ApprovalExpired => "approval_expired",
+            Self::Busy => "busy",
             Self::UpstreamError => "upstream_error",
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",
@@ -57,9 +66,10 @@ impl Code {
     pub fn verdict(self) -> &'static str {
         match self {
             Self::Denied => "deny",
-            Self::ApprovalRequired => "hold",
+            Self::ApprovalRequired | Self::Declined | Self::ApprovalExpired => "hold",
             Self::BadRequest
             | Self::Throttled
+            | Self::Busy
             | Self::UpstreamError
             | Self::UpstreamTimeout
             | Self::UpstreamUnreachable
@@ -69,6 +79,15 @@ impl Code {
             | Self::Internal => "refuse",
         }
     }
+}
+
+/// A question that waits for a person.
+#[derive(Debug)]
+pub struct Awaited {
+    /// What names it to the person.
+    pub code: String,
+    /// How long it lives.
+    pub left: Duration,
 }
 
 /// One refusal or failure, whole.
@@ -84,6 +103,8 @@ pub struct Refusal {
     pub rule: Option<RuleRef>,
     /// When a repeat may pass.
     pub retry_after: Option<Duration>,
+    /// The question that waits for the person who may approve it.
+    pub approval: Option<Box<Awaited>>,
 }
 
 impl Refusal {
@@ -91,7 +112,7 @@ impl Refusal {
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { code, cause: message.clone(), message, rule: None, retry_after: None }
+        Self { code, cause: message.clone(), message, rule: None, retry_after: None, approval: None }
     }
 
     /// With its own words for the log.
@@ -104,6 +125,12 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(self, wait: Duration) -> Self {
         Self { retry_after: Some(wait), ..self }
+    }
+
+    /// With what names the question to the person who may approve it.
+    #[must_use]
+    pub fn approval(self, code: String, left: Duration) -> Self {
+        Self { approval: Some(Box::new(Awaited { code, left })), ..self }
     }
 
     /// With the rule that decided.

@@ -1,4 +1,4 @@
-//! What must not happen does not compile: nine forgeries, each tried from outside the crate and as an intruder module
+//! What must not happen does not compile: ten forgeries, each tried from outside the crate and as an intruder module
 //! inside a copy of it. The first line of every file names the error that the compiler must give.
 
 #![expect(
@@ -16,8 +16,9 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The forgeries, by the names of their files.
-const FORGERIES: [&str; 9] = [
+const FORGERIES: [&str; 10] = [
     "answer_without_entry",
+    "approval_used_twice",
     "authorized_outside_policy",
     "budget_skipped",
     "forward_unrecorded",

@@ -11,33 +11,36 @@ use std::process::Command;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("agent", &[]),
     ("answer", &["agent", "clock", "json", "policy", "refusal"]),
-    ("audit", &["agent", "answer", "clock", "policy", "refusal", "request", "trust"]),
+    ("audit", &["agent", "answer", "clock", "confirm", "policy", "refusal", "request", "trust"]),
     ("catalog", &["json", "request"]),
     (
         "cli",
         &[
-            "agent", "audit", "catalog", "clock", "config", "demo", "gateway", "limit", "policy", "secret", "server",
-            "tools", "trust", "upstream",
+            "agent", "audit", "catalog", "clock", "config", "confirm", "demo", "gateway", "limit", "policy", "secret",
+            "server", "tools", "trust", "upstream",
         ],
     ),
     ("clock", &[]),
     ("config", &["trust"]),
-    ("confirm", &["json", "policy", "request"]),
+    ("confirm", &["clock", "json", "policy", "request", "trust"]),
     ("demo", &["audit::verify"]),
     (
         "gateway",
-        &["agent", "answer", "audit", "catalog", "clock", "limit", "policy", "refusal", "request", "tools", "upstream"],
+        &[
+            "agent", "answer", "audit", "catalog", "clock", "confirm", "limit", "policy", "refusal", "request",
+            "tools", "upstream",
+        ],
     ),
     ("json", &[]),
-    ("limit", &["agent", "clock", "policy", "trust"]),
+    ("limit", &["agent", "clock", "confirm::approval", "policy", "trust"]),
     ("policy", &["agent", "confirm::approval", "request"]),
     ("refusal", &["policy"]),
     ("request", &["json"]),
     ("secret", &[]),
-    ("server", &["agent", "answer", "audit", "gateway", "json", "policy", "refusal", "request", "tools"]),
+    ("server", &["agent", "answer", "audit", "confirm", "gateway", "json", "policy", "refusal", "request", "tools"]),
     ("tools", &["answer", "catalog", "policy", "refusal", "request"]),
     ("trust", &[]),
-    ("upstream", &["audit", "clock", "limit", "policy", "refusal", "request", "secret", "trust"]),
+    ("upstream", &["audit", "clock", "confirm::approval", "limit", "policy", "refusal", "request", "secret", "trust"]),
 ];
 /// The roots, which declare the modules and begin the program.
 const ROOTS: &[&str] = &["lib", "main"];

@@ -173,7 +173,16 @@ struct ErrorBody<'a> {
     text: ErrorText,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approval: Option<ApprovalBody<'a>>,
     request_id: &'a str,
+}
+
+/// What names the question to the person who may approve it.
+#[derive(Serialize)]
+struct ApprovalBody<'a> {
+    code: &'a str,
+    expires_in_seconds: u64,
 }
 
 /// The body of an answer that is no success and what is missing of it, or why it is not shown.
@@ -227,6 +236,7 @@ impl Shaped {
             location: facts.and_then(|f| f.location.as_deref()),
             text,
             retry_after_seconds: refusal.retry_after_seconds(),
+            approval: refusal.approval.as_deref().map(|waits| ApprovalBody { code: &waits.code, expires_in_seconds: waits.left.as_secs() }),
             request_id: call,
         };
         Self { blocks: vec![json(&ErrorObject { error })], structured: None, is_error: true }

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::record::{Abandoned, Fact, Outcome as Line, Question, Subject, SubjectBody};
+use super::record::{Abandoned, Ask, Fact, Outcome as Line, Person, Question, Subject, SubjectBody};
 use super::{AuditError, Shared};
 use crate::agent::Agent;
 use crate::answer::Shaped;
+use crate::confirm::person::Form;
+use crate::confirm::{No, Place, Ticket, Witness};
 use crate::policy::Sync;
-use crate::policy::{Authorized, Effect, Grant, RuleRef};
+use crate::policy::{Authorized, Effect, Grant, Held, RuleRef};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
 use crate::request::body::Body;
@@ -25,6 +27,7 @@ pub struct Entry(Open);
 pub struct Recorded {
     asked: Asked,
     authorized: Authorized,
+    idempotency_key: Option<String>,
 }
 
 /// A call whose intent is in the log and whose outcome is not yet.
@@ -37,7 +40,21 @@ pub struct Asked {
 /// An answer that is in the log; the only thing a front door sends back.
 #[derive(Debug)]
 pub struct Answer {
-    shaped: Shaped,
+    said: Said,
+}
+
+/// What a front door has to say.
+#[derive(Debug)]
+pub enum Said {
+    /// The result of a call.
+    Result(Shaped),
+    /// A question to the person behind the client, and what the client has to bring back with the answer
+    /// (MCP 2026-07-28, `InputRequiredResult`).
+    Ask(Form, String),
+    /// The client cannot ask, and nobody else may: an error of the protocol where it has one for this, else the result.
+    Unable(Shaped),
+    /// What the client brought back is not what it was given: one error of the protocol, whatever the cause.
+    BadState,
 }
 
 /// What came of a call that was sent.
@@ -70,6 +87,8 @@ struct Open {
     /// Whether the question is in the log.
     asked: bool,
     closed: bool,
+    /// What a person said, and how.
+    person: Option<(Option<No>, Witness)>,
 }
 
 const UNSENT: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
@@ -81,26 +100,98 @@ impl Entry {
     pub(super) fn new(shared: Arc<Shared>, call: String, agent: Agent, tool: String) -> Self {
         let started = shared.clock.monotonic();
         shared.open.fetch_add(1, Ordering::Relaxed);
-        Self(Open { shared, call, agent, tool, started, asked: false, closed: false })
+        Self(Open { shared, call, agent, tool, started, asked: false, closed: false, person: None })
     }
 
     /// Ends the call without sending anything: its question and its answer are recorded together.
     #[must_use]
     pub fn refuse(self, refusal: &Refusal, request: Option<&Request>) -> Answer {
         let Self(open) = self;
-        let question = Question {
-            code: Some(refusal.code.as_str()),
-            cause: Some(&refusal.cause),
-            rule: refusal.rule.as_ref().map(RuleRef::id),
-            line: refusal.rule.as_ref().map(RuleRef::line),
-            ..open.question(refusal.code.verdict(), request)
-        };
-        let answer = Line { retry_after_seconds: refusal.retry_after_seconds(), ..open.line(Some(refusal.code)) };
-        let written = open.shared.write(&[Fact::Question(&question), Fact::Answer(answer)]);
-        match written {
-            Ok(_) => Answer { shaped: Shaped::refusal(refusal, &open.close()) },
+        match open.refused(refusal, request) {
+            Ok(()) => Answer { said: Said::Result(Shaped::refusal(refusal, &open.close())) },
             Err(error) => open.unavailable(&error, UNSENT),
         }
+    }
+
+    /// The same, where the client should have asked and cannot.
+    #[must_use]
+    pub fn unable(self, refusal: &Refusal, request: &Request) -> Answer {
+        let Self(open) = self;
+        match open.refused(refusal, Some(request)) {
+            Ok(()) => Answer { said: Said::Unable(Shaped::refusal(refusal, &open.close())) },
+            Err(error) => open.unavailable(&error, UNSENT),
+        }
+    }
+
+    /// The same, where the client brought back what nobody gave it: it is told nothing of the cause.
+    #[must_use]
+    pub fn bad_state(self, refusal: &Refusal, request: Option<&Request>) -> Answer {
+        let Self(open) = self;
+        match open.refused(refusal, request) {
+            Ok(()) => {
+                open.close();
+                Answer { said: Said::BadState }
+            }
+            Err(error) => open.unavailable(&error, UNSENT),
+        }
+    }
+
+    /// The same, with a question to the person in place of a result: the call comes again with the answer.
+    #[must_use]
+    pub fn ask(self, refusal: &Refusal, request: &Request, form: Form, state: String) -> Answer {
+        let Self(open) = self;
+        match open.refused(refusal, Some(request)) {
+            Ok(()) => {
+                open.close();
+                Answer { said: Said::Ask(form, state) }
+            }
+            Err(error) => open.unavailable(&error, UNSENT),
+        }
+    }
+
+    /// The call's name in the log.
+    #[must_use]
+    pub fn call(&self) -> &str {
+        &self.0.call
+    }
+
+    /// Records that a person is about to be asked.
+    ///
+    /// # Errors
+    /// The answer `audit_unavailable`: nobody may be asked.
+    pub fn asking(
+        self,
+        held: &Held,
+        ticket: &Ticket,
+        channels: Vec<&'static str>,
+        client: Option<String>,
+    ) -> Result<Self, Answer> {
+        let Self(open) = self;
+        let rule = held.grant().rule();
+        let ask = Ask {
+            call: &open.call,
+            agent: open.agent.name(),
+            tool: &open.tool,
+            rule: rule.id(),
+            line: rule.line(),
+            code: &ticket.code,
+            channels,
+            client: client.map(|client| super::capped(&client)),
+            request: open.subject(held.request()),
+        };
+        let written = open.shared.write(&[Fact::Ask(ask)]);
+        match written {
+            Ok(_) => Ok(Self(open)),
+            Err(error) => Err(open.unavailable(&error, UNSENT)),
+        }
+    }
+
+    /// Notes what a person said, for the question's record.
+    #[must_use]
+    pub fn witnessed(self, no: Option<No>, witness: Witness) -> Self {
+        let Self(mut open) = self;
+        open.person = Some((no, witness));
+        Self(open)
     }
 
     /// Ends a call that asked for something that this process knows, and sends nothing.
@@ -114,7 +205,7 @@ impl Entry {
         match written {
             Ok(_) => {
                 open.close();
-                Answer { shaped }
+                Answer { said: Said::Result(shaped) }
             }
             Err(error) => open.unavailable(&error, READ_UNLOGGED),
         }
@@ -127,7 +218,12 @@ impl Entry {
     pub async fn record(self, authorized: Authorized) -> Result<Recorded, Answer> {
         let Self(mut open) = self;
         let grant = authorized.grant();
+        let keyed = grant.idempotency_key() && grant.effect() == Effect::Write;
+        // Once for each call, and no call's name is used twice under one key.
+        let started = open.started.as_nanos().to_be_bytes();
+        let idempotency_key = keyed.then(|| open.shared.key.of(&[b"idempotency", open.call.as_bytes(), &started]));
         let question = Question {
+            idempotency_key: idempotency_key.as_deref(),
             rule: Some(grant.rule().id()),
             line: Some(grant.rule().line()),
             rules: others(grant),
@@ -150,7 +246,7 @@ impl Entry {
             (Effect::Read, Sync::Writes) => true,
         };
         match durable {
-            true => Ok(Recorded { asked: Asked { open, effect }, authorized }),
+            true => Ok(Recorded { asked: Asked { open, effect }, authorized, idempotency_key }),
             false => Err(open.unavailable(&AuditError::Broken, UNSENT)),
         }
     }
@@ -160,6 +256,12 @@ impl Recorded {
     /// What was decided and recorded.
     pub fn authorized(&self) -> &Authorized {
         &self.authorized
+    }
+
+    /// The key by which the upstream knows a repetition, where the policy asks for one.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
     }
 
     /// Gives the permission up: what is left is the duty to answer.
@@ -194,7 +296,7 @@ impl Asked {
         match (written, effect) {
             (Ok(_), _) => {
                 open.close();
-                Answer { shaped: outcome.shaped }
+                Answer { said: Said::Result(outcome.shaped) }
             }
             (Err(error), Effect::Write) => open.unavailable(&error, WRITE_UNLOGGED),
             (Err(error), Effect::Read) => open.unavailable(&error, READ_UNLOGGED),
@@ -203,10 +305,10 @@ impl Asked {
 }
 
 impl Answer {
-    /// The text blocks for the agent, in order.
+    /// What to say.
     #[must_use]
-    pub fn into_shaped(self) -> Shaped {
-        self.shaped
+    pub fn into_said(self) -> Said {
+        self.said
     }
 }
 
@@ -220,7 +322,7 @@ impl Open {
     fn unavailable(self, error: &AuditError, message: &str) -> Answer {
         let call = self.close();
         tracing::error!(%error, call, "a call ended because the audit log could not be written");
-        Answer { shaped: Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &call) }
+        Answer { said: Said::Result(Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &call)) }
     }
 
     fn question<'a>(&'a self, verdict: &'static str, request: Option<&'a Request>) -> Question<'a> {
@@ -236,6 +338,8 @@ impl Open {
             rules: Vec::new(),
             effect: None,
             credential: None,
+            person: self.person.as_ref().map(|(no, witness)| person(*no, witness)),
+            idempotency_key: None,
             request: request.map(|request| self.subject(request)),
         }
     }
@@ -258,6 +362,19 @@ impl Open {
             body: request.body().map(body),
             digest: key.of_request(request),
         }
+    }
+
+    /// Records a question and its answer: nothing is sent.
+    fn refused(&self, refusal: &Refusal, request: Option<&Request>) -> Result<(), AuditError> {
+        let question = Question {
+            code: Some(refusal.code.as_str()),
+            cause: Some(&refusal.cause),
+            rule: refusal.rule.as_ref().map(RuleRef::id),
+            line: refusal.rule.as_ref().map(RuleRef::line),
+            ..self.question(refusal.code.verdict(), request)
+        };
+        let answer = Line { retry_after_seconds: refusal.retry_after_seconds(), ..self.line(Some(refusal.code)) };
+        self.shared.write(&[Fact::Question(&question), Fact::Answer(answer)]).map(drop)
     }
 
     fn line(&self, code: Option<Code>) -> Line<'_> {
@@ -297,6 +414,21 @@ impl Drop for Open {
             tracing::error!(%error, call = self.call, "an abandoned call could not be recorded");
         }
     }
+}
+
+fn person(no: Option<No>, witness: &Witness) -> Person<'_> {
+    let said = match no {
+        None => "approved",
+        Some(No::Declined) => "declined",
+        Some(No::Dismissed) => "dismissed",
+        Some(No::Unconfirmed) => "unconfirmed",
+    };
+    let (client, uid) = match &witness.place {
+        Place::Client(client) => (client.as_deref(), None),
+        Place::Desk(uid) => (None, Some(*uid)),
+    };
+    let took_ms = u64::try_from(witness.took.as_millis()).unwrap_or(u64::MAX);
+    Person { said, channel: witness.place.as_str(), client, uid, took_ms }
 }
 
 /// The rules whose obligations apply beside the one that granted it.

@@ -16,15 +16,17 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::agent::Agent;
 use crate::clock::Clock;
+use crate::confirm::{No, Ticket};
 use crate::policy::Policy;
 use crate::policy::Sync;
 use book::Book;
 use digest::DigestKey;
 use entry::Entry;
-use record::{Fact, Frame, Start, Stop};
+use record::{Decision, Fact, Frame, Start, Stop, Writes};
 use sync::Syncer;
 
 /// Up to so many open calls each writes its records at once: letting others go first costs a turn of the runtime, which
@@ -182,6 +184,35 @@ impl AuditLog {
         let name = name.map(capped);
         let frame = Frame { agent: agent.name(), code, cause, name: name.as_deref(), unlogged };
         self.shared.write(&[Fact::Frame(frame)]).map(drop)
+    }
+
+    /// Records what the desk said to a question.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written: the answer must not count.
+    pub fn decision(&self, ticket: &Ticket, no: Option<No>, uid: u32, took: Duration) -> Result<(), AuditError> {
+        let said = if no.is_none() { "approved" } else { "declined" };
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let decision = Decision { call: &ticket.question.call, code: &ticket.code, said, uid, took_ms };
+        self.shared.write(&[Fact::Decision(decision)]).map(drop)
+    }
+
+    /// Records that writes were closed, for so long.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written.
+    pub fn writes_closed(&self, cooldown: Duration) -> Result<(), AuditError> {
+        let writes = Writes { state: "closed", seconds: Some(cooldown.as_secs()), uid: None };
+        self.shared.write(&[Fact::Writes(writes)]).map(drop)
+    }
+
+    /// Records that a person opened writes.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written: they must stay closed.
+    pub fn writes_opened(&self, uid: u32) -> Result<(), AuditError> {
+        let writes = Writes { state: "open", seconds: None, uid: Some(uid) };
+        self.shared.write(&[Fact::Writes(writes)]).map(drop)
     }
 
     /// Writes the last record of this process and waits until it is on disk. `unlogged` counts the bad frames that no

@@ -14,6 +14,12 @@ pub(super) enum Fact<'a> {
     Question(&'a Question<'a>),
     /// What came of it.
     Answer(Outcome<'a>),
+    /// A person is about to be asked about a call.
+    Ask(Ask<'a>),
+    /// The desk answered a question.
+    Decision(Decision<'a>),
+    /// Writes were closed by refusals, or opened by a person.
+    Writes(Writes),
     /// A call that ended without an answer, because the gateway was stopped or a handler failed.
     Abandoned(Abandoned<'a>),
     /// A message that never became a call.
@@ -52,8 +58,63 @@ pub(super) struct Question<'a> {
     pub(super) effect: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) credential: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) person: Option<Person<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idempotency_key: Option<&'a str>,
     #[serde(flatten)]
     pub(super) request: Option<Subject<'a>>,
+}
+
+/// What a person said of the request.
+#[derive(Debug, Serialize)]
+pub(super) struct Person<'a> {
+    pub(super) said: &'static str,
+    pub(super) channel: &'static str,
+    /// What the client calls itself; nobody vouches for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<&'a str>,
+    /// The user at the desk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) uid: Option<u32>,
+    pub(super) took_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Ask<'a> {
+    pub(super) call: &'a str,
+    pub(super) agent: &'a str,
+    pub(super) tool: &'a str,
+    pub(super) rule: &'a str,
+    pub(super) line: u32,
+    pub(super) code: &'a str,
+    /// Where it may be answered.
+    pub(super) channels: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client: Option<String>,
+    #[serde(flatten)]
+    pub(super) request: Subject<'a>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Decision<'a> {
+    /// The call that asked first.
+    pub(super) call: &'a str,
+    pub(super) code: &'a str,
+    pub(super) said: &'static str,
+    pub(super) uid: u32,
+    pub(super) took_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Writes {
+    pub(super) state: &'static str,
+    /// For how long they are closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seconds: Option<u64>,
+    /// Who opened them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) uid: Option<u32>,
 }
 
 /// The request, as far as one was understood.

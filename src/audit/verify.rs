@@ -187,7 +187,9 @@ impl Summary {
                 open.remove(link.call);
                 !first
             }
-            "frame" | "stop" => !first,
+            // A person is asked while their call has neither question nor answer in the log.
+            "ask" => !first && !open.contains(link.call),
+            "decision" | "writes" | "frame" | "stop" => !first,
             _ => false,
         }
     }

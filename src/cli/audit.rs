@@ -84,6 +84,21 @@ struct Shown {
     status: Option<u16>,
     bytes: Option<u64>,
     duration_us: Option<u64>,
+    channels: Vec<String>,
+    said: String,
+    uid: Option<u32>,
+    state: String,
+    seconds: Option<u64>,
+    person: Option<ShownPerson>,
+}
+
+/// What a person said of a call.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ShownPerson {
+    said: String,
+    channel: String,
+    took_ms: u64,
 }
 
 /// `audit show`: one line a record. It does not check; `audit verify` does.
@@ -139,8 +154,21 @@ impl Shown {
                     (_, true) => printable(&self.cause, 120),
                     (_, false) => format!("by rule {}: {}", printable(&self.rule, 60), printable(&self.cause, 120)),
                 };
-                format!("{} {what} ({why})", printable(&self.verdict, 20))
+                let who = self.person.as_ref().map(ShownPerson::words).unwrap_or_default();
+                format!("{} {what} ({why}){who}", printable(&self.verdict, 20))
             }
+            "ask" => {
+                let [method, path] = [printable(&self.method, 8), printable(&self.path, 100)];
+                let channels = printable(&self.channels.join(" and "), 40);
+                format!("a person is asked about {method} {path} (at the {channels}, code {code})")
+            }
+            "decision" => {
+                format!("{code} {} at the desk by user {}", printable(&self.said, 20), self.uid.unwrap_or_default())
+            }
+            "writes" => match (self.seconds, self.uid) {
+                (Some(seconds), _) => format!("closed for {seconds} s: three questions in a row were answered with no"),
+                (None, uid) => format!("{} again, by user {}", printable(&self.state, 20), uid.unwrap_or_default()),
+            },
             "answer" => {
                 let result = match (&self.code, self.status) {
                     (serde_json::Value::Null, Some(status)) => {
@@ -155,6 +183,13 @@ impl Shown {
             _ => String::new(),
         };
         format!("{time}  {kind:<9} {call} {tail}").trim_end().to_owned()
+    }
+}
+
+impl ShownPerson {
+    fn words(&self) -> String {
+        let [said, channel] = [&self.said, &self.channel].map(|text| printable(text, 20));
+        format!(", {said} at the {channel} after {} s", self.took_ms / 1_000)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::agent::Agent;
 use crate::audit::{AuditError, AuditLog, Place};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment};
+use crate::confirm::{Confirmer, SealError};
 use crate::gateway::{Gateway, Parts};
 use crate::limit::{DailyCount, DailyError, Limiter};
 use crate::policy::{Parsed, Policy};
@@ -89,6 +90,7 @@ enum OpenError {
     State(#[from] config::ConfigError),
     Upstream(#[from] UpstreamSetupError),
     Daily(#[from] DailyError),
+    Confirm(#[from] SealError),
     Audit(#[from] AuditError),
     Catalog(#[from] CatalogError),
 }
@@ -108,11 +110,12 @@ fn open(
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime.block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))?;
     let limiter = limiter(&policy, &directory, &clock)?;
+    let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone())?;
     let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
-    Ok(Gateway::new(Parts { agent, policy, toolbox, limiter, upstream, audit, clock }))
+    Ok(Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock }))
 }
 
 impl Started {

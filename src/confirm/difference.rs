@@ -309,3 +309,6 @@ fn cut(text: &str) -> String {
         Some((end, _)) => format!("{}... ({} bytes)", text.get(..end).unwrap_or_default(), text.len()),
     }
 }
+
+#[cfg(test)]
+mod tests;

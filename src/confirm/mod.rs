@@ -1,12 +1,300 @@
-//! Where a held request gets its human's answer, and what the human reads before.
+//! Where a held request gets its person's answer: in the client that asks, or at the desk, from another terminal.
 //!
-//! Nothing can ask a human yet, so nothing can approve: see [`approval::Approval`].
+//! Promises: an [`Approval`] comes from a person's answer to a question about exactly that request, given within its
+//! time, and is handed out once; an agent's words make none. Trusts the client to show the question to a person and to
+//! bring back what they said, and whoever can open the desk's socket as the user that runs the gateway.
 
 pub mod approval;
+mod closed;
 pub mod difference;
 pub mod escape;
 pub mod form;
-
 mod page;
+pub mod person;
 pub mod pretty;
+mod seal;
+mod table;
 mod tree;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::confirm::approval::RequestDigest;
+use crate::policy::{Channel, ConfirmSpec};
+use crate::request::method::Method;
+use closed::Closed;
+use form::Word;
+use person::{Form, Reply};
+use seal::Seal;
+use table::{Found, Nonce, Table};
+
+pub use closed::{ClosedError, REFUSALS, Streak};
+pub use seal::{SealError, StateError};
+pub use table::{Decision, MAX_PENDING, No, Place, Ticket, Witness};
+
+/// What a person is asked.
+#[derive(Debug)]
+pub struct Question {
+    /// The request.
+    pub digest: RequestDigest,
+    /// The request in words, and what has to come back.
+    pub form: Form,
+    /// Where it may be answered.
+    pub channel: Channel,
+    /// The call that asked first, as the log names it.
+    pub call: String,
+    /// What is asked for.
+    pub method: Method,
+    /// The canonical path and query.
+    pub target: String,
+    /// The entity tag of the state that the person sees.
+    pub if_match: Option<Box<str>>,
+}
+
+impl Question {
+    /// Whether the desk may answer it.
+    #[must_use]
+    pub fn at_desk(&self) -> bool {
+        match self.channel {
+            Channel::Any | Channel::Desk => true,
+            Channel::Client => false,
+        }
+    }
+}
+
+/// What is known of a held request.
+#[derive(Debug)]
+pub enum Standing {
+    /// Nobody was asked.
+    New,
+    /// Somebody was asked and has not answered.
+    Asked(Ticket),
+    /// Somebody answered; the answer is this call's.
+    Decided(Decision),
+}
+
+/// Why nobody can be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Too many wait.
+    #[error("{MAX_PENDING} questions wait for an answer already")]
+    Full,
+    /// No randomness for the question's number.
+    #[error("the system gave no random bytes for a question: {0}")]
+    Random(getrandom::Error),
+}
+
+/// The questions of one gateway.
+#[derive(Debug)]
+pub struct Confirmer {
+    spec: ConfirmSpec,
+    clock: Arc<dyn Clock>,
+    table: Mutex<Table>,
+    closed: Closed,
+    seal: Seal,
+}
+
+impl Confirmer {
+    /// No questions yet. `directory` is the state directory, already checked.
+    ///
+    /// # Errors
+    /// [`SealError`]: the system gives no randomness.
+    pub fn new(spec: ConfirmSpec, directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, SealError> {
+        let closed = Closed::new(directory, spec.cooldown, Arc::clone(&clock));
+        Ok(Self { spec, clock, table: Mutex::default(), closed, seal: Seal::new()? })
+    }
+
+    /// `[confirm]`
+    #[must_use]
+    pub fn spec(&self) -> &ConfirmSpec {
+        &self.spec
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A panic inside leaves at worst a question without its answer.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// What is known of a request; an answer that waits is taken.
+    #[must_use]
+    pub fn standing(&self, digest: RequestDigest) -> Standing {
+        self.table().find(digest, self.now()).into()
+    }
+
+    /// Asks, or finds that somebody was asked the same.
+    ///
+    /// # Errors
+    /// [`AskError`]: nobody was asked.
+    pub fn open(&self, question: Question) -> Result<Standing, AskError> {
+        let nonce = Nonce::random().map_err(AskError::Random)?;
+        let life = if question.at_desk() { self.spec.desk_ttl.max(self.spec.ttl) } else { self.spec.ttl };
+        let opened = self.table().open(nonce, question, self.now(), life);
+        opened.map(Standing::from).map_err(|table::Full| AskError::Full)
+    }
+
+    /// Waits until the question is answered, at most so long. `None`: it is not, or ended unanswered.
+    pub async fn answered(&self, ticket: &Ticket, within: Duration) -> Option<Decision> {
+        let _waiting = Waiting::new(self, ticket);
+        let mut end = self.clock.sleep(within);
+        loop {
+            let changed = ticket.changed.notified();
+            tokio::pin!(changed);
+            // Listening from here on: an answer that comes between the look and the wait is not missed.
+            changed.as_mut().enable();
+            match self.standing(ticket.question.digest) {
+                Standing::Decided(decision) => return Some(decision),
+                Standing::Asked(now) if now.nonce == ticket.nonce => {}
+                // Another call took the answer, or the question ended: who looks after its end sees which.
+                Standing::Asked(_) | Standing::New => {
+                    return (self.now() < ticket.until).then_some(Decision::Used);
+                }
+            }
+            tokio::select! {
+                () = changed => {}
+                () = &mut end => return None,
+            }
+        }
+    }
+
+    /// The right to show the question in a client; one call has it at a time.
+    #[must_use]
+    pub fn show(&self, ticket: &Ticket) -> Option<Showing<'_>> {
+        self.table().show(ticket).then(|| Showing { confirmer: self, ticket: ticket.clone() })
+    }
+
+    /// The answer that a client brings; it goes to the call that brings it.
+    pub fn settle(&self, ticket: &Ticket, reply: &Reply, client: Option<String>) -> Decision {
+        self.settle_nonce(ticket.nonce, reply, &ticket.question.form.word, client)
+    }
+
+    fn settle_nonce(&self, nonce: Nonce, reply: &Reply, word: &Word, client: Option<String>) -> Decision {
+        let no = match reply {
+            _ if reply.confirms(word) => None,
+            Reply::Accept(_) => Some(No::Unconfirmed),
+            Reply::Decline => Some(No::Declined),
+            Reply::Dismiss => Some(No::Dismissed),
+        };
+        self.table().settle(nonce, no, client, self.now())
+    }
+
+    /// The answer that a repeated call brings; `word` is what the question asked for.
+    ///
+    /// # Errors
+    /// [`StateError`]: it is the answer to no question about this request.
+    pub fn redeem(
+        &self,
+        digest: RequestDigest,
+        state: &str,
+        reply: Option<&Reply>,
+        word: &Word,
+        client: Option<String>,
+    ) -> Result<Option<Decision>, StateError> {
+        let nonce = self.seal.open(state, digest)?;
+        Ok(reply.map(|reply| self.settle_nonce(nonce, reply, word, client)))
+    }
+
+    /// What a client carries from the question to the answer.
+    #[must_use]
+    pub fn state(&self, ticket: &Ticket) -> String {
+        self.seal.seal(ticket.nonce, ticket.question.digest, self.spec.ttl)
+    }
+
+    /// Takes a question back whose call was taken back, unless another call waits for the answer.
+    pub fn withdraw(&self, ticket: &Ticket) {
+        self.table().withdraw(ticket);
+    }
+
+    /// How long the question still lives.
+    #[must_use]
+    pub fn left(&self, ticket: &Ticket) -> Duration {
+        ticket.until.saturating_sub(self.now())
+    }
+
+    /// The questions that the desk may answer, oldest first, each with its age.
+    #[must_use]
+    pub fn at_desk(&self) -> Vec<(Ticket, Duration)> {
+        let now = self.now();
+        let open = self.table().at_desk(now);
+        open.into_iter().map(|(ticket, asked)| (ticket, now.saturating_sub(asked))).collect()
+    }
+
+    /// The desk's answer to the question with this code; it waits for its call. `None`: there is no such question.
+    pub fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Option<Witness> {
+        self.table().decide(code, no, uid, self.now(), self.spec.ttl)
+    }
+
+    /// How long writes stay closed; `None` while they are open.
+    ///
+    /// # Errors
+    /// [`ClosedError`]: nobody can tell, so they are closed.
+    pub fn closed(&self) -> Result<Option<Duration>, ClosedError> {
+        self.closed.left()
+    }
+
+    /// Counts an answer for the row of refusals that closes writes.
+    ///
+    /// # Errors
+    /// [`ClosedError`]: it could not be counted.
+    pub fn count(&self, no: Option<No>) -> Result<Streak, ClosedError> {
+        match no {
+            Some(_) => self.closed.refused(),
+            None => self.closed.approved().map(|()| Streak::Open),
+        }
+    }
+
+    /// Opens writes; whether they were closed.
+    ///
+    /// # Errors
+    /// [`ClosedError`]: the state could not be written.
+    pub fn reopen(&self) -> Result<bool, ClosedError> {
+        self.closed.reopen()
+    }
+}
+
+impl From<Found> for Standing {
+    fn from(found: Found) -> Self {
+        match found {
+            Found::Nothing => Self::New,
+            Found::Open(ticket) => Self::Asked(ticket),
+            Found::Decided(decision) => Self::Decided(decision),
+        }
+    }
+}
+
+/// A call that shows a question in its client.
+#[derive(Debug)]
+pub struct Showing<'a> {
+    confirmer: &'a Confirmer,
+    ticket: Ticket,
+}
+
+impl Drop for Showing<'_> {
+    fn drop(&mut self) {
+        self.confirmer.table().hide(&self.ticket);
+    }
+}
+
+/// A call that waits open.
+struct Waiting<'a> {
+    confirmer: &'a Confirmer,
+    ticket: &'a Ticket,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(confirmer: &'a Confirmer, ticket: &'a Ticket) -> Self {
+        confirmer.table().wait(ticket);
+        Self { confirmer, ticket }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.confirmer.table().leave(self.ticket);
+    }
+}

@@ -47,6 +47,8 @@ impl Section {
 
     /// A value on lines of its own.
     pub(super) fn value(&mut self, indent: usize, shown: &str) {
+        // A space at the end can only be ours: one from outside is escaped there.
+        let shown = shown.trim_end_matches(' ');
         let (first, rest) = split(shown, COLUMNS.saturating_sub(GUTTER.len() + indent));
         self.line(GUTTER, &format!("{:indent$}{first}", ""));
         self.go_on(rest);
@@ -90,13 +92,14 @@ impl Section {
     }
 
     fn line(&mut self, begin: &str, text: &str) {
-        if self.is_full() || self.text.len() + begin.len() + text.len() + 1 > self.room {
+        let line = [begin, text].concat();
+        let line = line.trim_end_matches(' ');
+        if self.is_full() || self.text.len() + line.len() + 1 > self.room {
             self.left_out += 1;
             return;
         }
-        for part in [begin, text, "\n"] {
-            self.text.push_str(part);
-        }
+        self.text.push_str(line);
+        self.text.push('\n');
     }
 }
 
@@ -140,4 +143,46 @@ fn unit(shown: &str) -> Option<&str> {
 /// The columns that a character takes at most: none before the first Hangul letter is a wide one (UAX #11).
 fn wide(character: char) -> usize {
     if character < '\u{1100}' { 1 } else { 2 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_value_is_broken_behind_a_sign_or_before_a_space_and_marked() {
+        let word = "x".repeat(70);
+        for (name, shown, expected) in [
+            ("what fits", "x".repeat(74), vec![format!("    {}", "x".repeat(74))]),
+            ("no place to break", "x".repeat(75), vec![format!("    {}", "x".repeat(74)), "  > x".to_owned()]),
+            ("a sign", format!("{word}/yyyyyy"), vec![format!("    {word}/"), "  > yyyyyy".to_owned()]),
+            ("a space", format!("{word} yyyyyy"), vec![format!("    {word}"), "  >  yyyyyy".to_owned()]),
+            ("an early sign", format!("/{word}yyyyyy"), vec![format!("    /{word}yyy"), "  > yyy".to_owned()]),
+            ("an escape", format!("{word}\\u{{200b}}"), vec![format!("    {word}"), "  > \\u{200b}".to_owned()]),
+            ("wide letters", "日".repeat(38), vec![format!("    {}", "日".repeat(37)), "  > 日".to_owned()]),
+            (
+                "marks",
+                format!("{}q\u{323}", "x".repeat(73)),
+                vec![format!("    {}", "x".repeat(73)), "  > q\u{323}".to_owned()],
+            ),
+        ] {
+            let mut section = Section::new("part", 1_000);
+            section.value(0, &shown);
+            assert_eq!(section.text().lines().collect::<Vec<_>>(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_section_keeps_to_its_room_and_counts_what_it_leaves_out() {
+        let mut section = Section::new("part", 100).label("Part:");
+        assert_eq!(section.cut(), None);
+        section.value(2, "one");
+        section.value(0, &"x".repeat(150));
+        section.value(0, "two");
+        assert_eq!(section.cut(), Some("part"));
+        assert!(section.size() >= section.text.len() + "Not shown: 4 more lines of the part.\n".len());
+        assert_eq!(section.text(), "Part:\n      one\nNot shown: 4 more lines of the part.\n");
+        let longest = "Not shown: 18446744073709551615 more lines of the decoded path.\n";
+        assert!(longest.len() <= NOTE, "{}", longest.len());
+    }
 }

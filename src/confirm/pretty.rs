@@ -156,3 +156,93 @@ fn append(text: &mut String, token: &str) {
     }
     text.push_str(token);
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn laid_out(json: &str) -> String {
+        lines(json).map(|line| format!("{:1$}{2}\n", "", line.indent, line.shown)).collect()
+    }
+
+    #[test]
+    fn a_member_or_element_has_a_line_of_its_own() {
+        let json = r#"{"a":1,"b":{"c":[{"d":true,"e":[]},{"d":[[]]}],"f":{}},"g":[1, 2 ,"x,]"],"a":1.50e0}"#;
+        let expected = r#"{
+  "a": 1,
+  "b": {
+    "c": [
+      {
+        "d": true,
+        "e": []
+      },
+      {
+        "d": [
+          []
+        ]
+      }
+    ],
+    "f": {}
+  },
+  "g": [1, 2, "x,]"],
+  "a": 1.50e0
+}
+"#;
+        assert_eq!(laid_out(json), expected);
+    }
+
+    #[test]
+    fn what_is_short_and_flat_stands_on_one_line() {
+        let long = format!(r#"["{}","b"]"#, "a".repeat(SHORT));
+        for (name, json, expected) in [
+            ("nothing", "", ""),
+            ("space", " \n", ""),
+            ("empty", " { } ", "{}\n"),
+            ("a list", "[1,2,3]", "[1, 2, 3]\n"),
+            ("rows", r#"[{"a":1,"b":null},{}]"#, "[\n  {\"a\": 1, \"b\": null},\n  {}\n]\n"),
+            ("an object that is no row", r#"{"a":{"b":1}}"#, "{\n  \"a\": {\n    \"b\": 1\n  }\n}\n"),
+            ("a long list", &long, &format!("[\n  \"{}\",\n  \"b\"\n]\n", "a".repeat(SHORT))),
+            ("a text", r#""a\" {b}  c""#, "\"a\\\" {b}\\u{20*2}c\"\n"),
+        ] {
+            assert_eq!(laid_out(json), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_has_lines_too() {
+        for (json, expected) in [
+            ("<html> 1 2", "<html> 1 2\n"),
+            ("\"open", "\"open\n"),
+            ("]]}", "]\n]\n}\n"),
+            ("[{", "[\n  {\n"),
+            (",,:", ",\n,\n:\n"),
+        ] {
+            assert_eq!(laid_out(json), expected, "{json}");
+        }
+        let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+        assert!(lines(&deep).all(|line| line.indent <= LEVELS * INDENT));
+    }
+
+    proptest! {
+        #[test]
+        fn the_tokens_stay_as_they_are_whatever_is_done_to_the_space_between(
+            tokens in prop::collection::vec(
+                prop::sample::select(vec!["{", "}", "[", "]", ",", ":", "-1.50E+3", "null", r#""a, b""#, r#""\\\"[{""#, "x"]),
+                0..40,
+            ),
+        ) {
+            let text = tokens.join(" ");
+            for text in [&text, &laid_out(&text), &compact(&text)] {
+                prop_assert_eq!(&Tokens::of(text).collect::<Vec<_>>(), &tokens);
+            }
+        }
+
+        #[test]
+        fn no_byte_that_is_no_space_is_lost(text in "[\\[\\]{},: \n\"\\\\a1é]{0,40}") {
+            let squeezed = |text: &str| text.replace([' ', '\n'], "");
+            prop_assert_eq!(squeezed(&Tokens::of(&text).collect::<String>()), squeezed(&text));
+        }
+    }
+}

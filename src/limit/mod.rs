@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::agent::Agent;
 use crate::clock::Clock;
+use crate::confirm::approval::Approval;
 use crate::policy::{Effect, LimitSpec, Rate};
 
 use self::books::{Books, Charged, Refused};
@@ -113,8 +114,8 @@ impl Limiter {
         Ok(())
     }
 
-    /// The slot of a call that a person has approved and that was [spent](Slot::spend) before they were asked, when it comes again: charges nothing.
-    pub fn paid(&self, admitted: Admitted) -> Slot<'_> {
+    /// The slot of a call that a person has approved: charges nothing, since whoever was asked about it cost a [spent](Slot::spend) slot.
+    pub fn paid(&self, admitted: Admitted, _: &Approval) -> Slot<'_> {
         Slot { limiter: self, paid: None, patience: admitted.patience }
     }
 

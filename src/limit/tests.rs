@@ -1,4 +1,5 @@
 use super::*;
+use crate::confirm::approval::Approval;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::num::NonZeroU32;
@@ -209,7 +210,7 @@ fn a_call_that_was_paid_for_before_costs_one_call_and_nothing_else() {
     let mut asked = pass(&limiter, 1, WRITE).unwrap();
     asked.spend();
     drop(asked);
-    drop(now(limiter.paid(admit(&limiter, 1).unwrap()).enter()).unwrap());
+    drop(now(limiter.paid(admit(&limiter, 1).unwrap(), &Approval::of_nothing()).enter()).unwrap());
     assert_eq!(refused(admit(&limiter, 1)), (Limit::Rate, 30), "it counts as a call");
 }
 
@@ -218,10 +219,13 @@ fn a_call_that_was_paid_for_before_gives_nothing_back_and_still_keeps_to_what_ma
     let spec = LimitSpec { writes: rate(1, MINUTE), concurrency: 1, ..open() };
     let (limiter, _) = limiter(&spec, &[]);
     let permit = now(pass(&limiter, 1, WRITE).unwrap().enter()).unwrap();
-    drop(limiter.paid(admit(&limiter, 1).unwrap()));
-    assert_eq!(refused(now(limiter.paid(admit(&limiter, 1).unwrap()).enter())), (Limit::Concurrency, 1));
+    drop(limiter.paid(admit(&limiter, 1).unwrap(), &Approval::of_nothing()));
+    assert_eq!(
+        refused(now(limiter.paid(admit(&limiter, 1).unwrap(), &Approval::of_nothing()).enter())),
+        (Limit::Concurrency, 1)
+    );
     drop(permit);
-    drop(now(limiter.paid(admit(&limiter, 1).unwrap()).enter()).unwrap());
+    drop(now(limiter.paid(admit(&limiter, 1).unwrap(), &Approval::of_nothing()).enter()).unwrap());
     assert_eq!(refused(send(&limiter, 1, WRITE)).0, Limit::Writes);
 }
 

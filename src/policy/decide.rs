@@ -6,6 +6,7 @@
 pub(super) mod passage;
 
 use self::passage::makes_write;
+use super::bond::Bond;
 use super::pattern::Rank;
 use super::rule::{Allow, Deny, Written};
 use super::trie::{Nodes, Step, Symbols, Trie};
@@ -108,10 +109,10 @@ impl Rules {
         self.writes && Method::ALL.into_iter().any(could)
     }
 
-    pub(super) fn judge(&self, request: Request) -> Verdict {
+    pub(super) fn judge(&self, request: Request, bond: impl FnOnce() -> Bond) -> Verdict {
         match self.weigh(&request) {
             Ok(grant) => match (grant.effect, grant.confirm) {
-                (Effect::Write, Confirm::Each | Confirm::Typed) => Verdict::Hold(Held::new(request, grant)),
+                (Effect::Write, Confirm::Each | Confirm::Typed) => Verdict::Hold(Held::new(request, grant, bond())),
                 (Effect::Write, Confirm::Never) | (Effect::Read, _) => Verdict::Allow(Authorized::new(request, grant)),
             },
             Err((reason, rule)) => Verdict::Deny(Denial::new(request, reason, rule)),

@@ -4,6 +4,7 @@
 //! reads no clock and touches nothing outside. Trusts: the author of the file, and requests to be canonical, which their
 //! type says. Refuses: every key, word, number and pattern that it does not know.
 
+mod bond;
 mod decide;
 mod field;
 mod file;
@@ -33,9 +34,10 @@ pub use self::spec::{
 };
 pub use self::tools::{Openapi, Selector, ToolMode, ToolSpec};
 pub use self::verdict::{
-    Authorized, Cause, Channel, Confirm, Denial, DenyReason, Effect, Grant, Held, Preview, RuleRef, Verdict,
+    Approved, Authorized, Cause, Channel, Confirm, Denial, DenyReason, Effect, Grant, Held, Preview, RuleRef, Verdict,
 };
 
+use self::bond::Bond;
 use self::decide::Rules;
 use self::file::File;
 pub(crate) use self::file::headers::is_own_header;
@@ -117,9 +119,9 @@ impl Policy {
         }
     }
 
-    /// Judges one request. The agent plays no part in it yet: all agents of one file have the same rights.
-    pub fn authorize(&self, _agent: &Agent, request: Request) -> Verdict {
-        self.rules.judge(request)
+    /// Judges one request. All agents of one file have the same rights, but an approval is of one agent's request.
+    pub fn authorize(&self, agent: &Agent, request: Request) -> Verdict {
+        self.rules.judge(request, || Bond { agent: agent.clone(), api: self.name.as_str().into(), policy: self.hash })
     }
 
     /// Whether some rule could let a request with this method through, now or after a human agrees.

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::file::File;
 use super::finding::Findings;
-use super::{Channel, Confirm, Effect, Grant, Parsed, Passage, Policy, Preview, Rules, Verdict, lint};
+use super::{Bond, Channel, Confirm, Effect, Grant, Parsed, Passage, Policy, Preview, Rules, Verdict, lint};
 use crate::agent::Agent;
 use crate::request::body::DeleteBody;
 use crate::request::fold::{fold_name, fold_segment};
@@ -249,6 +249,10 @@ fn checked(rules: &[Rule], writes: bool) -> Option<Policy> {
     policy
 }
 
+fn bond() -> Bond {
+    Bond { agent: Agent::stdio(1), api: "api".into(), policy: [0; 32] }
+}
+
 fn request(call: &Call) -> Request {
     let query: serde_json::Map<_, _> = call.query.iter().map(|name| ((*name).to_owned(), "1".into())).collect();
     let query = RawValue::from_string(serde_json::to_string(&query).unwrap()).unwrap();
@@ -369,7 +373,7 @@ proptest! {
         let compiled = unchecked(&rules, writes);
         for call in calls {
             let expected = naive(&rules, writes, &request(&call));
-            let got = shown(&compiled.judge(request(&call)));
+            let got = shown(&compiled.judge(request(&call), bond));
             let agree = got == expected || (expected == "deny" && got.starts_with("deny ") && got != "deny deny_rule" && got != "deny writes_off");
             prop_assert!(agree, "{call:?}: {got}, expected {expected}\n{}", toml(&rules, writes));
         }
@@ -382,7 +386,7 @@ proptest! {
         turned.rotate_left(by.min(rules.len()));
         let (one, other) = (unchecked(&rules, writes), unchecked(&turned, writes));
         for call in calls {
-            let (one, other) = (one.judge(request(&call)), other.judge(request(&call)));
+            let (one, other) = (one.judge(request(&call), bond), other.judge(request(&call), bond));
             prop_assert_eq!(whole(&one), whole(&other), "{:?}\n{}", call, toml(&rules, writes));
         }
     }
@@ -393,7 +397,7 @@ proptest! {
         denied.push(Rule { deny: true, ..more });
         let (before, after) = (unchecked(&rules, writes), unchecked(&denied, writes));
         for call in calls {
-            let (before, after) = (before.judge(request(&call)), after.judge(request(&call)));
+            let (before, after) = (before.judge(request(&call), bond), after.judge(request(&call), bond));
             prop_assert!(rank(&after) <= rank(&before), "{call:?}\n{}", toml(&denied, writes));
         }
     }
@@ -402,7 +406,7 @@ proptest! {
     fn turning_writes_off_never_raises_a_verdict_and_leaves_reads_only(rules in rules(), calls in prop::collection::vec(call(), 8)) {
         let (on, off) = (unchecked(&rules, true), unchecked(&rules, false));
         for call in calls {
-            let (on, off) = (on.judge(request(&call)), off.judge(request(&call)));
+            let (on, off) = (on.judge(request(&call), bond), off.judge(request(&call), bond));
             prop_assert!(rank(&off) <= rank(&on), "{call:?}\n{}", toml(&rules, false));
             match off {
                 Verdict::Allow(authorized) => prop_assert_eq!(authorized.grant().effect(), Effect::Read),
@@ -416,7 +420,7 @@ proptest! {
     fn a_write_is_allowed_only_where_no_rule_asks_for_a_human(rules in rules(), calls in prop::collection::vec(call(), 8)) {
         let compiled = unchecked(&rules, true);
         for call in calls {
-            if let Verdict::Allow(authorized) = compiled.judge(request(&call)) {
+            if let Verdict::Allow(authorized) = compiled.judge(request(&call), bond) {
                 let grant = authorized.grant();
                 prop_assert!(grant.effect() == Effect::Read || grant.confirm() == Confirm::Never, "{call:?}");
             }
@@ -427,7 +431,7 @@ proptest! {
     fn who_is_held_for_the_desk_was_foreseen(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
         let compiled = unchecked(&rules, writes);
         for call in calls {
-            if let Verdict::Hold(held) = compiled.judge(request(&call)) {
+            if let Verdict::Hold(held) = compiled.judge(request(&call), bond) {
                 let desk = held.grant().channel() != Channel::Client;
                 prop_assert!(compiled.could_hold() || !desk, "{call:?}\n{}", toml(&rules, writes));
             }
@@ -444,7 +448,7 @@ proptest! {
         if let Some(before) = checked(&rules, writes) {
             let after = unchecked(&fewer, writes);
             for call in calls {
-                let (before, after) = (before.authorize(&AGENT, request(&call)), after.judge(request(&call)));
+                let (before, after) = (before.authorize(&AGENT, request(&call)), after.judge(request(&call), bond));
                 prop_assert!(rank(&before) > 0 || rank(&after) == 0, "{call:?}\n{}", toml(&rules, writes));
             }
         }
@@ -463,7 +467,7 @@ proptest! {
         };
         let compiled = Rules::new(file.writes, file.allows, file.denies);
         for call in calls {
-            if let Verdict::Allow(authorized) = compiled.judge(request(&call)) {
+            if let Verdict::Allow(authorized) = compiled.judge(request(&call), bond) {
                 let line = usize::try_from(authorized.grant().rule().line()).unwrap();
                 prop_assert!(!dead.contains(&(line + 1)), "{call:?}\n{text}");
             }
@@ -477,7 +481,7 @@ proptest! {
             for call in calls {
                 let request = request(&call);
                 let passage = compiled.passage(request.method(), &template);
-                let (passes, write) = match compiled.judge(request) {
+                let (passes, write) = match compiled.judge(request, bond) {
                     Verdict::Allow(authorized) => (true, authorized.grant().effect() == Effect::Write),
                     Verdict::Hold(_) => (true, true),
                     Verdict::Deny(_) => (false, false),

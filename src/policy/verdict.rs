@@ -6,7 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::confirm::approval::Approval;
+use super::bond::Bond;
+use crate::confirm::approval::{Approval, RequestDigest};
 use crate::request::Request;
 use crate::request::method::Method;
 
@@ -31,11 +32,12 @@ pub enum Verdict {
 pub struct Authorized {
     request: Request,
     grant: Grant,
+    approved: Option<(Bond, Approval)>,
 }
 
 impl Authorized {
     pub(in crate::policy) fn new(request: Request, grant: Grant) -> Self {
-        Self { request, grant }
+        Self { request, grant, approved: None }
     }
 
     /// The request that was judged.
@@ -49,6 +51,33 @@ impl Authorized {
     pub fn grant(&self) -> &Grant {
         &self.grant
     }
+
+    /// Whether a person approved it.
+    #[must_use]
+    pub fn approval(&self) -> Option<&Approval> {
+        self.approved.as_ref().map(|(_, approval)| approval)
+    }
+
+    /// Compares what would be sent with what was approved, once more.
+    pub fn compare(&self) -> Approved {
+        match &self.approved {
+            None => Approved::NotAsked,
+            Some((bond, approval)) if bond.digest(&self.request, &self.grant) == approval.digest() => Approved::Same,
+            Some(_) => Approved::Another,
+        }
+    }
+}
+
+/// Whether a request is the one that a person approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Approved {
+    /// Nobody had to be asked.
+    NotAsked,
+    /// It is.
+    Same,
+    /// It is not: it must not be sent.
+    Another,
 }
 
 /// A request that waits for a human.
@@ -57,11 +86,14 @@ impl Authorized {
 pub struct Held {
     request: Request,
     grant: Grant,
+    bond: Bond,
+    digest: RequestDigest,
 }
 
 impl Held {
-    pub(in crate::policy) fn new(request: Request, grant: Grant) -> Self {
-        Self { request, grant }
+    pub(in crate::policy) fn new(request: Request, grant: Grant, bond: Bond) -> Self {
+        let digest = bond.digest(&request, &grant);
+        Self { request, grant, bond, digest }
     }
 
     /// The request that was judged.
@@ -76,15 +108,25 @@ impl Held {
         &self.grant
     }
 
+    /// What an approval of it has to be about.
+    #[must_use]
+    pub fn digest(&self) -> RequestDigest {
+        self.digest
+    }
+
     /// How the human is to be asked; never [`Confirm::Never`].
     #[must_use]
     pub fn confirm(&self) -> Confirm {
         self.grant.confirm
     }
 
-    /// The same request, approved.
-    pub fn release(self, approval: Approval) -> Authorized {
-        match approval {}
+    /// The same request, approved; itself again where the approval is of another one.
+    pub fn release(self, approval: Approval) -> Result<Authorized, Box<Self>> {
+        if approval.digest() != self.digest {
+            return Err(Box::new(self));
+        }
+        let Self { request, grant, bond, digest: _ } = self;
+        Ok(Authorized { request, grant, approved: Some((bond, approval)) })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The requests that a client waits for: how many there are, and that no id is used twice at a time.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rmcp::model::RequestId;
@@ -22,6 +22,8 @@ pub(super) struct Calls {
 #[derive(Debug, Default)]
 struct Table {
     running: HashMap<RequestId, Request>,
+    /// Requests of ours that the client has not answered.
+    asked: HashSet<RequestId>,
     bytes: usize,
 }
 
@@ -51,6 +53,8 @@ enum Stage {
     Running,
     /// The handler is done; the answer is on its way.
     Done,
+    /// The handler is done and its answer is in the log already, although it is an error of the protocol.
+    Recorded,
     /// The client gave up while the handler ran: no answer will be sent, but the id stays taken until it is done.
     Cancelled,
 }
@@ -102,10 +106,14 @@ impl Calls {
         }
     }
 
-    /// The answer was handed to the writer.
-    pub(super) fn answered(&self, id: &RequestId) {
-        self.lock().remove(id);
+    /// The answer was handed to the writer; whether it is in the log already, although it is an error of the protocol.
+    pub(super) fn answered(&self, id: &RequestId) -> bool {
+        let mut table = self.lock();
+        let recorded = table.stage(id).is_some_and(|stage| *stage == Stage::Recorded);
+        table.remove(id);
+        drop(table);
         self.left.notify_waiters();
+        recorded
     }
 
     /// The client gave up: from here on no answer may be counted on.
@@ -113,10 +121,25 @@ impl Calls {
         let mut table = self.lock();
         match table.stage(id) {
             Some(stage @ Stage::Running) => *stage = Stage::Cancelled,
-            Some(Stage::Plain | Stage::Done) => table.remove(id),
+            Some(Stage::Plain | Stage::Done | Stage::Recorded) => table.remove(id),
             Some(Stage::Cancelled) | None => {}
         }
         self.left.notify_waiters();
+    }
+
+    /// The client is asked something under this id.
+    pub(super) fn asked(&self, id: &RequestId) {
+        self.lock().asked.insert(id.clone());
+    }
+
+    /// The question is closed: no answer counts.
+    pub(super) fn unasked(&self, id: &RequestId) {
+        self.lock().asked.remove(id);
+    }
+
+    /// Whether the client was asked something under this id; the first answer is the last.
+    pub(super) fn is_asked(&self, id: &RequestId) -> bool {
+        self.lock().asked.remove(id)
     }
 
     /// To be held by the handler of `id`.
@@ -141,6 +164,15 @@ impl Calls {
     }
 }
 
+impl Running {
+    /// The answer, an error of the protocol, is in the log: it is not to be recorded once more.
+    pub(super) fn recorded(self) {
+        if let Some(stage @ Stage::Running) = self.calls.lock().stage(&self.id) {
+            *stage = Stage::Recorded;
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         let mut table = self.calls.lock();
@@ -150,7 +182,7 @@ impl Drop for Running {
                 table.remove(&self.id);
                 self.calls.left.notify_waiters();
             }
-            Some(Stage::Plain | Stage::Done) | None => {}
+            Some(Stage::Plain | Stage::Done | Stage::Recorded) | None => {}
         }
     }
 }

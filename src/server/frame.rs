@@ -13,12 +13,17 @@ use rmcp::model::{
 };
 use serde_json::value::RawValue;
 
+use super::reply;
+use crate::confirm::person::Retry;
 use crate::json::{self, Numbers};
 
 /// Nesting of a whole frame: the envelope's 3 levels, a body's 32, and room for `_meta`.
 const MAX_DEPTH: usize = 64;
 /// Bytes of a string id; it is echoed and kept while the call runs.
 const MAX_ID_BYTES: usize = 256;
+
+/// The longest answer to a question of ours, in bytes: a form with one field.
+const MAX_ANSWER: usize = 64 << 10;
 
 /// What a line turned out to be.
 #[derive(Debug)]
@@ -29,7 +34,9 @@ pub enum Frame {
     Cancel(RequestId, ClientJsonRpcMessage),
     /// A notification that rmcp should see.
     Notification(ClientJsonRpcMessage),
-    /// A notification nobody listens to, or an answer nobody asked for.
+    /// The answer to a question of ours, if one with that id was asked.
+    Answer(RequestId, String),
+    /// A notification nobody listens to.
     Ignored,
     /// Not a message: answered with an error and logged.
     Refused(Refused),
@@ -47,6 +54,10 @@ pub struct Refused {
     /// The method, where it is the fault.
     pub name: Option<String>,
 }
+
+/// What a repeated `tools/call` brings back from the person, handed to the handler beside the message.
+#[derive(Debug, Clone)]
+pub(super) struct Brought(pub(super) Retry);
 
 /// The `arguments` of a `tools/call` exactly as they arrived, handed to the handler beside the message.
 #[derive(Debug, Clone)]
@@ -70,7 +81,8 @@ struct Params {
     name: Option<Span>,
     arguments: Option<Span>,
     meta: Option<Span>,
-    request_state: bool,
+    request_state: Option<Span>,
+    input_responses: Option<Span>,
 }
 
 const PARSE: &str = "this line is not one strict JSON document: valid UTF-8, no duplicate keys, nested at most 64 deep";
@@ -117,7 +129,8 @@ impl Envelope {
             (2, "name") if self.params.is_none() => self.inner.name = value(),
             (2, "arguments") if self.params.is_none() => self.inner.arguments = value(),
             (2, "_meta") if self.params.is_none() => self.inner.meta = value(),
-            (2, "requestState") if self.params.is_none() => self.inner.request_state = true,
+            (2, "requestState") if self.params.is_none() => self.inner.request_state = value(),
+            (2, "inputResponses") if self.params.is_none() => self.inner.input_responses = value(),
             _ => {}
         }
     }
@@ -134,8 +147,11 @@ impl Envelope {
             return refuse(known, ErrorCode::INVALID_REQUEST, INVALID);
         }
         let Some(method) = part(&self.method) else {
-            // An answer: this gateway asks nothing, so nobody waits for it.
-            return if self.answer { Frame::Ignored } else { refuse(known, ErrorCode::INVALID_REQUEST, INVALID) };
+            return match (self.answer, known) {
+                (true, Some(id)) if text.len() <= MAX_ANSWER => Frame::Answer(id, text.to_owned()),
+                (true, _) => Frame::Ignored,
+                (false, known) => refuse(known, ErrorCode::INVALID_REQUEST, INVALID),
+            };
         };
         let Ok(method) = serde_json::from_str::<String>(method) else {
             return refuse(known, ErrorCode::INVALID_REQUEST, INVALID);
@@ -183,9 +199,6 @@ impl Envelope {
 impl Params {
     fn call(self, text: &str) -> Result<CallToolRequest, &'static str> {
         let part = |span: &Option<Span>| span.as_ref().and_then(|s| text.get(s.clone()));
-        if self.request_state {
-            return Err("requestState failed verification");
-        }
         let name = part(&self.name)
             .and_then(|n| serde_json::from_str::<String>(n).ok())
             .ok_or("`params.name` must be a string")?;
@@ -195,6 +208,9 @@ impl Params {
         }
         let mut call = CallToolRequest::new(CallToolRequestParams::new(name));
         call.extensions.insert(RawArguments(arguments.into()));
+        if let Some(retry) = reply::retry(part(&self.request_state), part(&self.input_responses))? {
+            call.extensions.insert(Brought(retry));
+        }
         if let Some(meta) = part(&self.meta) {
             let meta: MetaObject = serde_json::from_str(meta).map_err(|_| "`params._meta` must be an object")?;
             call.extensions.insert(RequestMetaObject(meta));
@@ -248,7 +264,9 @@ mod tests {
     fn code(line: &str) -> Option<(i32, Option<RequestId>)> {
         match read(line.as_bytes()) {
             Frame::Refused(refused) => Some((refused.code.0, refused.id)),
-            Frame::Request(..) | Frame::Cancel(..) | Frame::Notification(_) | Frame::Ignored => None,
+            Frame::Request(..) | Frame::Cancel(..) | Frame::Notification(_) | Frame::Answer(..) | Frame::Ignored => {
+                None
+            }
         }
     }
 
@@ -305,7 +323,7 @@ mod tests {
                 (-32602, one.clone()),
             ),
             (
-                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"api_get","requestState":"x"}}"#,
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"api_get","requestState":{}}}"#,
                 (-32602, one),
             ),
         ] {
@@ -314,11 +332,14 @@ mod tests {
     }
 
     #[test]
-    fn notifications_and_answers_that_nobody_waits_for_are_ignored() {
+    fn notifications_that_nobody_waits_for_are_ignored_and_answers_are_told_apart() {
+        let answer = r#"{"jsonrpc":"2.0","id":7,"result":{}}"#;
+        assert!(matches!(read(answer.as_bytes()), Frame::Answer(RequestId::Number(7), text) if text == answer));
+        let long = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{{"x":"{}"}}}}"#, "x".repeat(MAX_ANSWER));
+        assert!(matches!(read(long.as_bytes()), Frame::Ignored));
         for line in [
             r#"{"jsonrpc":"2.0","method":"notifications/made_up"}"#,
             r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"api_get","arguments":{"path":"/a"}}}"#,
-            r#"{"jsonrpc":"2.0","id":7,"result":{}}"#,
             r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":{"a":1}}}"#,
         ] {
             assert!(matches!(read(line.as_bytes()), Frame::Ignored), "{line}");

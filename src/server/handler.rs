@@ -6,20 +6,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
-    InitializeRequestParams, InitializeResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams,
-    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents, ServerCapabilities,
-    ServerConfig, Tool as ToolEntry,
+    CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock,
+    ElicitRequest, ErrorData, Implementation, InitializeRequestParams, InitializeResult, InputRequest,
+    InputRequiredResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig, Tool as ToolEntry,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler};
+use tokio_util::sync::CancellationToken;
 
 use super::apis::Apis;
+use super::caller::{self, Caller};
 use super::calls::Calls;
 use super::frame::RawArguments;
 use super::outbox::Outbox;
-use super::tools;
-use crate::audit::entry::Answer;
+use super::{reply, tools};
+use crate::answer::Shaped;
+use crate::audit::entry::Said;
+use crate::confirm::person::{FIELD, Form, Unattended};
 use crate::gateway::ToolCall;
 
 /// Said to the model once, when the session begins.
@@ -40,12 +44,14 @@ pub(super) struct Handler {
     outbox: Arc<Outbox>,
     tools: Vec<ToolEntry>,
     initialized: AtomicBool,
+    /// Cancelled when the client has hung up.
+    ended: CancellationToken,
 }
 
 impl Handler {
-    pub(super) fn new(apis: Apis, calls: Arc<Calls>, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn new(apis: Apis, calls: Arc<Calls>, outbox: Arc<Outbox>, ended: CancellationToken) -> Self {
         let tools = tools::list(&apis);
-        Self { apis, calls, outbox, tools, initialized: AtomicBool::new(false) }
+        Self { apis, calls, outbox, tools, initialized: AtomicBool::new(false), ended }
     }
 }
 
@@ -99,7 +105,10 @@ impl ServerHandler for Handler {
             return Err(ErrorData::resource_not_found("there is no such resource", None));
         };
         let call = ToolCall { tool, arguments: "{}".into() };
-        let shaped = gateway.answer(&call, self.outbox.room(), &cx.ct).await.into_shaped();
+        let said = gateway.answer(&call, &Unattended, self.outbox.room(), &cx.ct).await.into_said();
+        let Said::Result(shaped) = said else {
+            return Err(ErrorData::internal_error("a resource asked a question", None));
+        };
         let text = shaped.blocks.concat();
         match shaped.is_error {
             true => Err(ErrorData::internal_error(text, None)),
@@ -115,7 +124,7 @@ impl ServerHandler for Handler {
         request: CallToolRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let _running = self.calls.run(cx.id.clone());
+        let running = self.calls.run(cx.id.clone());
         let Some((gateway, tool)) = self.apis.find(&request.name) else {
             return Err(unknown_tool(&request.name));
         };
@@ -123,9 +132,32 @@ impl ServerHandler for Handler {
             // Only a transport that skips the strict pass could bring such a call.
             return Err(ErrorData::invalid_params("the arguments did not arrive in one piece", None));
         };
-        let answer = gateway.answer(&ToolCall { tool, arguments }, self.outbox.room(), &cx.ct).await;
-        Ok(result(answer).into())
+        let caller = Caller::new(&cx, &self.ended);
+        let call = ToolCall { tool, arguments };
+        let answer = gateway.answer(&call, &caller, self.outbox.room(), &cx.ct).await;
+        let response = match answer.into_said() {
+            Said::Result(shaped) => Ok(result(shaped).into()),
+            Said::Unable(shaped) if !caller.is_modern() => Ok(result(shaped).into()),
+            Said::Unable(_) => Err(missing_form()),
+            Said::Ask(form, state) => question(&form, state),
+            Said::BadState => Err(ErrorData::invalid_params(reply::BAD_STATE, None)),
+        };
+        if response.is_err() {
+            running.recorded();
+        }
+        response
     }
+}
+
+/// The call, to be made again with what the person says.
+fn question(form: &Form, state: String) -> Result<CallToolResponse, ErrorData> {
+    let params = caller::params(form).map_err(|error| ErrorData::internal_error(error, None))?;
+    let asked = InputRequest::Elicitation(ElicitRequest::new(params));
+    Ok(InputRequiredResult::new(Some([(FIELD.to_owned(), asked)].into()), Some(state)).into())
+}
+
+fn missing_form() -> ErrorData {
+    ErrorData::missing_required_client_capability(ClientCapabilities::builder().enable_elicitation().build())
 }
 
 /// The transport records it on its way out.
@@ -134,8 +166,7 @@ fn unknown_tool(name: &str) -> ErrorData {
     ErrorData::invalid_params(format!("unknown tool `{name}`"), None)
 }
 
-fn result(answer: Answer) -> CallToolResult {
-    let shaped = answer.into_shaped();
+fn result(shaped: Shaped) -> CallToolResult {
     let content = shaped.blocks.into_iter().map(ContentBlock::text).collect();
     let mut result = match shaped.is_error {
         true => CallToolResult::error(content),

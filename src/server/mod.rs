@@ -6,11 +6,13 @@
 //! [`Answer`]: crate::audit::entry::Answer
 
 mod apis;
+mod caller;
 mod calls;
 pub mod frame;
 mod handler;
 mod lines;
 mod outbox;
+mod reply;
 mod stdio;
 pub mod tools;
 mod transport;
@@ -60,9 +62,10 @@ pub async fn serve(gateways: Arc<[Gateway]>, stop: CancellationToken) -> Result<
     let writing = tokio::spawn(async move { writer.drain_into(output).await });
     let calls = Arc::new(calls::Calls::default());
     let apis = Apis::new(gateways);
-    let connection = Connection::new(input, outbox.clone(), calls.clone(), apis.clone(), stop);
+    let ended = CancellationToken::new();
+    let connection = Connection::new(input, outbox.clone(), calls.clone(), apis.clone(), stop, ended.clone());
     // Boxed by `into_dyn`: rmcp moves the future of a request eight times before and after it runs.
-    match Handler::new(apis.clone(), calls, outbox).into_dyn().serve(connection).await {
+    match Handler::new(apis.clone(), calls, outbox, ended).into_dyn().serve(connection).await {
         Ok(running) => match running.waiting().await {
             Ok(reason) => tracing::debug!(?reason, "the connection ended"),
             Err(error) => tracing::error!(%error, "the connection ended by a fault"),

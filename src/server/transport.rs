@@ -10,7 +10,7 @@ use std::time::Duration;
 use rmcp::RoleServer;
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ContentBlock, ErrorCode, JsonRpcMessage, JsonRpcRequest, RequestId,
-    ServerJsonRpcMessage, ServerResult,
+    ServerJsonRpcMessage, ServerNotification, ServerResult,
 };
 use rmcp::transport::Transport;
 use serde::Serialize;
@@ -37,6 +37,8 @@ pub(super) struct Connection {
     apis: Apis,
     /// Cancelled when the gateway is told to stop: from then on the input counts as ended.
     stop: CancellationToken,
+    /// Cancelled at the end of the input.
+    ended: CancellationToken,
 }
 
 /// A JSON-RPC error with the id that rmcp's own type leaves out where it is unknown (JSON-RPC 2.0, 5.1: then null).
@@ -60,8 +62,9 @@ impl Connection {
         calls: Arc<Calls>,
         apis: Apis,
         stop: CancellationToken,
+        ended: CancellationToken,
     ) -> Self {
-        Self { lines: Lines::new(input), outbox, calls, apis, stop }
+        Self { lines: Lines::new(input), outbox, calls, apis, stop, ended }
     }
 
     /// The next message that is worth an answer.
@@ -90,6 +93,12 @@ impl Connection {
                     return Some(message);
                 }
                 Frame::Notification(message) => return Some(message),
+                // What nobody waits for is ignored; of an answer in no known form, the question runs into its end.
+                Frame::Answer(id, text) => {
+                    if let Some(Ok(message)) = self.calls.is_asked(&id).then(|| serde_json::from_str(&text)) {
+                        return Some(message);
+                    }
+                }
                 Frame::Ignored => {}
                 Frame::Refused(refused) => self.refuse(&refused),
             }
@@ -114,24 +123,36 @@ impl Transport<RoleServer> for Connection {
         let text = take_large_text(&mut message);
         self.outbox.push(&message, text);
         match &message {
-            JsonRpcMessage::Response(response) => self.calls.answered(&response.id),
-            // rmcp's own errors and the handler's; those of frames are recorded where they are made.
-            JsonRpcMessage::Error(answer) => {
-                self.apis.refused_frame(answer.error.code.0, &answer.error.message, None);
-                answer.id.iter().for_each(|id| self.calls.answered(id));
+            JsonRpcMessage::Response(response) => {
+                self.calls.answered(&response.id);
             }
-            JsonRpcMessage::Request(_) | JsonRpcMessage::Notification(_) => {}
+            // rmcp's own errors and the handler's; those of frames and of calls are recorded where they are made.
+            JsonRpcMessage::Error(answer) => {
+                if !answer.id.as_ref().is_some_and(|id| self.calls.answered(id)) {
+                    self.apis.refused_frame(answer.error.code.0, &answer.error.message, None);
+                }
+            }
+            JsonRpcMessage::Request(question) => self.calls.asked(&question.id),
+            JsonRpcMessage::Notification(notice) => {
+                if let ServerNotification::CancelledNotification(cancelled) = &notice.notification {
+                    cancelled.params.request_id.iter().for_each(|id| self.calls.unasked(id));
+                }
+            }
         }
         std::future::ready(Ok(()))
     }
 
     async fn receive(&mut self) -> Option<ClientJsonRpcMessage> {
         let stop = self.stop.clone();
-        tokio::select! {
+        let message = tokio::select! {
             biased;
             () = stop.cancelled() => None,
             message = self.next() => message,
+        };
+        if message.is_none() {
+            self.ended.cancel();
         }
+        message
     }
 
     async fn close(&mut self) -> Result<(), Infallible> {

@@ -18,6 +18,9 @@ pub enum UpstreamError {
     /// R9: the HTTP client's own URL is not base URL + canonical target, byte for byte.
     #[error("the request cannot be sent exactly as it was checked, so it was not sent")]
     TargetMismatch,
+    /// The request is not the one that a person approved.
+    #[error("the request is not the one that was approved, so it was not sent")]
+    NotApproved,
     /// A header of the call is none to the HTTP client.
     #[error("the request's headers cannot be sent as they were checked, so it was not sent")]
     HeaderMismatch,
@@ -107,7 +110,9 @@ impl UpstreamError {
     /// The code of `policy.md` for the agent.
     pub fn code(&self) -> Code {
         match self {
-            Self::TargetMismatch | Self::HeaderMismatch | Self::Client | Self::Unredactable => Code::Internal,
+            Self::TargetMismatch | Self::NotApproved | Self::HeaderMismatch | Self::Client | Self::Unredactable => {
+                Code::Internal
+            }
             Self::Unresolved(_) | Self::AddressRefused(_) | Self::Unreachable(_) | Self::ConnectTimeout => {
                 Code::UpstreamUnreachable
             }
@@ -129,6 +134,7 @@ impl UpstreamError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::TargetMismatch => "target_mismatch",
+            Self::NotApproved => "not_approved",
             Self::HeaderMismatch => "header_mismatch",
             Self::Credential(_) => "credential",
             Self::Client => "client",
@@ -161,6 +167,7 @@ impl UpstreamError {
             | Self::Malformed(cause)
             | Self::CutShort { cause, .. } => cause.clone(),
             Self::TargetMismatch
+            | Self::NotApproved
             | Self::HeaderMismatch
             | Self::Client
             | Self::Unredactable
@@ -179,6 +186,7 @@ impl UpstreamError {
     pub fn delivery(&self) -> Delivery {
         match self {
             Self::TargetMismatch
+            | Self::NotApproved
             | Self::HeaderMismatch
             | Self::Credential(_)
             | Self::Client

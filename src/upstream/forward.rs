@@ -3,8 +3,9 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::entry::{Asked, Recorded};
+use crate::confirm::approval::Approval;
 use crate::limit::Permit;
-use crate::policy::Effect;
+use crate::policy::{Approved, Effect};
 use crate::upstream::error::UpstreamError;
 use crate::upstream::reply::Reply;
 use crate::upstream::rotation::CredentialChoice;
@@ -50,8 +51,13 @@ impl Upstream {
                 body: request.body().map(crate::request::body::Body::bytes),
                 credential: grant.credential().map_or(CredentialChoice::Default, CredentialChoice::Named),
                 effect: grant.effect(),
+                if_match: recorded.authorized().approval().and_then(Approval::if_match),
+                idempotency_key: recorded.idempotency_key(),
             };
             match grant.effect() {
+                _ if recorded.authorized().compare() == Approved::Another => {
+                    Err(Failure::Upstream(Failed { error: UpstreamError::NotApproved, attempts: 0 }))
+                }
                 Effect::Write => self.send(&out).await.map_err(Failure::Upstream),
                 Effect::Read => tokio::select! {
                     biased;

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING, USER_AGENT,
+    IF_MATCH, TRANSFER_ENCODING, USER_AGENT,
 };
 use reqwest::{Client, Request, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
@@ -47,6 +47,8 @@ pub mod source;
 
 /// What is asked for when the agent does not say.
 const DEFAULT_ACCEPT: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.5");
+/// As APIs and the IETF's draft of it call it.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// The upstream of one policy: its address, its connections and its credentials.
@@ -83,6 +85,10 @@ struct Outgoing<'a> {
     credential: CredentialChoice<'a>,
     /// What the policy takes the request for.
     effect: Effect,
+    /// The entity tag of the state that a person saw: the upstream is to refuse where it stands no more.
+    if_match: Option<&'a str>,
+    /// By which the upstream knows a repetition.
+    idempotency_key: Option<&'a str>,
 }
 
 impl Upstream {
@@ -217,6 +223,10 @@ impl Upstream {
                 return Err(UpstreamError::HeaderMismatch);
             }
             headers.entry(name).or_insert(value);
+        }
+        for (name, value) in [(IF_MATCH, out.if_match), (IDEMPOTENCY_KEY, out.idempotency_key)] {
+            let Some(value) = value else { continue };
+            headers.insert(name, HeaderValue::from_str(value).map_err(|_| UpstreamError::HeaderMismatch)?);
         }
         headers.entry(ACCEPT).or_insert(DEFAULT_ACCEPT);
         if out.body.is_some() {
@@ -401,6 +411,8 @@ mod tests {
             body: None,
             credential: CredentialChoice::Default,
             effect: Effect::Read,
+            if_match: None,
+            idempotency_key: None,
         }
     }
 

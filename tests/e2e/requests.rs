@@ -108,7 +108,7 @@ fn every_request_under_a_policy_with_writes_gets_its_verdict_and_only_allowed_by
 }
 
 #[test]
-fn a_write_that_nobody_can_approve_is_refused_as_such_and_never_sent() {
+fn an_unanswered_write_is_refused_as_such_and_never_sent() {
     let upstream = Recorder::plain();
     let gate = Gate::start(&policy::b(&upstream, ""));
     run(gate, &upstream, &cases("B"), false);

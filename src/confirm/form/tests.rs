@@ -101,6 +101,22 @@ fn a_request_that_wants_to_look_like_another_does_not() {
 }
 
 #[test]
+fn space_of_theirs_is_told_from_ours_and_nothing_is_nothing() {
+    let facts = Facts {
+        target: "/a?empty=&front=%20x&mark=%CC%81&both=%20",
+        rule: "",
+        headers: &[("accept", "")],
+        ..plain(&Word::Yes)
+    };
+    let text = message(&facts);
+    let lines: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("    ") || line.starts_with("Rule")).skip(1).collect();
+    let expected =
+        ["    empty =", "    front = \\u{20}x", "    mark = \\u{301}", "    both = \\u{20}", "    accept:", "Rule:"];
+    assert_eq!(lines, expected);
+}
+
+#[test]
 fn the_least_message_is_short() {
     assert_eq!(message(&plain(&Word::Yes)), LEAST);
 }
@@ -284,6 +300,7 @@ proptest! {
         let unseen = |c: char| c != '\n' && shown(&format!("a{c}a")).len() != c.len_utf8() + 2;
         let unseen = text.chars().find(|c| !c.is_ascii() && !super::super::escape::is_mark(*c) && unseen(*c));
         prop_assert_eq!(unseen, None);
+        prop_assert!(text.lines().all(|line| !line.ends_with(' ')), "{}", text);
         prop_assert!(text.bytes().all(|byte| byte == b'\n' || !byte.is_ascii_control()));
         let cut = "Not shown: ";
         let warning = ["NOT ALL IS SHOWN", "Say no unless"];

@@ -164,6 +164,8 @@ pub(crate) fn get(target: &str) -> Outgoing<'_> {
         body: None,
         credential: CredentialChoice::Default,
         effect: Effect::Read,
+        if_match: None,
+        idempotency_key: None,
     }
 }
 

@@ -12,6 +12,7 @@ rate = "1000000/s"
 burst = 1000
 writes = "1000000/s"
 denials = "1000000/s"
+prompts = "1000000/s"
 concurrency = 64
 daily = "unlimited"
 "#;
@@ -62,6 +63,9 @@ pub(crate) fn b(upstream: &Recorder, confirm: &str) -> String {
         r#"{}{OPEN_LIMITS}{READS}
 [access]
 writes = true
+
+[confirm]
+wait = "0ms"
 
 [[allow]]
 id = "labels"

@@ -1,0 +1,242 @@
+//! Whether writes are closed, for every gateway of one state directory: three refusals in a row close them for a while.
+//!
+//! One file, `writes`, holds one record: how many refusals came in a row, and until when writes are closed, in seconds
+//! since 1970. It is read and written under a short exclusive lock. Refuses every write while the file cannot be read.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
+
+use crate::clock::Clock;
+use crate::trust::{self, TrustError, quoted};
+
+/// Refusals in a row that close writes.
+pub const REFUSALS: u8 = 3;
+
+/// The file's name in the state directory.
+const FILE: &str = "writes";
+/// How often, and how far apart, a lock that another process holds is tried: a fifth of a second in all.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
+/// Longer than any record.
+const MAX_RECORD: u64 = 64;
+
+/// The state of writes in one state directory.
+#[derive(Debug)]
+pub(super) struct Closed {
+    path: PathBuf,
+    cooldown: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+/// What a refusal came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streak {
+    /// Writes go on.
+    Open,
+    /// This one closed them, for so long.
+    Closes(Duration),
+}
+
+/// Why the state of writes cannot be known.
+#[derive(Debug, thiserror::Error)]
+pub enum ClosedError {
+    /// Others may write the file, or it is a link.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// The file cannot be opened, read or written.
+    #[error("cannot use the state of writes `{}`: {source}", quoted(path))]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process holds the lock for longer than it should.
+    #[error("the state of writes `{}` stays locked by another process", quoted(path))]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds something else than one record.
+    #[error("the state of writes `{}` is damaged; look at it, and remove it to open writes", quoted(path))]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// The file's content.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Record {
+    refusals: u8,
+    /// Seconds since 1970; 0 while writes are open.
+    until: u64,
+}
+
+impl Closed {
+    pub(super) fn new(directory: &Path, cooldown: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self { path: directory.join(FILE), cooldown, clock }
+    }
+
+    /// How long writes stay closed; `None` while they are open.
+    pub(super) fn left(&self) -> Result<Option<Duration>, ClosedError> {
+        match self.path.try_exists() {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(source) => return Err(self.unusable(source)),
+        }
+        let record = self.read(&mut self.lock()?)?;
+        // A clock that was set back closes no longer than the policy says.
+        let left = Duration::from_secs(record.until.saturating_sub(self.now())).min(self.cooldown);
+        Ok((!left.is_zero()).then_some(left))
+    }
+
+    /// A question was answered with no.
+    pub(super) fn refused(&self) -> Result<Streak, ClosedError> {
+        let mut file = self.lock()?;
+        let refusals = self.read(&mut file)?.refusals.saturating_add(1);
+        if refusals < REFUSALS {
+            self.write(&mut file, Record { refusals, until: 0 })?;
+            return Ok(Streak::Open);
+        }
+        let until = self.now().saturating_add(self.cooldown.as_secs().max(1));
+        self.write(&mut file, Record { refusals: 0, until })?;
+        Ok(Streak::Closes(self.cooldown))
+    }
+
+    /// A question was answered with yes: refusals are counted anew.
+    pub(super) fn approved(&self) -> Result<(), ClosedError> {
+        let mut file = self.lock()?;
+        let record = self.read(&mut file)?;
+        if record.refusals == 0 { Ok(()) } else { self.write(&mut file, Record { refusals: 0, ..record }) }
+    }
+
+    /// Opens writes; whether they were closed.
+    pub(super) fn reopen(&self) -> Result<bool, ClosedError> {
+        let mut file = self.lock()?;
+        let closed = self.read(&mut file)?.until > self.now();
+        self.write(&mut file, Record::default())?;
+        Ok(closed)
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+
+    /// The file, open, checked and locked until it is dropped.
+    fn lock(&self) -> Result<File, ClosedError> {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+        let file = options.open(&self.path).map_err(|source| self.unusable(source))?;
+        trust::check_private(&file, &self.path)?;
+        for _ in 0..TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(source)) => return Err(self.unusable(source)),
+            }
+        }
+        Err(ClosedError::Locked { path: self.path.clone() })
+    }
+
+    fn read(&self, file: &mut File) -> Result<Record, ClosedError> {
+        let mut text = String::new();
+        file.take(MAX_RECORD).read_to_string(&mut text).map_err(|source| self.unusable(source))?;
+        if text.is_empty() {
+            return Ok(Record::default());
+        }
+        let fields = text.strip_suffix('\n').and_then(|line| line.split_once(' '));
+        let record = fields.and_then(|(refusals, until)| {
+            Some(Record { refusals: refusals.parse().ok()?, until: until.parse().ok()? })
+        });
+        record.ok_or_else(|| ClosedError::Damaged { path: self.path.clone() })
+    }
+
+    /// One write of always the same length, in place: never a moment at which the file holds less than a record.
+    fn write(&self, file: &mut File, record: Record) -> Result<(), ClosedError> {
+        let text = format!("{:03} {:020}\n", record.refusals, record.until);
+        let written = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(text.as_bytes()));
+        written.and_then(|()| file.sync_data()).map_err(|source| self.unusable(source))
+    }
+
+    fn unusable(&self, source: io::Error) -> ClosedError {
+        ClosedError::Unusable { path: self.path.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const COOLDOWN: Duration = Duration::from_secs(600);
+
+    fn two() -> (tempfile::TempDir, ManualClock, Closed, Closed) {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+        let closed = || Closed::new(directory.path(), COOLDOWN, Arc::new(clock.clone()));
+        let (one, other) = (closed(), closed());
+        (directory, clock, one, other)
+    }
+
+    #[test]
+    fn three_refusals_in_a_row_close_writes_for_all_and_time_opens_them() {
+        let (_directory, clock, one, other) = two();
+        assert_eq!(one.left().unwrap(), None);
+        assert_eq!(one.refused().unwrap(), Streak::Open);
+        assert_eq!(other.refused().unwrap(), Streak::Open);
+        assert_eq!(one.left().unwrap(), None);
+        assert_eq!(one.refused().unwrap(), Streak::Closes(COOLDOWN));
+        assert_eq!(other.left().unwrap(), Some(COOLDOWN));
+        clock.advance(COOLDOWN - Duration::from_secs(1));
+        assert_eq!(other.left().unwrap(), Some(Duration::from_secs(1)));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(one.left().unwrap(), None);
+        assert_eq!(one.refused().unwrap(), Streak::Open, "the count began anew");
+    }
+
+    #[test]
+    fn an_approval_ends_the_row_and_opens_nothing() {
+        let (_directory, _, one, _) = two();
+        for _ in 0..5 {
+            assert_eq!(one.refused().unwrap(), Streak::Open);
+            assert_eq!(one.refused().unwrap(), Streak::Open);
+            one.approved().unwrap();
+        }
+        one.refused().unwrap();
+        one.refused().unwrap();
+        one.refused().unwrap();
+        one.approved().unwrap();
+        assert_eq!(one.left().unwrap(), Some(COOLDOWN));
+        assert!(one.reopen().unwrap());
+        assert_eq!(one.left().unwrap(), None);
+        assert!(!one.reopen().unwrap());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_no_open_door() {
+        let (directory, _, one, _) = two();
+        for text in ["x", "1 2 3\n", "300 0\n", "003 00000000000000000000", " 1\n"] {
+            std::fs::write(directory.path().join(FILE), text).unwrap();
+            std::fs::set_permissions(directory.path().join(FILE), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .unwrap();
+            assert!(one.left().is_err(), "{text:?}");
+            assert!(one.refused().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_closes_no_longer_than_the_policy_says() {
+        let (directory, _, one, _) = two();
+        one.reopen().unwrap();
+        std::fs::write(directory.path().join(FILE), format!("000 {:020}\n", u64::MAX)).unwrap();
+        assert_eq!(one.left().unwrap(), Some(COOLDOWN));
+    }
+}

@@ -1,0 +1,317 @@
+//! The questions that wait for an answer, and the answers that wait for their call.
+//!
+//! Promises: one question for each request, however often it is asked; each is answered once, by whoever comes first; an
+//! approval is handed out once; what nobody answered in time is gone; so many at most.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::Question;
+use super::approval::{Approval, RequestDigest};
+
+/// Questions that may wait at a time; one more is refused.
+pub const MAX_PENDING: usize = 64;
+
+/// Letters and digits of a code that nobody takes for one another.
+const CODE_LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+/// Characters of a code, with the hyphen in their middle left out.
+const CODE_LENGTH: usize = 6;
+
+/// The number of a question: random, never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Nonce(pub(super) [u8; 16]);
+
+impl Nonce {
+    pub(super) fn random() -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// What a person types to name the question: `K7F-3QD`.
+    fn code(self) -> String {
+        let letter = |byte: &u8| char::from(CODE_LETTERS.get(usize::from(byte & 31)).copied().unwrap_or(b'A'));
+        let mut code: String = self.0.iter().take(CODE_LENGTH).map(letter).collect();
+        code.insert(CODE_LENGTH / 2, '-');
+        code
+    }
+}
+
+/// Who answered, where, and after how long: for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    /// Where the answer was given.
+    pub place: Place,
+    /// From the question to the answer.
+    pub took: Duration,
+}
+
+/// Where a person answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the client, which calls itself so.
+    Client(Option<String>),
+    /// In another terminal, as this user.
+    Desk(u32),
+}
+
+impl Place {
+    /// As the log has it, and a rule's `channel`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Client(_) => "client",
+            Self::Desk(_) => "desk",
+        }
+    }
+}
+
+/// How a question was answered with no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum No {
+    /// In so many words.
+    Declined,
+    /// By closing it.
+    Dismissed,
+    /// By an acceptance without what the form asked for.
+    Unconfirmed,
+}
+
+impl fmt::Display for No {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Declined => "declined by the user",
+            Self::Dismissed => "cancelled: the user closed the question without an answer",
+            Self::Unconfirmed => "not confirmed: the answer did not hold what the form asked for",
+        })
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Decision {
+    /// Yes, once.
+    Approved(Approval, Witness),
+    /// No.
+    Refused(No, Witness),
+    /// The question was answered before, and the answer went to another call; or it was withdrawn.
+    Used,
+}
+
+/// What is known of a request.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nothing.
+    Nothing,
+    /// It was asked about and not answered.
+    Open(Ticket),
+    /// It was answered; the answer is the caller's now.
+    Decided(Decision),
+}
+
+/// A question that waits.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    pub(super) nonce: Nonce,
+    /// What is asked.
+    pub question: Arc<Question>,
+    /// What names it at the desk.
+    pub code: String,
+    /// On the clock, when it ends unanswered.
+    pub until: Duration,
+    pub(super) changed: Arc<Notify>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    ticket: Ticket,
+    asked: Duration,
+    answer: Option<Answer>,
+    /// Calls that wait open for the answer.
+    waiting: usize,
+    /// A call shows it in its client right now.
+    shown: bool,
+}
+
+/// An answer that no call has taken yet.
+#[derive(Debug)]
+enum Answer {
+    Yes(Witness),
+    No(No, Witness),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    pending: HashMap<RequestDigest, Pending>,
+}
+
+/// No room for one more question.
+#[derive(Debug)]
+pub(super) struct Full;
+
+impl Table {
+    /// Forgets what has ended.
+    fn expire(&mut self, now: Duration) {
+        self.pending.retain(|_, pending| {
+            let lives = now < pending.ticket.until;
+            if !lives {
+                pending.ticket.changed.notify_waiters();
+            }
+            lives
+        });
+    }
+
+    /// What is known of a request; an answer that waits is taken.
+    pub(super) fn find(&mut self, digest: RequestDigest, now: Duration) -> Found {
+        self.expire(now);
+        let Some(pending) = self.pending.get(&digest) else { return Found::Nothing };
+        if pending.answer.is_none() {
+            return Found::Open(pending.ticket.clone());
+        }
+        match self.pending.remove(&digest) {
+            Some(Pending { ticket, answer: Some(answer), .. }) => Found::Decided(answer.hand_out(&ticket.question)),
+            Some(Pending { answer: None, .. }) | None => Found::Nothing,
+        }
+    }
+
+    /// Puts a question in, or finds the one that is there.
+    pub(super) fn open(
+        &mut self,
+        nonce: Nonce,
+        question: Question,
+        now: Duration,
+        life: Duration,
+    ) -> Result<Found, Full> {
+        match self.find(question.digest, now) {
+            Found::Nothing if self.pending.len() >= MAX_PENDING => Err(Full),
+            Found::Nothing => {
+                let digest = question.digest;
+                let code = self.unused(nonce);
+                let until = now.saturating_add(life);
+                let ticket = Ticket { nonce, question: Arc::new(question), code, until, changed: Arc::default() };
+                let pending = Pending { ticket: ticket.clone(), asked: now, answer: None, waiting: 0, shown: false };
+                self.pending.insert(digest, pending);
+                Ok(Found::Open(ticket))
+            }
+            found @ (Found::Open(_) | Found::Decided(_)) => Ok(found),
+        }
+    }
+
+    /// A code that names no other question.
+    fn unused(&self, mut nonce: Nonce) -> String {
+        loop {
+            let code = nonce.code();
+            if self.pending.values().all(|pending| pending.ticket.code != code) {
+                return code;
+            }
+            // Another code of the same randomness; at most 64 are taken.
+            nonce.0.rotate_left(1);
+            if let Some(first) = nonce.0.first_mut() {
+                *first = first.wrapping_add(1);
+            }
+        }
+    }
+
+    /// The answer that a client brings to the question with this number: it goes to the call that brings it.
+    pub(super) fn settle(&mut self, nonce: Nonce, no: Option<No>, client: Option<String>, now: Duration) -> Decision {
+        self.expire(now);
+        let digest = self.pending.iter().find(|(_, pending)| pending.ticket.nonce == nonce).map(|(digest, _)| *digest);
+        let Some(Pending { ticket, asked, answer, .. }) = digest.and_then(|digest| self.pending.remove(&digest)) else {
+            return Decision::Used;
+        };
+        ticket.changed.notify_waiters();
+        let witness = Witness { place: Place::Client(client), took: now.saturating_sub(asked) };
+        match (answer, no) {
+            // Whoever answered at the desk was first, unless this one says no.
+            (Some(answer), None) => answer.hand_out(&ticket.question),
+            (None, None) => Answer::Yes(witness).hand_out(&ticket.question),
+            (Some(_) | None, Some(no)) => Answer::No(no, witness).hand_out(&ticket.question),
+        }
+    }
+
+    /// What the desk can see, oldest first.
+    pub(super) fn at_desk(&mut self, now: Duration) -> Vec<(Ticket, Duration)> {
+        self.expire(now);
+        let open =
+            self.pending.values().filter(|pending| pending.answer.is_none() && pending.ticket.question.at_desk());
+        let mut open: Vec<_> = open.map(|pending| (pending.ticket.clone(), pending.asked)).collect();
+        open.sort_by_key(|(_, asked)| *asked);
+        open
+    }
+
+    /// The answer of the desk to the question with this code: it waits for its call, at least `life` long.
+    pub(super) fn decide(
+        &mut self,
+        code: &str,
+        no: Option<No>,
+        uid: u32,
+        now: Duration,
+        life: Duration,
+    ) -> Option<Witness> {
+        self.expire(now);
+        let mut open = self.pending.values_mut();
+        let pending = open.find(|pending| {
+            pending.answer.is_none() && pending.ticket.question.at_desk() && pending.ticket.code == code
+        })?;
+        let witness = Witness { place: Place::Desk(uid), took: now.saturating_sub(pending.asked) };
+        pending.answer = Some(match no {
+            None => Answer::Yes(witness.clone()),
+            Some(no) => Answer::No(no, witness.clone()),
+        });
+        pending.ticket.until = pending.ticket.until.max(now.saturating_add(life));
+        pending.ticket.changed.notify_waiters();
+        Some(witness)
+    }
+
+    /// One more call waits for the answer.
+    pub(super) fn wait(&mut self, ticket: &Ticket) {
+        if let Some(pending) = self.same(ticket) {
+            pending.waiting += 1;
+        }
+    }
+
+    /// A call waits no more.
+    pub(super) fn leave(&mut self, ticket: &Ticket) {
+        if let Some(pending) = self.same(ticket) {
+            pending.waiting = pending.waiting.saturating_sub(1);
+        }
+    }
+
+    /// Whether the caller is the one that shows the question.
+    pub(super) fn show(&mut self, ticket: &Ticket) -> bool {
+        self.same(ticket).is_some_and(|pending| !std::mem::replace(&mut pending.shown, true))
+    }
+
+    /// It is shown no more.
+    pub(super) fn hide(&mut self, ticket: &Ticket) {
+        if let Some(pending) = self.same(ticket) {
+            pending.shown = false;
+        }
+    }
+
+    /// A call that was taken back takes its question with it, answered or not, unless another one waits for the answer.
+    pub(super) fn withdraw(&mut self, ticket: &Ticket) {
+        if self.same(ticket).is_some_and(|pending| pending.waiting == 0) {
+            self.pending.remove(&ticket.question.digest);
+        }
+    }
+
+    fn same(&mut self, ticket: &Ticket) -> Option<&mut Pending> {
+        self.pending.get_mut(&ticket.question.digest).filter(|pending| pending.ticket.nonce == ticket.nonce)
+    }
+}
+
+impl Answer {
+    fn hand_out(self, question: &Question) -> Decision {
+        match self {
+            Self::Yes(witness) => {
+                Decision::Approved(Approval::new(question.digest, question.if_match.clone()), witness)
+            }
+            Self::No(no, witness) => Decision::Refused(no, witness),
+        }
+    }
+}
