@@ -99,7 +99,7 @@ pub fn read_document(path: &Path, limit: usize) -> Result<String, ConfigError> {
 pub fn state_directory(explicit: Option<&Path>, environment: &Environment, name: &str) -> Result<PathBuf, ConfigError> {
     let asked = match explicit {
         Some(path) => path.to_owned(),
-        None => environment.state_home().ok_or(ConfigError::NoStateDirectory)?.join("portcullis").join(name),
+        None => state_root(None, environment)?.join(name),
     };
     let directory =
         std::path::absolute(&asked).map_err(|source| ConfigError::Uncreatable { path: asked.clone(), source })?;
@@ -111,6 +111,17 @@ pub fn state_directory(explicit: Option<&Path>, environment: &Environment, name:
     trust::check_ancestors(&directory)?;
     trust::check_directory(&directory)?;
     Ok(directory)
+}
+
+/// Where gateways keep their state: `explicit`, else the directory that holds one for each API. It need not exist.
+///
+/// # Errors
+/// No place is known.
+pub fn state_root(explicit: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
+    match explicit {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(environment.state_home().ok_or(ConfigError::NoStateDirectory)?.join("portcullis")),
+    }
 }
 
 /// The environment of this process, or one made up for a test.

@@ -1,5 +1,6 @@
 //! The path of every call, whatever door it came through: `Gateway::handle` reads top to bottom.
 
+mod desk;
 mod hold;
 
 use std::panic::AssertUnwindSafe;

@@ -236,7 +236,10 @@ impl Shaped {
             location: facts.and_then(|f| f.location.as_deref()),
             text,
             retry_after_seconds: refusal.retry_after_seconds(),
-            approval: refusal.approval.as_deref().map(|waits| ApprovalBody { code: &waits.code, expires_in_seconds: waits.left.as_secs() }),
+            approval: refusal
+                .approval
+                .as_deref()
+                .map(|waits| ApprovalBody { code: &waits.code, expires_in_seconds: waits.left.as_secs() }),
             request_id: call,
         };
         Self { blocks: vec![json(&ErrorObject { error })], structured: None, is_error: true }

@@ -4,6 +4,7 @@ mod audit;
 mod catalog;
 pub mod check;
 mod demo;
+mod desk;
 mod serve;
 mod sources;
 mod tools;
@@ -80,6 +81,50 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
+    /// List the writes that wait for a person.
+    ///
+    /// A write that a policy holds waits until a person says yes or no: in the client, where it can ask, or here.
+    Pending {
+        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+        /// How the list is printed; `json` has each request whole.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Show a write that waits, and let it go once.
+    ///
+    /// Shows the request exactly as it would be sent and asks at the terminal. One approval lets one call through: the
+    /// one that waits, or the same call made again. Exit 1 when nothing was approved.
+    Approve {
+        /// What `pending`, or the agent, says that names it; upper and lower case are the same.
+        code: String,
+        /// Do not ask: for a program that has shown the request in its own way.
+        #[arg(long, requires = "digest")]
+        yes: bool,
+        /// The digest of the request that is meant, 64 hexadecimal digits.
+        #[arg(long, value_name = "HEX")]
+        digest: Option<String>,
+        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
+    /// Refuse a write that waits.
+    Decline {
+        /// What names it.
+        code: String,
+        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
+    /// Open writes again that three refusals in a row have closed.
+    ///
+    /// Asks at the terminal.
+    Reopen {
+        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
+        #[arg(long, value_name = "DIR")]
+        state_dir: Option<PathBuf>,
+    },
     /// Read audit logs.
     #[command(subcommand)]
     Audit(Audit),
@@ -122,6 +167,12 @@ pub fn run() -> ExitCode {
         Command::Demo { serve } => demo::run(serve),
         Command::Check { files, format } => check_files(&files, format),
         Command::Tools { file, format } => tools::run(&file, format),
+        Command::Pending { state_dir, format } => desk::pending(state_dir.as_deref(), format),
+        Command::Approve { code, yes, digest, state_dir } => {
+            desk::approve(state_dir.as_deref(), &code, &desk::Approval { digest: digest.as_deref(), yes })
+        }
+        Command::Decline { code, state_dir } => desk::decline(state_dir.as_deref(), &code),
+        Command::Reopen { state_dir } => desk::reopen(state_dir.as_deref()),
         Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
         Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
     }

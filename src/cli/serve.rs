@@ -23,6 +23,7 @@ use crate::limit::{DailyCount, DailyError, Limiter};
 use crate::policy::{Parsed, Policy};
 use crate::secret;
 use crate::server;
+use crate::server::desk::{Desk, DeskError};
 use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamSetupError;
@@ -36,6 +37,7 @@ struct Started {
     runtime: Runtime,
     signals: Signals,
     gateways: Arc<[Gateway]>,
+    desks: Vec<Option<Desk>>,
 }
 
 /// One API to serve: its policy, where its file lies, and how many warnings it has.
@@ -66,7 +68,7 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
     let signals = Signals::listen(&runtime).map_err(|error| complain(&error))?;
     let apis = read(paths)?;
     let several = apis.len() > 1;
-    let mut gateways = Vec::with_capacity(apis.len());
+    let (mut gateways, mut desks) = (Vec::with_capacity(apis.len()), Vec::with_capacity(apis.len()));
     for Api { policy, beside, warnings } in apis {
         // A directory of its own for each: no log, lock or count is shared.
         let state_dir = state_dir.map(|directory| match several {
@@ -75,12 +77,14 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
         });
         let file = policy.file().to_owned();
         let opened = open(&runtime, &environment, policy, &beside, state_dir.as_deref(), warnings);
-        gateways.push(opened.map_err(|error| match several {
+        let (gateway, desk) = opened.map_err(|error| match several {
             true => complain(&format!("{file}: {error}")),
             false => complain(&error),
-        })?);
+        })?;
+        gateways.push(gateway);
+        desks.push(desk);
     }
-    Ok(Started { runtime, signals, gateways: gateways.into() })
+    Ok(Started { runtime, signals, gateways: gateways.into(), desks })
 }
 
 /// Why one API cannot be served.
@@ -91,6 +95,7 @@ enum OpenError {
     Upstream(#[from] UpstreamSetupError),
     Daily(#[from] DailyError),
     Confirm(#[from] SealError),
+    Desk(#[from] DeskError),
     Audit(#[from] AuditError),
     Catalog(#[from] CatalogError),
 }
@@ -102,7 +107,7 @@ fn open(
     beside: &Path,
     state_dir: Option<&Path>,
     warnings: usize,
-) -> Result<Gateway, OpenError> {
+) -> Result<(Gateway, Option<Desk>), OpenError> {
     let toolbox = Toolbox::new(&policy, catalog::of(&policy, beside)?);
     let directory = config::state_directory(state_dir, environment, policy.name())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -115,16 +120,20 @@ fn open(
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
-    Ok(Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock }))
+    // Last: a gateway that does not start leaves no socket behind.
+    let _context = runtime.enter();
+    let desk = policy.could_hold().then(|| Desk::open(&directory)).transpose()?;
+    let gateway = Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock });
+    Ok((gateway, desk))
 }
 
 impl Started {
     fn serve(self) -> ExitCode {
-        let Self { runtime, signals, gateways } = self;
+        let Self { runtime, signals, gateways, desks } = self;
         let stop = CancellationToken::new();
         let served = runtime.block_on(async {
             let told = tokio::spawn(signals.cancel(stop.clone()));
-            let served = server::serve(gateways.clone(), stop.clone()).await;
+            let served = server::serve(gateways.clone(), desks, stop.clone()).await;
             told.abort();
             served
         });

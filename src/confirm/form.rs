@@ -38,6 +38,11 @@ const CHANGE_BYTES: usize = 1_100;
 /// What the first line, the fences and the note on what is not shown take together.
 const FRAME_BYTES: usize = 600;
 
+/// What the code block around the facts begins and ends with.
+const FENCE: &str = "```";
+/// How the last paragraph begins.
+const TO_SEND: &str = "To send it, ";
+
 /// The longest name of an API in a policy, in characters.
 const API_LENGTH: usize = 32;
 /// The longest word to type, in characters, and the length of the code in place of one.
@@ -133,7 +138,7 @@ pub fn message(facts: &Facts<'_>) -> String {
     let body = body(facts.body, room.min(BODY_BYTES));
     let sections: Vec<Section> = before.into_iter().chain([body]).chain(after).collect();
     let missing: Vec<&str> = sections.iter().filter_map(Section::cut).collect();
-    let mut text = format!("An AI client wants to send a write to the API {}.\n\n```\n", name(facts.api));
+    let mut text = format!("An AI client wants to send a write to the API {}.\n\n{FENCE}\n", name(facts.api));
     sections.into_iter().for_each(|section| text.push_str(&section.text()));
     if !missing.is_empty() {
         let warning = Section::new("warning", FRAME_BYTES).label("");
@@ -141,7 +146,8 @@ pub fn message(facts: &Facts<'_>) -> String {
         text.push_str(&warning.label("Say no unless you know the rest from elsewhere.").text());
     }
     text.push_str(&word);
-    text.push_str("```\n");
+    text.push_str(FENCE);
+    text.push('\n');
     text
 }
 
@@ -299,13 +305,21 @@ fn changes(change: &Change) -> Section {
     section
 }
 
+/// The same text where the person is asked by other means than the form: without its fence and what to answer.
+#[must_use]
+pub fn in_terminal(message: &str) -> String {
+    // Lines at the left margin are ours alone, so that no fact ends the text here.
+    let lines = message.lines().filter(|line| *line != FENCE).take_while(|line| !line.starts_with(TO_SEND));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 fn word(word: &Word) -> String {
     match word {
-        Word::Yes => "\nTo send it, answer `confirm: true`. Any other answer sends nothing.\n".to_owned(),
+        Word::Yes => format!("\n{TO_SEND}answer `confirm: true`. Any other answer sends nothing.\n"),
         Word::Typed(word) => {
             let mut section = Section::new("word", NAME_BYTES);
             section.value(0, &shown(word));
-            format!("\nTo send it, type the word below. Any other answer sends nothing.\n{}", section.text())
+            format!("\n{TO_SEND}type the word below. Any other answer sends nothing.\n{}", section.text())
         }
     }
 }

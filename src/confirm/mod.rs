@@ -6,6 +6,7 @@
 
 pub mod approval;
 mod closed;
+pub mod desk;
 pub mod difference;
 pub mod escape;
 pub mod form;
@@ -45,6 +46,10 @@ pub struct Question {
     pub channel: Channel,
     /// The call that asked first, as the log names it.
     pub call: String,
+    /// The API, by the name of its policy.
+    pub api: String,
+    /// The rule that grants it.
+    pub rule: String,
     /// What is asked for.
     pub method: Method,
     /// The canonical path and query.
@@ -224,8 +229,8 @@ impl Confirmer {
         open.into_iter().map(|(ticket, asked)| (ticket, now.saturating_sub(asked))).collect()
     }
 
-    /// The desk's answer to the question with this code; it waits for its call. `None`: there is no such question.
-    pub fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Option<Witness> {
+    /// The desk's answer to the question with this code; it waits for its call, so long. `None`: there is no such question.
+    pub fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Option<Duration> {
         self.table().decide(code, no, uid, self.now(), self.spec.ttl)
     }
 
@@ -248,11 +253,11 @@ impl Confirmer {
         }
     }
 
-    /// Opens writes; whether they were closed.
+    /// Opens writes.
     ///
     /// # Errors
     /// [`ClosedError`]: the state could not be written.
-    pub fn reopen(&self) -> Result<bool, ClosedError> {
+    pub fn reopen(&self) -> Result<(), ClosedError> {
         self.closed.reopen()
     }
 }

@@ -251,7 +251,7 @@ impl Table {
         uid: u32,
         now: Duration,
         life: Duration,
-    ) -> Option<Witness> {
+    ) -> Option<Duration> {
         self.expire(now);
         let mut open = self.pending.values_mut();
         let pending = open.find(|pending| {
@@ -259,12 +259,12 @@ impl Table {
         })?;
         let witness = Witness { place: Place::Desk(uid), took: now.saturating_sub(pending.asked) };
         pending.answer = Some(match no {
-            None => Answer::Yes(witness.clone()),
-            Some(no) => Answer::No(no, witness.clone()),
+            None => Answer::Yes(witness),
+            Some(no) => Answer::No(no, witness),
         });
         pending.ticket.until = pending.ticket.until.max(now.saturating_add(life));
         pending.ticket.changed.notify_waiters();
-        Some(witness)
+        Some(pending.ticket.until.saturating_sub(now))
     }
 
     /// One more call waits for the answer.

@@ -202,6 +202,8 @@ impl<'a> Hold<'a> {
             form: Form { message, word },
             channel: grant.channel(),
             call: self.entry.call().to_owned(),
+            api: policy.name().to_owned(),
+            rule: rule.id().to_owned(),
             method: request.method(),
             target: request.target().to_owned(),
             if_match: None,

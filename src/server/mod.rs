@@ -8,6 +8,7 @@
 mod apis;
 mod caller;
 mod calls;
+pub mod desk;
 pub mod frame;
 mod handler;
 mod lines;
@@ -21,10 +22,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::service::{ServerInitializeError, ServiceExt};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
 use apis::Apis;
+use desk::Desk;
 use handler::Handler;
 use outbox::Outbox;
 use transport::Connection;
@@ -45,11 +48,15 @@ pub enum ServerError {
 }
 
 /// Serves one client on standard input and output until it hangs up or `stop` is cancelled, and lets running calls end.
-/// The policies of the gateways have different names.
+/// The policies of the gateways have different names; `desks` are theirs, in the same order.
 ///
 /// # Errors
 /// [`ServerError`] when the streams cannot be used; a client that only hangs up or talks nonsense is not an error.
-pub async fn serve(gateways: Arc<[Gateway]>, stop: CancellationToken) -> Result<(), ServerError> {
+pub async fn serve(
+    gateways: Arc<[Gateway]>,
+    desks: Vec<Option<Desk>>,
+    stop: CancellationToken,
+) -> Result<(), ServerError> {
     let (input, output) = stdio::streams().map_err(ServerError::Streams)?;
     let outbox = Arc::new(Outbox::default());
     let pulse = tokio::spawn(async {
@@ -58,6 +65,10 @@ pub async fn serve(gateways: Arc<[Gateway]>, stop: CancellationToken) -> Result<
             pulse.tick().await;
         }
     });
+    let mut open = JoinSet::new();
+    for (place, desk) in desks.into_iter().enumerate().filter_map(|(place, desk)| Some((place, desk?))) {
+        open.spawn(desk.serve(gateways.clone(), place));
+    }
     let writer = outbox.clone();
     let writing = tokio::spawn(async move { writer.drain_into(output).await });
     let calls = Arc::new(calls::Calls::default());
@@ -76,6 +87,7 @@ pub async fn serve(gateways: Arc<[Gateway]>, stop: CancellationToken) -> Result<
     if tokio::time::timeout(DRAIN, apis.idle()).await.is_err() {
         tracing::warn!("calls were still running at the end; their records say so");
     }
+    open.shutdown().await;
     writing.abort();
     pulse.abort();
     Ok(())

@@ -4,5 +4,5 @@
 use portcullis::policy::{Authorized, Grant};
 
 pub fn forge(request: portcullis::request::Request, grant: Grant) -> Authorized {
-    Authorized { request, grant }
+    Authorized { request, grant, approved: None }
 }
