@@ -10,8 +10,11 @@ mod cursor;
 mod cut;
 mod media;
 mod part;
+mod place;
 mod rewrite;
+mod rows;
 mod select;
+mod spans;
 mod store;
 mod table;
 #[cfg(test)]

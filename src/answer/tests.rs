@@ -1,5 +1,7 @@
 //! Answers of every kind, shaped as the gateway shapes them.
 
+mod cost;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
