@@ -95,7 +95,7 @@ fn an_answer_is_read_to_its_end_in_parts_at_the_cost_of_reading_it_once() {
         let mut blocks = case.blocks("application/json", body.as_str());
         let start = clock.monotonic();
         while let Some(handle) = serde_json::from_str::<Value>(&blocks[1]).unwrap()["cut"]["next"].as_str() {
-            blocks = case.store.take(&Agent::stdio(1), handle, 1_024).unwrap().blocks;
+            blocks = case.store.take(&Agent::stdio(1), handle).unwrap().shape(1_024).blocks;
         }
         let parts = clock.monotonic() - start;
         assert!(parts < whole * FACTOR, "{ask}: {parts:?} against {whole:?}");
