@@ -2,6 +2,7 @@
 
 mod desk;
 mod hold;
+mod shaping;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::shaping::{INLINE, Lanes};
 use crate::agent::Agent;
 use crate::answer::{self, Ask, Facts, Shaped, Store, View};
 use crate::audit::entry::{Answer, Entry, Outcome};
@@ -63,6 +65,7 @@ pub struct Gateway {
     audit: AuditLog,
     clock: Arc<dyn Clock>,
     store: Store,
+    shaping: Lanes,
     tasks: TaskTracker,
     lanes: Semaphore,
     frames: FrameCount,
@@ -104,6 +107,7 @@ impl Gateway {
             audit,
             store: Store::new(clock.clone()),
             clock,
+            shaping: Lanes::default(),
             tasks: TaskTracker::new(),
             lanes: Semaphore::new(FLOOD_LANES),
             frames: FrameCount::default(),
@@ -171,7 +175,7 @@ impl Gateway {
             Ok(Resolved::Ask(request, ask)) => (request, ask),
             Ok(_) | Err(_) if person.retry().is_some() => return self.stray(entry, None),
             Ok(Resolved::Tell(shaped)) => return entry.tell(shaped),
-            Ok(Resolved::More(handle)) => return self.more(entry, &handle),
+            Ok(Resolved::More(handle)) => return Box::pin(self.more(entry, &handle)).await,
             Err(refusal) => return self.refuse(entry, &refusal, None),
         };
         let (entry, authorized, slot) = match self.policy.authorize(&self.agent, request) {
@@ -200,7 +204,12 @@ impl Gateway {
             Err(answer) => return answer,
         };
         let Sent { asked, result } = self.upstream.forward(recorded, permit, cancel).await;
-        let outcome = self.outcome(result, effect, asked.call(), &ask);
+        let outcome = match result {
+            Ok(reply) if reply.body.len() > INLINE => {
+                Box::pin(self.shape_aside(reply, effect, asked.call(), ask, cancel)).await
+            }
+            result => self.outcome(result, effect, asked.call(), &ask),
+        };
         asked.close(outcome).await
     }
 
@@ -219,14 +228,15 @@ impl Gateway {
     }
 
     /// The next part of an answer that was cut. It was judged and recorded when it came.
-    fn more(&self, entry: Entry, handle: &str) -> Answer {
+    async fn more(&self, entry: Entry, handle: &str) -> Answer {
         let max_bytes = usize::try_from(self.policy.response().max_bytes).unwrap_or(usize::MAX);
-        match self.store.take(&self.agent, handle, max_bytes) {
-            Some(shaped) => entry.tell(shaped),
-            None => {
-                let gone = "nothing is held under this handle any more; repeat the call, with `answer` as the cut said";
-                self.refuse(entry, &Refusal::new(Code::BadRequest, gone), None)
-            }
+        let Some(rest) = self.store.take(&self.agent, handle) else {
+            let gone = "nothing is held under this handle any more; repeat the call, with `answer` as the cut said";
+            return self.refuse(entry, &Refusal::new(Code::BadRequest, gone), None);
+        };
+        match self.shaping.rest(rest, max_bytes).await {
+            Ok(shaped) => entry.tell(shaped),
+            Err(refusal) => entry.refuse(&refusal, None),
         }
     }
 
@@ -416,7 +426,7 @@ mod tests {
         paths = ["/**"]
     "#;
 
-    fn gateway(runtime: &Runtime, directory: &Path) -> Gateway {
+    pub(super) fn gateway(runtime: &Runtime, directory: &Path) -> Gateway {
         let policy = Policy::parse("test.toml", POLICY).policy.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (spec, limits) = (policy.upstream(), policy.limits());

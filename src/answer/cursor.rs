@@ -61,6 +61,11 @@ impl<'t> Cursor<'t> {
         }
     }
 
+    /// Whether this text stands here.
+    pub(super) fn is_at(&self, text: &str) -> bool {
+        self.text.get(self.at..).is_some_and(|rest| rest.starts_with(text))
+    }
+
     /// Passes over white space, and over the record separators of RFC 7464 where `between` values.
     pub(super) fn space(&mut self, between: bool) {
         while let Some(byte) = self.peek()
@@ -83,6 +88,12 @@ impl<'t> Cursor<'t> {
 
     pub(super) fn text_of(&self, range: Range<usize>) -> &'t str {
         self.text.get(range).unwrap_or_default()
+    }
+
+    /// Passes over what ends before the byte `to`, which was passed over before; its text.
+    pub(super) fn jump(&mut self, to: usize) -> &'t str {
+        let from = std::mem::replace(&mut self.at, to);
+        self.text_of(from..to)
     }
 
     /// Passes over one value; its text.

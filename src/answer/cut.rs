@@ -1,12 +1,15 @@
 //! Cuts JSON that is too long so that it stays JSON.
 //!
-//! Promises that what is shown is valid, no longer than asked for, and that all that is missing is named: whole elements
-//! from the end of the largest array first, then members, then the ends of strings. Trusts that the text was rewritten
-//! (see [`super::rewrite()`]): compact, and already redacted.
+//! Promises that what is shown is valid, no longer than asked for, and that what is missing is named: whole elements
+//! from the end of an array, then members, then the ends of strings. No byte is looked at more than a few times, however
+//! deep it lies. Trusts that the text was rewritten (see [`super::rewrite()`]): compact, and already redacted.
 
 use serde::Serialize;
 
-use super::cursor::{Broken, Cursor, Kind, inner, name};
+use super::cursor::{Broken, Cursor, Kind, inner};
+use super::place::{ELLIPSIS, Place};
+use super::rows::Rows;
+use super::spans::{SHORT, Spans};
 
 /// A value that is shortened is given at least so much room, or it goes whole.
 const LEAST: usize = 24;
@@ -14,25 +17,6 @@ const LEAST: usize = 24;
 const WEIGHED: usize = 1_024;
 /// Places that a note names.
 const NAMED: usize = 8;
-/// The place of the lines of a text of several values.
-pub(super) const LINES: &str = "lines";
-/// Stands at the end of a string that was cut.
-const ELLIPSIS: &str = "…";
-
-/// The array of a text that is worth reading in parts: the largest one that can be reached through the largest members.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Rows {
-    /// Where it is, as RFC 6901 writes it; [`LINES`] for a text of several values.
-    pub(super) at: String,
-    /// The byte of its `[`, if it has one.
-    pub(super) open: usize,
-    /// The byte of its first element.
-    pub(super) first: usize,
-    /// The byte of its `]`, or the end of the text.
-    pub(super) end: usize,
-    /// How many elements it has.
-    pub(super) of: usize,
-}
 
 /// What was left out at one place: so many elements, members or bytes are shown, of so many.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -42,130 +26,34 @@ pub(super) struct Gap {
     pub(super) of: usize,
 }
 
-impl Rows {
-    /// Finds the array in `doc`, which holds `values` values.
-    pub(super) fn find(doc: &str, values: usize) -> Option<Self> {
-        if values == 1 {
-            return Self::within(&mut Cursor::new(doc), String::new()).ok().flatten();
-        }
-        Some(Self { at: LINES.to_owned(), open: 0, first: 0, end: doc.len(), of: values })
-    }
-
-    /// The array that begins here.
-    pub(super) fn array(cursor: &mut Cursor<'_>, at: String) -> Result<Self, Broken> {
-        let (open, mut of) = (cursor.offset(), 0);
-        cursor.elements(&mut |cursor| {
-            of += 1;
-            cursor.value().map(|_| ())
-        })?;
-        Ok(Self { at, open, first: open + 1, end: cursor.offset() - 1, of })
-    }
-
-    fn within(cursor: &mut Cursor<'_>, at: String) -> Result<Option<Self>, Broken> {
-        match cursor.kind() {
-            Kind::Array => Self::array(cursor, at).map(Some),
-            Kind::Object => {
-                // The largest array, and the largest container: the array may be inside an object.
-                let (mut array, mut largest) = (None, None);
-                let longer = |best: &Option<(usize, Cursor<'_>, &str)>, length| {
-                    best.as_ref().is_none_or(|(most, ..)| length > *most)
-                };
-                cursor.members(&mut |cursor, name| {
-                    let (start, kind) = (cursor.clone(), cursor.kind());
-                    let length = cursor.value()?.len();
-                    if kind == Kind::Array && longer(&array, length) {
-                        array = Some((length, start.clone(), name));
-                    }
-                    if matches!(kind, Kind::Array | Kind::Object) && longer(&largest, length) {
-                        largest = Some((length, start, name));
-                    }
-                    Ok(())
-                })?;
-                for (_, mut start, name) in [largest, array].into_iter().flatten() {
-                    if let Some(rows) = Self::within(&mut start, pointer(&at, name)?)? {
-                        return Ok(Some(rows));
-                    }
-                }
-                Ok(None)
-            }
-            Kind::Text | Kind::Null | Kind::Plain => Ok(None),
-        }
-    }
-
-    /// The elements from the byte `at` on, where one begins.
-    pub(super) fn elements<'d>(&self, doc: &'d str, at: usize) -> impl Iterator<Item = Element<'d>> + use<'d> {
-        let (mut cursor, end) = (Cursor::at(doc, at), self.end);
-        std::iter::from_fn(move || {
-            if cursor.offset() >= end {
-                return None;
-            }
-            let text = cursor.value().ok()?;
-            let end = cursor.offset();
-            if !cursor.eat(b',') {
-                cursor.eat(b'\n');
-            }
-            Some(Element { text, end, next: cursor.offset() })
-        })
-    }
-
-    /// The byte at which the element `index` begins, or the end.
-    pub(super) fn place_of(&self, doc: &str, index: usize) -> usize {
-        match index.checked_sub(1) {
-            None => self.first,
-            Some(before) => self.elements(doc, self.first).nth(before).map_or(self.end, |element| element.next),
-        }
-    }
-
-    /// The elements from the byte `at` on that fit into `room`, with what divides them.
-    pub(super) fn fitting<'d>(&self, doc: &'d str, at: usize, room: usize) -> Part<'d> {
-        let (mut shown, mut end, mut next) = (0, at, at);
-        for element in self.elements(doc, at).take_while(|element| element.end - at <= room) {
-            (shown, end, next) = (shown + 1, element.end, element.next);
-        }
-        Part { text: doc.get(at..end).unwrap_or_default(), shown, next }
-    }
-}
-
-/// One element of [`Rows`]: its text, the byte after it, and the byte at which the next begins.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Element<'d> {
-    pub(super) text: &'d str,
-    pub(super) end: usize,
-    pub(super) next: usize,
-}
-
-/// Elements that follow each other, and the byte at which those begin that are left.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Part<'d> {
-    pub(super) text: &'d str,
-    pub(super) shown: usize,
-    pub(super) next: usize,
-}
-
-/// Shortens one value to `room` bytes; what it leaves out is added to `gaps`.
+/// Shortens one value, whose pointer is `at`, to `room` bytes; what it leaves out is added to `gaps`.
 pub(super) fn shorten(value: &str, room: usize, at: &str, gaps: &mut Vec<Gap>) -> String {
     let mut out = String::with_capacity(room.min(value.len()));
-    let mut knife = Knife { out: &mut out, gaps };
+    let shortened = Spans::of(value).and_then(|spans| {
+        let mut knife = Knife { spans: &spans, out: &mut out, gaps };
+        knife.value(&mut Cursor::new(value), room, &Place::Root(at))
+    });
     // A text that was rewritten is JSON; were it not, an empty value is left.
-    if knife.value(&mut Cursor::new(value), room, at).is_err() {
-        return "null".to_owned();
-    }
-    out
+    if shortened.is_err() { "null".to_owned() } else { out }
 }
 
 struct Knife<'o> {
+    spans: &'o Spans,
     out: &'o mut String,
     gaps: &'o mut Vec<Gap>,
 }
 
 impl Knife<'_> {
-    fn value(&mut self, cursor: &mut Cursor<'_>, room: usize, at: &str) -> Result<(), Broken> {
-        let whole = cursor.clone().value()?;
+    fn value(&mut self, cursor: &mut Cursor<'_>, room: usize, at: &Place<'_>) -> Result<(), Broken> {
+        let mut after = cursor.clone();
+        let whole = self.spans.value(&mut after)?;
         if whole.len() <= room {
             self.out.push_str(whole);
-            return cursor.value().map(|_| ());
+            *cursor = after;
+            return Ok(());
         }
         match cursor.kind() {
+            Kind::Object | Kind::Array if whole.len() <= SHORT => self.empty(cursor, at),
             Kind::Object => self.object(cursor, room, at),
             Kind::Array => self.array(cursor, room, at),
             Kind::Text => self.text(cursor.scalar()?, room, at),
@@ -178,28 +66,45 @@ impl Knife<'_> {
         }
     }
 
-    fn gap(&mut self, at: &str, shown: usize, of: usize) {
+    fn gap(&mut self, at: &Place<'_>, shown: usize, of: usize) {
         if self.gaps.len() < NAMED {
-            self.gaps.push(Gap { at: at.to_owned(), shown, of });
+            self.gaps.push(Gap { at: at.pointer(), shown, of });
         }
     }
 
-    fn array(&mut self, cursor: &mut Cursor<'_>, room: usize, at: &str) -> Result<(), Broken> {
+    /// A short container without what is in it: where it does not fit, little of it would.
+    fn empty(&mut self, cursor: &mut Cursor<'_>, at: &Place<'_>) -> Result<(), Broken> {
+        let mut of = 0;
+        if cursor.kind() == Kind::Object {
+            cursor.members(&mut |cursor, _| {
+                of += 1;
+                cursor.value().map(|_| ())
+            })?;
+            self.out.push_str("{}");
+        } else {
+            of = Rows::array(cursor)?.of;
+            self.out.push_str("[]");
+        }
+        self.gap(at, 0, of);
+        Ok(())
+    }
+
+    fn array(&mut self, cursor: &mut Cursor<'_>, room: usize, at: &Place<'_>) -> Result<(), Broken> {
         let (start, mut shown, mut of) = (self.out.len(), 0, 0);
         self.out.push('[');
         cursor.elements(&mut |cursor| {
-            let used = self.out.len() - start;
-            let left = room.saturating_sub(used + 2);
-            let length = cursor.clone().value()?.len();
+            let left = room.saturating_sub(self.out.len() - start + 2);
+            let mut after = cursor.clone();
+            let length = self.spans.value(&mut after)?.len();
             // Whole elements from the start; of the very first, if it is too long, as much as fits.
             if shown == of && (length <= left || (of == 0 && left >= LEAST)) {
                 if of > 0 {
                     self.out.push(',');
                 }
-                self.value(cursor, left, &format!("{at}/{of}"))?;
+                self.value(cursor, left, &Place::Element(at, of))?;
                 shown += 1;
             } else {
-                cursor.value()?;
+                *cursor = after;
             }
             of += 1;
             Ok(())
@@ -211,10 +116,10 @@ impl Knife<'_> {
         Ok(())
     }
 
-    fn object(&mut self, cursor: &mut Cursor<'_>, room: usize, at: &str) -> Result<(), Broken> {
+    fn object(&mut self, cursor: &mut Cursor<'_>, room: usize, at: &Place<'_>) -> Result<(), Broken> {
         let (mut lengths, mut of, mut names) = (Vec::new(), 0, 2);
         cursor.clone().members(&mut |cursor, name| {
-            let length = cursor.value()?.len();
+            let length = self.spans.value(cursor)?.len();
             // With its name, the colon and the comma; the last value kept is the last that LEAST more would fit.
             if lengths.len() == of && of < WEIGHED && names + name.len() + 2 + LEAST * (of + 1) <= room {
                 names += name.len() + 2;
@@ -233,9 +138,9 @@ impl Knife<'_> {
                 }
                 self.out.push_str(literal);
                 self.out.push(':');
-                self.value(cursor, most, &pointer(at, literal)?)?;
+                self.value(cursor, most, &Place::Member(at, literal))?;
             } else {
-                cursor.value()?;
+                self.spans.value(cursor)?;
             }
             index += 1;
             Ok(())
@@ -249,7 +154,7 @@ impl Knife<'_> {
     }
 
     /// The beginning of a string, with no character and no escape cut in two.
-    fn text(&mut self, literal: &str, room: usize, at: &str) -> Result<(), Broken> {
+    fn text(&mut self, literal: &str, room: usize, at: &Place<'_>) -> Result<(), Broken> {
         let text = inner(literal);
         let most = text.floor_char_boundary(room.saturating_sub(2 + ELLIPSIS.len()));
         let mut end = 0;
@@ -296,9 +201,4 @@ fn share(lengths: &[usize], room: usize) -> usize {
         count -= 1;
     }
     usize::MAX
-}
-
-/// The pointer to the member of a name with its quotes (RFC 6901).
-fn pointer(at: &str, literal: &str) -> Result<String, Broken> {
-    Ok(format!("{at}/{}", name(literal)?.replace('~', "~0").replace('/', "~1")))
 }

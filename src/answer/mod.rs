@@ -10,8 +10,11 @@ mod cursor;
 mod cut;
 mod media;
 mod part;
+mod place;
 mod rewrite;
+mod rows;
 mod select;
+mod spans;
 mod store;
 mod table;
 #[cfg(test)]
@@ -22,7 +25,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use self::ask::{Ask, AskError};
-pub use self::store::{MAX_AGE, MAX_BYTES, MAX_EACH, MAX_HANDLES, Store};
+pub use self::store::{MAX_AGE, MAX_BYTES, MAX_EACH, MAX_HANDLES, Rest, Store};
 
 use self::media::{Media, Unreadable};
 use self::part::{Cut, Part};
@@ -103,14 +106,13 @@ pub fn shape(facts: Facts, body: Vec<u8>, view: &View<'_>) -> (Shaped, Option<Re
     (Shaped::error(&refusal, view.call, Some(&facts), text), Some(refusal))
 }
 
-impl Store {
-    /// The next part of an answer that was cut, for the agent whose call it was; `None` where nothing is held under that
-    /// handle (any more).
+impl Rest {
+    /// The next part of an answer that was cut, of at most `max_bytes`, with a handle of what is left after it.
     #[must_use]
-    pub fn take(&self, agent: &Agent, handle: &str, max_bytes: usize) -> Option<Shaped> {
-        let Part { text, cut, .. } = self.next(agent, handle, max_bytes)?;
+    pub fn shape(self, max_bytes: usize) -> Shaped {
+        let Part { text, cut, .. } = self.next(max_bytes);
         let notes = Notes { cut: cut.as_ref(), ..Notes::default() };
-        Some(Shaped { blocks: vec![text, json(&notes)], structured: None, is_error: false })
+        Shaped { blocks: vec![text, json(&notes)], structured: None, is_error: false }
     }
 }
 

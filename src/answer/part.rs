@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::cut::{Gap, LINES, Rows, shorten};
+use super::cut::{Gap, shorten};
+use super::rows::{LINES, Rows};
 use super::table::{self, Table};
 
 /// What is shown now, and what is left.

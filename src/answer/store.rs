@@ -23,11 +23,19 @@ pub const MAX_EACH: usize = 8 << 20;
 /// How long one is held.
 pub const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Remainders of answers, by handle.
-#[derive(Debug)]
+/// Remainders of answers, by handle; a clone is the same store.
+#[derive(Debug, Clone)]
 pub struct Store {
     clock: Arc<dyn Clock>,
-    held: Mutex<VecDeque<Held>>,
+    held: Arc<Mutex<VecDeque<Held>>>,
+}
+
+/// What is left of an answer, taken out of the store by its handle.
+#[derive(Debug)]
+pub struct Rest {
+    store: Store,
+    agent: Agent,
+    rest: Remainder,
 }
 
 #[derive(Debug)]
@@ -42,7 +50,7 @@ impl Store {
     /// An empty store that measures age by `clock`.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, held: Mutex::default() }
+        Self { clock, held: Arc::default() }
     }
 
     /// Holds what is left of a part, if it may, and writes the handle into its note.
@@ -66,17 +74,32 @@ impl Store {
         }
     }
 
-    /// The next part of what `handle` names, which is then gone; what is left after that has a handle of its own.
-    pub(super) fn next(&self, agent: &Agent, handle: &str, max_bytes: usize) -> Option<Part> {
+    /// What `handle` names, which it then names no more, for the agent whose call it came from; `None` where nothing is
+    /// held under that handle (any more).
+    #[must_use]
+    pub fn take(&self, agent: &Agent, handle: &str) -> Option<Rest> {
         let now = self.clock.monotonic();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         forget(&mut held, now);
         let index = held.iter().position(|held| held.handle == handle && held.agent == *agent)?;
-        let Held { rest, .. } = held.remove(index)?;
-        drop(held);
+        let Held { rest, agent, .. } = held.remove(index)?;
+        Some(Rest { store: self.clone(), agent, rest })
+    }
+}
+
+impl Rest {
+    /// What it takes in memory, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.rest.size()
+    }
+
+    /// Its next part; what is left after that has a handle of its own.
+    pub(super) fn next(self, max_bytes: usize) -> Part {
+        let Self { store, agent, rest } = self;
         let mut part = rest.next(max_bytes);
-        self.keep(agent, &mut part);
-        Some(part)
+        store.keep(&agent, &mut part);
+        part
     }
 }
 
@@ -103,15 +126,19 @@ mod tests {
         part.cut.unwrap().next
     }
 
+    fn next(store: &Store, agent: &Agent, handle: &str, max_bytes: usize) -> Option<Part> {
+        store.take(agent, handle).map(|rest| rest.next(max_bytes))
+    }
+
     #[test]
     fn a_remainder_is_read_to_its_end_by_one_handle_after_the_other() {
         let (store, agent) = (Store::new(Arc::new(ManualClock::default())), Agent::stdio(1));
         let mut handle = keep(&store, &agent, 3_000).unwrap();
-        let second = store.next(&agent, &handle, 1_024).unwrap();
+        let second = next(&store, &agent, &handle, 1_024).unwrap();
         assert_eq!(second.text.len(), 1_024);
-        assert!(store.next(&agent, &handle, 1_024).is_none(), "a handle is good once");
+        assert!(next(&store, &agent, &handle, 1_024).is_none(), "a handle is good once");
         handle = second.cut.unwrap().next.unwrap();
-        let third = store.next(&agent, &handle, 1_024).unwrap();
+        let third = next(&store, &agent, &handle, 1_024).unwrap();
         assert_eq!((third.text.len(), third.cut.unwrap().next), (952, None));
     }
 
@@ -120,23 +147,23 @@ mod tests {
         let clock = ManualClock::default();
         let store = Store::new(Arc::new(clock.clone()));
         let handle = keep(&store, &Agent::stdio(1), 3_000).unwrap();
-        assert!(store.next(&Agent::stdio(2), &handle, 1_024).is_none());
-        assert!(store.next(&Agent::stdio(1), "", 1_024).is_none());
+        assert!(next(&store, &Agent::stdio(2), &handle, 1_024).is_none());
+        assert!(next(&store, &Agent::stdio(1), "", 1_024).is_none());
         clock.advance(MAX_AGE);
-        assert!(store.next(&Agent::stdio(1), &handle, 1_024).is_none());
+        assert!(next(&store, &Agent::stdio(1), &handle, 1_024).is_none());
     }
 
     #[test]
     fn the_oldest_go_when_there_are_too_many_or_they_are_too_large() {
         let (store, agent) = (Store::new(Arc::new(ManualClock::default())), Agent::stdio(1));
         let many: Vec<String> = (0..=MAX_HANDLES).map(|_| keep(&store, &agent, 3_000).unwrap()).collect();
-        assert!(store.next(&agent, &many[0], 10_000).is_none());
-        assert!(store.next(&agent, &many[1], 10_000).is_some());
+        assert!(next(&store, &agent, &many[0], 10_000).is_none());
+        assert!(next(&store, &agent, &many[1], 10_000).is_some());
         let large: Vec<String> = (0..3).map(|_| keep(&store, &agent, MAX_EACH).unwrap()).collect();
         let total: usize = store.held.lock().unwrap().iter().map(|held| held.rest.size()).sum();
         assert!(total <= MAX_BYTES, "{total}");
-        assert!(store.next(&agent, &large[0], 10_000).is_none());
-        assert!(store.next(&agent, &large[2], 10_000).is_some());
+        assert!(next(&store, &agent, &large[0], 10_000).is_none());
+        assert!(next(&store, &agent, &large[2], 10_000).is_some());
     }
 
     #[test]

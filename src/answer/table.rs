@@ -6,10 +6,13 @@
 use std::fmt::Write;
 
 use super::cursor::{Broken, Cursor, Kind, inner};
-use super::cut::Rows;
+use super::rows::{Element, Rows};
 
-/// A table wider than this is no easier to read than JSON.
+/// A table wider than this, or with longer names, is no easier to read than JSON.
 const MAX_COLUMNS: usize = 64;
+const MAX_NAME: usize = 128;
+/// How much JSON one table is made of, as a multiple of its room: its columns are those of all rows that are looked at.
+const SOURCE: usize = 8;
 
 /// A text in tabular form, how many of its rows are in it, and the byte of the JSON where the next begins.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub(super) fn document(doc: &str, rows: &Rows, room: usize) -> Option<Table> {
     if cursor.kind() != Kind::Object || rows.open == 0 {
         return table(doc, rows, rows.first, &Head::default(), room);
     }
-    let mut envelope = Envelope { doc, rows, out: String::new(), slot: None };
+    let mut envelope = Envelope { doc, rows, room, out: String::new(), slot: None };
     envelope.members(&mut cursor, 0).ok()?;
     let Envelope { mut out, slot, .. } = envelope;
     let (at, head) = slot?;
@@ -48,12 +51,14 @@ struct Head {
 }
 
 fn table(doc: &str, rows: &Rows, at: usize, head: &Head, room: usize) -> Option<Table> {
-    let columns = columns(doc, rows, at)?;
+    let most = room.saturating_mul(SOURCE);
+    let elements = || rows.elements(doc, at).take_while(|element| element.end - at <= most);
+    let columns = columns(elements())?;
     let names: Vec<String> = columns.iter().map(|name| key(name)).collect();
     let names = names.join(",");
     let room = room.checked_sub(head.start.len() + names.len() + "[]{}:".len() + 20)?;
     let (mut lines, mut shown, mut next) = (String::new(), 0, at);
-    for element in rows.elements(doc, at) {
+    for element in elements() {
         let before = lines.len();
         lines.push('\n');
         lines.extend(std::iter::repeat_n(' ', head.indent + 2));
@@ -68,9 +73,9 @@ fn table(doc: &str, rows: &Rows, at: usize, head: &Head, room: usize) -> Option<
 }
 
 /// The names of all cells, in the order in which they first appear.
-fn columns(doc: &str, rows: &Rows, at: usize) -> Option<Vec<String>> {
+fn columns<'d>(mut rows: impl Iterator<Item = Element<'d>>) -> Option<Vec<String>> {
     let mut columns: Vec<String> = Vec::new();
-    for element in rows.elements(doc, at) {
+    let read = rows.try_for_each(|element| {
         let mut hint = 0;
         cells(element.text, &mut |name, _| {
             let place = place(&columns, hint, name);
@@ -80,9 +85,8 @@ fn columns(doc: &str, rows: &Rows, at: usize) -> Option<Vec<String>> {
             }
             if columns.len() > MAX_COLUMNS { Err(Broken) } else { Ok(()) }
         })
-        .ok()?;
-    }
-    (!columns.is_empty()).then_some(columns)
+    });
+    (read.is_ok() && !columns.is_empty()).then_some(columns)
 }
 
 /// Where a column is; nearly always at `hint`, since rows name their members in one order.
@@ -136,8 +140,10 @@ fn flatten<'d>(
             path.push('.');
         }
         path.push_str(inner(name));
-        let empty = || cursor.clone().value().is_ok_and(|value| value == "{}");
-        if cursor.kind() == Kind::Object && !empty() {
+        if path.len() > MAX_NAME {
+            return Err(Broken);
+        }
+        if cursor.kind() == Kind::Object && !cursor.is_at("{}") {
             flatten(cursor, path, each)?;
         } else {
             let value = cursor.value()?;
@@ -152,6 +158,7 @@ fn flatten<'d>(
 struct Envelope<'d, 'r> {
     doc: &'d str,
     rows: &'r Rows,
+    room: usize,
     out: String,
     /// Where the rows go.
     slot: Option<(usize, Head)>,
@@ -162,25 +169,25 @@ impl<'d> Envelope<'d, '_> {
         cursor.members(&mut |cursor, name| {
             let start = format!("\n{:indent$}{}", "", key(inner(name)));
             match cursor.kind() {
-                Kind::Array => self.array(cursor, start, indent),
+                Kind::Array => self.array(cursor, start, indent)?,
                 Kind::Object => {
                     self.out.push_str(&start);
                     self.out.push(':');
-                    self.members(cursor, indent + 2)
+                    self.members(cursor, indent + 2)?;
                 }
                 Kind::Text | Kind::Null | Kind::Plain => {
                     self.out.push_str(&start);
                     self.out.push_str(": ");
                     cell(cursor.scalar()?, &mut self.out);
-                    Ok(())
                 }
             }
+            if self.out.len() > self.room { Err(Broken) } else { Ok(()) }
         })
     }
 
     fn array(&mut self, cursor: &mut Cursor<'d>, start: String, indent: usize) -> Result<(), Broken> {
         let from = cursor.offset();
-        let rows = Rows::array(cursor, String::new())?;
+        let rows = Rows::array(cursor)?;
         if from == self.rows.open {
             self.slot = Some((self.out.len(), Head { start, indent }));
             return Ok(());
@@ -196,9 +203,10 @@ impl<'d> Envelope<'d, '_> {
             }
             return Ok(());
         }
-        let table = table(self.doc, &rows, rows.first, &Head { start, indent }, usize::MAX).ok_or(Broken)?;
+        let table = table(self.doc, &rows, rows.first, &Head { start, indent }, self.room).ok_or(Broken)?;
         self.out.push_str(&table.text);
-        Ok(())
+        // Only the largest array is shown in parts.
+        if table.shown < rows.of { Err(Broken) } else { Ok(()) }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Answers of every kind, shaped as the gateway shapes them.
 
+mod cost;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -174,7 +176,7 @@ fn what_the_store_holds_and_what_is_cut_is_redacted() {
         let notes: Value = serde_json::from_str(&blocks[1]).unwrap();
         let Some(handle) = notes["cut"]["next"].as_str() else { break };
         assert_eq!(notes["cut"]["resume"], format!("from={seen}"), "{notes}");
-        blocks = case.store.take(&Agent::stdio(1), handle, 2_000).unwrap().blocks;
+        blocks = case.store.take(&Agent::stdio(1), handle).unwrap().shape(2_000).blocks;
     }
     assert_eq!(seen, 200);
     let error = case.error(500, "application/json", issues(200).to_string());

@@ -1,5 +1,8 @@
 //! What becomes of an answer on its way to the agent, through the real binary.
 
+use std::time::Duration;
+
+use portcullis::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::common::{
@@ -78,6 +81,26 @@ fn an_error_of_the_api_is_redacted_too_and_what_cannot_be_is_withheld() {
     assert_eq!(refusal["body"], r#"{"detail":"no","email":"[redacted]"}"#, "{refusal}");
     let refusal = gate.get("/api/v1/organization/8").refusal();
     assert!(refusal["body"].is_null() && refusal["body_omitted"].is_string(), "{refusal}");
+    gate.finish();
+}
+
+#[test]
+fn a_large_answer_that_is_nested_deep_holds_up_no_other_call() {
+    let elements = vec!["1"; (4 << 20) - 300].join(",");
+    let deep = format!("{}[{elements}]{}", "{\"a\":".repeat(60), "}".repeat(60));
+    let upstream = Recorder::start(move |seen| Reply::json(if seen.target() == PATH { &deep } else { "{}" }));
+    let mut gate = gate(&upstream, "redact = [\"email\", \"**.user.**.name\"]");
+    let clock = SystemClock::new();
+    let (start, mut slowest, mut others) = (clock.monotonic(), Duration::ZERO, 0);
+    let large = gate.begin("api_get", &json!({ "path": PATH }).to_string());
+    while gate.so_far().iter().all(|message| message["id"] != large) {
+        let began = clock.monotonic();
+        assert!(gate.get("/api/v1/organization/8").is_success());
+        (slowest, others) = (slowest.max(clock.monotonic() - began), others + 1);
+    }
+    let whole = clock.monotonic() - start;
+    println!("{others} other calls in {whole:?}, the slowest in {slowest:?}");
+    assert!(slowest * 2 < whole, "one of {others} other calls took {slowest:?} of {whole:?}");
     gate.finish();
 }
 
