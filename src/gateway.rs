@@ -2,6 +2,7 @@
 
 mod desk;
 mod hold;
+mod preview;
 mod shaping;
 
 use std::panic::AssertUnwindSafe;

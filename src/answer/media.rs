@@ -13,13 +13,22 @@ pub(super) struct Media {
 
 /// Why an answer is not shown.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
+    /// No text.
     #[error("the answer is {essence}, {bytes} bytes; only text is passed on")]
-    Binary { essence: String, bytes: usize },
+    Binary {
+        /// Its media type.
+        essence: String,
+        /// Its size.
+        bytes: usize,
+    },
+    /// Text that this build does not read.
     #[error("the answer is in the charset {0}; only UTF-8, ISO-8859-1 and Windows-1252 are read")]
     Charset(String),
+    /// Text that is not what it says.
     #[error("the answer is not UTF-8 text, and only text is passed on")]
     NotUtf8,
+    /// Said to be JSON, where members of it are to be redacted, and none.
     #[error("the answer cannot be read as JSON, so that nothing could be redacted in it; it is not shown")]
     NotJson,
 }

@@ -27,7 +27,8 @@ use serde::Serialize;
 pub use self::ask::{Ask, AskError};
 pub use self::store::{MAX_AGE, MAX_BYTES, MAX_EACH, MAX_HANDLES, Rest, Store};
 
-use self::media::{Media, Unreadable};
+use self::media::Media;
+pub use self::media::Unreadable;
 use self::part::{Cut, Part};
 use self::rewrite::{Text, rewrite};
 use crate::agent::Agent;
@@ -36,7 +37,7 @@ use crate::policy::{FieldPath, Format, ResponseSpec, RuleRef};
 use crate::refusal::{Code, Refusal};
 
 /// The content of a tool result: text blocks, and whether it is an error.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Shaped {
     /// The text blocks, in order; empty only beside structured content.
     pub blocks: Vec<String>,
@@ -104,6 +105,14 @@ pub fn shape(facts: Facts, body: Vec<u8>, view: &View<'_>) -> (Shaped, Option<Re
         Err(unreadable) => ErrorText { omitted: Some(unreadable.to_string()), ..ErrorText::default() },
     };
     (Shaped::error(&refusal, view.call, Some(&facts), text), Some(refusal))
+}
+
+/// The text of an answer, redacted and whole.
+///
+/// # Errors
+/// It cannot be read, or not so that it can be redacted.
+pub fn redacted(facts: &Facts, body: Vec<u8>, response: &ResponseSpec) -> Result<String, Unreadable> {
+    Document::read(facts, body, &response.redact, None).map(|document| document.text)
 }
 
 impl Rest {

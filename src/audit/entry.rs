@@ -41,6 +41,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Answer {
     said: Said,
+    logged: bool,
 }
 
 /// What a front door has to say.
@@ -58,7 +59,7 @@ pub enum Said {
 }
 
 /// What came of a call that was sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// What the agent gets.
     pub shaped: Shaped,
@@ -108,7 +109,7 @@ impl Entry {
     pub fn refuse(self, refusal: &Refusal, request: Option<&Request>) -> Answer {
         let Self(open) = self;
         match open.refused(refusal, request) {
-            Ok(()) => Answer { said: Said::Result(Shaped::refusal(refusal, &open.close())) },
+            Ok(()) => Answer { said: Said::Result(Shaped::refusal(refusal, &open.close())), logged: true },
             Err(error) => open.unavailable(&error, UNSENT),
         }
     }
@@ -118,7 +119,7 @@ impl Entry {
     pub fn unable(self, refusal: &Refusal, request: &Request) -> Answer {
         let Self(open) = self;
         match open.refused(refusal, Some(request)) {
-            Ok(()) => Answer { said: Said::Unable(Shaped::refusal(refusal, &open.close())) },
+            Ok(()) => Answer { said: Said::Unable(Shaped::refusal(refusal, &open.close())), logged: true },
             Err(error) => open.unavailable(&error, UNSENT),
         }
     }
@@ -130,7 +131,7 @@ impl Entry {
         match open.refused(refusal, request) {
             Ok(()) => {
                 open.close();
-                Answer { said: Said::BadState }
+                Answer { said: Said::BadState, logged: true }
             }
             Err(error) => open.unavailable(&error, UNSENT),
         }
@@ -143,7 +144,7 @@ impl Entry {
         match open.refused(refusal, Some(request)) {
             Ok(()) => {
                 open.close();
-                Answer { said: Said::Ask(form, state) }
+                Answer { said: Said::Ask(form, state), logged: true }
             }
             Err(error) => open.unavailable(&error, UNSENT),
         }
@@ -205,7 +206,7 @@ impl Entry {
         match written {
             Ok(_) => {
                 open.close();
-                Answer { said: Said::Result(shaped) }
+                Answer { said: Said::Result(shaped), logged: true }
             }
             Err(error) => open.unavailable(&error, READ_UNLOGGED),
         }
@@ -296,7 +297,7 @@ impl Asked {
         match (written, effect) {
             (Ok(_), _) => {
                 open.close();
-                Answer { said: Said::Result(outcome.shaped) }
+                Answer { said: Said::Result(outcome.shaped), logged: true }
             }
             (Err(error), Effect::Write) => open.unavailable(&error, WRITE_UNLOGGED),
             (Err(error), Effect::Read) => open.unavailable(&error, READ_UNLOGGED),
@@ -305,6 +306,12 @@ impl Asked {
 }
 
 impl Answer {
+    /// Whether it is what the call came to, and not that the log could not be written.
+    #[must_use]
+    pub fn is_logged(&self) -> bool {
+        self.logged
+    }
+
     /// What to say.
     #[must_use]
     pub fn into_said(self) -> Said {
@@ -322,7 +329,10 @@ impl Open {
     fn unavailable(self, error: &AuditError, message: &str) -> Answer {
         let call = self.close();
         tracing::error!(%error, call, "a call ended because the audit log could not be written");
-        Answer { said: Said::Result(Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &call)) }
+        Answer {
+            said: Said::Result(Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &call)),
+            logged: false,
+        }
     }
 
     fn question<'a>(&'a self, verdict: &'static str, request: Option<&'a Request>) -> Question<'a> {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sha2::{Digest, Sha256};
+
 /// SHA-256 over everything that a person's answer is about: who asks, of which API, under which policy, and every byte
 /// that is sent. Two requests with the same digest are the same request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,12 +37,12 @@ impl fmt::Display for RequestDigest {
 #[derive(Debug)]
 pub struct Approval {
     digest: RequestDigest,
-    if_match: Option<Box<str>>,
+    seen: Option<State>,
 }
 
 impl Approval {
-    pub(in crate::confirm) fn new(digest: RequestDigest, if_match: Option<Box<str>>) -> Self {
-        Self { digest, if_match }
+    pub(in crate::confirm) fn new(digest: RequestDigest, seen: Option<State>) -> Self {
+        Self { digest, seen }
     }
 
     /// An approval of nothing that exists.
@@ -55,10 +57,41 @@ impl Approval {
         self.digest
     }
 
-    /// The entity tag of the state that the person saw; the request is sent on condition that it still stands
-    /// (RFC 9110, section 13.1.1).
+    /// The state that the person saw, where they were shown one: it must be the same when the request is sent.
+    #[must_use]
+    pub fn seen(&self) -> Option<&State> {
+        self.seen.as_ref()
+    }
+}
+
+/// The state of a target at one moment.
+#[derive(Debug, Clone)]
+pub struct State {
+    etag: Option<Box<str>>,
+    body: [u8; 32],
+}
+
+impl State {
+    /// The state that an answer with this `etag` and this body shows.
+    #[must_use]
+    pub fn new(etag: Option<&str>, body: &[u8]) -> Self {
+        Self { etag: etag.map(Box::from), body: Sha256::digest(body).into() }
+    }
+
+    /// Whether nothing changed: by the API's own word, its entity tags, where it gives them, else byte for byte.
+    #[must_use]
+    pub fn stands(&self, now: &Self) -> bool {
+        match (&self.etag, &now.etag) {
+            (Some(then), Some(now)) => then == now,
+            (Some(_), None) | (None, Some(_)) => false,
+            (None, None) => self.body == now.body,
+        }
+    }
+
+    /// The value of `If-Match`, by which the API itself refuses where the state stands no more (RFC 9110, section
+    /// 13.1.1). A weak tag never matches there.
     #[must_use]
     pub fn if_match(&self) -> Option<&str> {
-        self.if_match.as_deref()
+        self.etag.as_deref().filter(|etag| etag.starts_with('"') && etag.len() > 1 && etag.ends_with('"'))
     }
 }

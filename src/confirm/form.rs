@@ -78,6 +78,8 @@ pub struct Facts<'a> {
     pub digest: &'a str,
     /// What it would change, where that is known.
     pub change: Option<&'a Change>,
+    /// Why there is no change to show, where one was wanted.
+    pub unseen: Option<&'a str>,
     /// What the person has to give back.
     pub word: &'a Word,
 }
@@ -129,7 +131,11 @@ fn code(digest: &str) -> String {
 pub fn message(facts: &Facts<'_>) -> String {
     let before = [Some(request(facts)), decoded(facts.target), query(facts.target)];
     let after = [headers(facts.headers), Some(credential(facts.credential))];
-    let after = after.into_iter().chain(rule(facts)).chain([facts.change.map(changes), Some(digest(facts.digest))]);
+    let after = after.into_iter().chain(rule(facts)).chain([
+        facts.change.map(changes),
+        facts.unseen.map(unseen),
+        Some(digest(facts.digest)),
+    ]);
     let before: Vec<Section> = before.into_iter().flatten().collect();
     let after: Vec<Section> = after.flatten().collect();
     let used: usize = before.iter().chain(&after).map(Section::size).sum();
@@ -273,6 +279,12 @@ fn rule(facts: &Facts<'_>) -> [Option<Section>; 3] {
 
 fn digest(digest: &str) -> Section {
     Section::new("digest", NAME_BYTES).named("Digest", &shown(digest))
+}
+
+fn unseen(why: &str) -> Section {
+    let mut section = Section::new("change", REASON_BYTES).label("What it changes is not known:");
+    section.value(0, &shown(why));
+    section
 }
 
 fn changes(change: &Change) -> Section {

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::confirm::approval::RequestDigest;
+use crate::confirm::approval::{RequestDigest, State};
 use crate::policy::{Channel, ConfirmSpec};
 use crate::request::method::Method;
 use closed::Closed;
@@ -54,8 +54,8 @@ pub struct Question {
     pub method: Method,
     /// The canonical path and query.
     pub target: String,
-    /// The entity tag of the state that the person sees.
-    pub if_match: Option<Box<str>>,
+    /// The state of the target that the person sees.
+    pub seen: Option<State>,
 }
 
 impl Question {

@@ -308,9 +308,7 @@ impl Table {
 impl Answer {
     fn hand_out(self, question: &Question) -> Decision {
         match self {
-            Self::Yes(witness) => {
-                Decision::Approved(Approval::new(question.digest, question.if_match.clone()), witness)
-            }
+            Self::Yes(witness) => Decision::Approved(Approval::new(question.digest, question.seen.clone()), witness),
             Self::No(no, witness) => Decision::Refused(no, witness),
         }
     }

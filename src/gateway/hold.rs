@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use super::preview::Shown;
 use super::{Cancel, Gateway, throttle, unless};
 use crate::audit::entry::{Answer, Entry};
+use crate::confirm::approval::State;
 use crate::confirm::form::{self, Word};
 use crate::confirm::person::{Asked, Form, Person, Reach};
 use crate::confirm::{ClosedError, Decision, No, Place, Question, Standing, Streak, Ticket, Witness};
@@ -60,11 +62,11 @@ impl Gateway {
             return Err(hold.refuse(refusal));
         }
         let hold = match hold.redeem()? {
-            (hold, Some(decision)) => return hold.decided(decision, Paid::Before(admitted)),
+            (hold, Some(decision)) => return hold.decided(decision, Paid::Before(admitted)).await,
             (hold, None) => hold,
         };
         match self.confirmer.standing(hold.held.digest()) {
-            Standing::Decided(decision) => hold.decided(decision, Paid::Before(admitted)),
+            Standing::Decided(decision) => hold.decided(decision, Paid::Before(admitted)).await,
             Standing::Asked(ticket) => hold.ask(ticket, Paid::Before(admitted)).await,
             Standing::New => hold.begin(admitted).await,
         }
@@ -155,7 +157,11 @@ impl<'a> Hold<'a> {
                 Ok(slot) => slot,
                 Err(refusal) => return Err(self.refuse(refusal)),
             };
-        let question = self.question();
+        let shown = match gateway.shown(&self.held, self.cancel).await {
+            Ok(shown) => shown,
+            Err(refusal) => return Err(self.refuse(refusal)),
+        };
+        let question = self.question(shown);
         if let Err(throttled) = gateway.limiter.prompt(&gateway.agent) {
             return Err(self.refuse(throttle(throttled)));
         }
@@ -164,7 +170,7 @@ impl<'a> Hold<'a> {
                 slot.spend();
                 self.ask(ticket, Paid::Now(slot)).await
             }
-            Ok(Standing::Decided(decision)) => self.decided(decision, Paid::Now(slot)),
+            Ok(Standing::Decided(decision)) => self.decided(decision, Paid::Now(slot)).await,
             Ok(Standing::New) => Err(self.refuse(Refusal::new(Code::Internal, "the question was lost"))),
             Err(error) => {
                 let refusal =
@@ -174,11 +180,12 @@ impl<'a> Hold<'a> {
         }
     }
 
-    fn question(&self) -> Question {
+    fn question(&self, shown: Shown) -> Question {
         let (request, grant, policy) = (self.held.request(), self.held.grant(), &self.gateway.policy);
         let digest = self.held.digest();
         let base = policy.upstream().base_url.as_str();
-        let headers: Vec<_> = request.headers().iter().collect();
+        let if_match = shown.state.as_ref().and_then(State::if_match).map(|etag| ("if-match", etag));
+        let headers: Vec<_> = request.headers().iter().chain(if_match).collect();
         let rule = grant.rule();
         let reason = policy.rules().get(rule.index()).and_then(crate::policy::RuleInfo::reason);
         let word = self.word();
@@ -194,7 +201,8 @@ impl<'a> Hold<'a> {
             place: &format!("{}:{}", policy.file(), rule.line()),
             reason,
             digest: &digest.to_string(),
-            change: None,
+            change: shown.change.as_ref(),
+            unseen: shown.unseen.as_deref(),
             word: &word,
         });
         Question {
@@ -206,7 +214,7 @@ impl<'a> Hold<'a> {
             rule: rule.id().to_owned(),
             method: request.method(),
             target: request.target().to_owned(),
-            if_match: None,
+            seen: shown.state,
         }
     }
 
@@ -247,7 +255,7 @@ impl<'a> Hold<'a> {
         };
         drop(showing);
         match end {
-            End::Decided(decision) => self.decided(decision, paid),
+            End::Decided(decision) => self.decided(decision, paid).await,
             End::Desk => Err(self.at_desk(&ticket)),
             End::Expired => {
                 gateway.confirmer.withdraw(&ticket);
@@ -335,8 +343,8 @@ impl<'a> Hold<'a> {
         self.entry.unable(&Refusal::new(Code::ApprovalRequired, message).by(rule), self.held.request())
     }
 
-    fn decided(self, decision: Decision, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
-        let Self { gateway, entry, held, .. } = self;
+    async fn decided(self, decision: Decision, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
+        let Self { gateway, entry, held, cancel, .. } = self;
         let rule = Some(held.grant().rule().clone());
         let (approval, witness) = match decision {
             Decision::Approved(approval, witness) => (approval, witness),
@@ -360,8 +368,14 @@ impl<'a> Hold<'a> {
             Paid::Now(slot) => slot,
             Paid::Before(admitted) => gateway.limiter.paid(admitted, &approval),
         };
+        let entry = entry.witnessed(None, witness);
+        if let Some(seen) = approval.seen()
+            && let Err(refusal) = gateway.stands(&held, seen, cancel).await
+        {
+            return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
+        }
         match held.release(approval) {
-            Ok(authorized) => Ok(Cleared { entry: entry.witnessed(None, witness), authorized, slot }),
+            Ok(authorized) => Ok(Cleared { entry, authorized, slot }),
             Err(held) => {
                 let refusal =
                     Refusal::new(Code::Internal, "the approval is of another request; nothing was sent").by(rule);

@@ -75,6 +75,23 @@ impl Request {
         Ok(Self { parts: Box::new(Parts { method, path, query, headers, body, target }) })
     }
 
+    /// The GET of the same target: what the request is about, as it is now.
+    #[must_use]
+    pub fn reading(&self) -> Self {
+        let Parts { path, query, target, .. } = &*self.parts;
+        let (path, query, target) = (path.clone(), query.clone(), target.clone());
+        Self {
+            parts: Box::new(Parts {
+                method: Method::Get,
+                path,
+                query,
+                headers: Headers::default(),
+                body: None,
+                target,
+            }),
+        }
+    }
+
     /// What is asked for (R1).
     pub fn method(&self) -> Method {
         self.parts.method

@@ -23,6 +23,7 @@ pub const MAX_SEGMENTS: usize = 64;
 pub const MAX_SEGMENT: usize = 1_024;
 
 /// A path that keeps R2, in canonical form.
+#[derive(Clone)]
 pub struct Path {
     canonical: String,
     encoded: Encoded,

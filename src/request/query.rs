@@ -56,7 +56,7 @@ const CREDENTIALS: [&str; 13] = [
 ];
 
 /// The names and values of a query, decoded, in the order given.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub struct Query {
     pairs: Vec<(String, String)>,
 }

@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::entry::{Asked, Recorded};
-use crate::confirm::approval::Approval;
+use crate::confirm::approval::{Approval, State};
 use crate::limit::Permit;
 use crate::policy::{Approved, Effect};
 use crate::upstream::error::UpstreamError;
@@ -51,7 +51,7 @@ impl Upstream {
                 body: request.body().map(crate::request::body::Body::bytes),
                 credential: grant.credential().map_or(CredentialChoice::Default, CredentialChoice::Named),
                 effect: grant.effect(),
-                if_match: recorded.authorized().approval().and_then(Approval::if_match),
+                if_match: recorded.authorized().approval().and_then(Approval::seen).and_then(State::if_match),
                 idempotency_key: recorded.idempotency_key(),
             };
             match grant.effect() {

@@ -18,6 +18,8 @@ mod lifecycle;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod preview;
+#[cfg(test)]
 mod protocol;
 #[cfg(test)]
 mod requests;

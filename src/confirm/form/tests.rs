@@ -23,6 +23,7 @@ fn plain<'a>(word: &'a Word) -> Facts<'a> {
         reason: None,
         digest: DIGEST,
         change: None,
+        unseen: None,
         word,
     }
 }
@@ -290,7 +291,7 @@ proptest! {
         let facts = Facts {
             api: &api, method, base_url: &base_url, target: &target, headers: header.as_slice(), body: body.as_deref(),
             credential: credential.as_deref(), rule: &rule, place: &place, reason: reason.as_deref(), digest: &digest,
-            change: change.as_ref(), word: &word,
+            change: change.as_ref(), unseen: None, word: &word,
         };
         let text = message(&facts);
         prop_assert!(text.len() <= MAX_BYTES, "{} bytes", text.len());

