@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::policy::{CredentialSpec, is_own_header};
 use crate::secret::Secret;
-use crate::upstream::redact::{Forms, SHORTEST};
+use crate::upstream::redact::forms::{Forms, SHORTEST};
 use crate::upstream::source::{SecretSource, SourceError, Stamp, Surroundings};
 
 /// The longest header value a credential may make; servers commonly accept 8 KiB of headers.
@@ -127,6 +127,9 @@ fn basic(username: &Secret, password: &Secret) -> Result<Shown, SourceError> {
     forms.add(&pair);
     if is_short(&pair) {
         forms.add_exact(&value);
+    } else {
+        // What was sent may be echoed in yet another encoding.
+        forms.add(encoded.as_bytes());
     }
     if is_short(password) {
         warn_short();
