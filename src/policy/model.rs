@@ -333,7 +333,79 @@ fn instances(pieces: &[Option<&str>]) -> Vec<Call> {
     calls.collect()
 }
 
+/// Whether the checks between rules say that the allow rule can never allow anything.
+fn is_called_unreachable(text: &str) -> bool {
+    let Parsed { findings, .. } = Policy::parse("reach.toml", text);
+    findings.iter().any(|finding| matches!(finding.code, "unreachable-allow" | "unreachable-path"))
+}
+
+/// Every path of few segments over an alphabet in which letters change when they are composed, folded, trimmed or left out.
+static SHORT_PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let more = |texts: Vec<String>| -> Vec<String> {
+        let letters = ["x", "X", "e", ".", "%CC%88", "%CD%8F", "%20"];
+        texts.iter().flat_map(|text| letters.iter().map(move |letter| format!("{text}{letter}"))).collect()
+    };
+    let one = more(vec![String::new()]);
+    let (two, three) = (more(one.clone()), more(more(one.clone())));
+    let first = one.iter().chain(&two).chain(&three).map(|segment| format!("/{segment}"));
+    let deep = two.iter().flat_map(|segment| ["/x", "/X", "/x%CC%88"].map(|first| format!("{first}/{segment}")));
+    let paths = first.chain(deep).flat_map(|path| [format!("{path}/"), path]);
+    paths.filter(|path| Path::parse(path).is_ok()).collect()
+});
+
+/// Patterns over the same alphabet.
+const PIECES: [&str; 16] = [
+    "x", "X", "x*", "X*", "*x", "*X", "x*x", "*", "e*", "E*", "x.*", "x%CC%88", "x%CC%88*", "X%CC%88*", "*%CC%88",
+    "x%CD%8F*",
+];
+
+/// A policy of one allow rule and one denial.
+fn pair(allow: &str, deny: &str) -> String {
+    let rule =
+        |kind: &str, path: &str| format!("[[{kind}]]\nid = \"{kind}-it\"\nmethods = [\"GET\"]\npaths = [{path:?}]\n");
+    toml(&[], false) + &rule("allow", allow) + &rule("deny", deny)
+}
+
+/// A path that the policy lets through.
+fn let_through(text: &str) -> Option<String> {
+    let mut findings = Findings::new(text);
+    let file = File::read(&mut findings).unwrap();
+    let rules = Rules::new(file.writes, file.allows, file.denies);
+    let passes = |path: &&String| {
+        let call = Call { method: "GET", path: (*path).clone(), query: Vec::new() };
+        matches!(rules.judge(request(&call)), Verdict::Allow(_))
+    };
+    SHORT_PATHS.iter().find(passes).cloned()
+}
+
+#[test]
+fn a_name_is_called_unreachable_only_if_no_text_whatever_makes_it_pass() {
+    let mut called = 0;
+    for (allow, deny) in PIECES.iter().flat_map(|allow| PIECES.map(|deny| (*allow, deny))) {
+        let text = pair(&format!("/{allow}"), &format!("/{deny}"));
+        if is_called_unreachable(&text) {
+            called += 1;
+            assert_eq!(let_through(&text), None, "/{allow} is not wholly under /{deny}");
+        }
+    }
+    assert!(called >= 2 * PIECES.len(), "only {called} pairs were called so");
+}
+
 proptest! {
+    #[test]
+    fn a_path_is_called_unreachable_only_if_no_text_whatever_makes_it_pass(
+        allow in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..3),
+        deny in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..3),
+        ends in prop::sample::select(vec!["", "/", "/**"]),
+        deep: bool,
+    ) {
+        let (allow, deny) = (format!("/{}{ends}", allow.join("/")), deny.join("/"));
+        let text = pair(&allow, &if deep { format!("/**/{deny}") } else { format!("/{deny}") });
+        if is_called_unreachable(&text) {
+            prop_assert_eq!(let_through(&text), None, "{}", text);
+        }
+    }
+
     #[test]
     fn the_verdict_is_that_of_the_naive_loop(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
         let compiled = unchecked(&rules, writes);
