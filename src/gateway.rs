@@ -275,7 +275,7 @@ fn hold(held: &Held) -> Refusal {
         "a human has to approve this write, and nobody can be asked from here; it was not sent",
     )
     .because("held: the write needs an approval")
-    .by(Some(held.grant().rule().clone()))
+    .by(Some(held.rule().clone()))
 }
 
 fn failed(error: &UpstreamError, effect: Effect) -> Refusal {

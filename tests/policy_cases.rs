@@ -38,6 +38,8 @@ struct Case {
     reason: Option<String>,
     effect: Option<String>,
     confirm: Option<String>,
+    /// The rule that makes it a hold.
+    holds: Option<String>,
     credential: Option<String>,
     rules: Option<Vec<String>>,
     rates: Option<Vec<String>>,
@@ -87,6 +89,7 @@ fn expected(case: &Case) -> BTreeMap<&'static str, String> {
         ("reason", case.reason.clone()),
         ("effect", case.effect.clone()),
         ("confirm", case.confirm.clone()),
+        ("holds", case.holds.clone()),
         ("credential", case.credential.clone()),
         ("rules", case.rules.as_ref().map(sorted)),
         ("rates", case.rates.as_ref().map(sorted)),
@@ -113,7 +116,11 @@ fn got(policy: &Policy, case: &Case) -> BTreeMap<&'static str, String> {
     };
     match policy.authorize(&Agent::stdio(0), request) {
         Verdict::Allow(authorized) => granted("allow", policy, authorized.grant()),
-        Verdict::Hold(held) => granted("hold", policy, held.grant()),
+        Verdict::Hold(held) => {
+            let mut got = granted("hold", policy, held.grant());
+            got.insert("holds", held.rule().id().to_owned());
+            got
+        }
         Verdict::Deny(denial) => BTreeMap::from([
             ("expect", "deny".to_owned()),
             ("reason", denial.reason().code().to_owned()),

@@ -77,6 +77,14 @@ impl Rule {
             || forms(request).iter().any(|form| self.paths.iter().any(|text| glob(&folded(text), form)))
     }
 
+    /// Of the paths that are about the request, the longest text before a `*`, then the fewest of those.
+    fn rank(&self, request: &Request) -> Option<(usize, std::cmp::Reverse<usize>)> {
+        let alone =
+            |text: &&String| Self { paths: vec![(*text).clone()], encoded: true, ..self.clone() }.is_about(request);
+        let rank = |text: &String| (text.find('*').unwrap_or(text.len()), std::cmp::Reverse(text.matches('*').count()));
+        self.paths.iter().filter(alone).map(rank).max()
+    }
+
     fn denies(&self, request: &Request) -> bool {
         let get = request.method() == Method::Head && self.methods.contains(&"GET");
         let method = get || self.methods.contains(&request.method().as_str());
@@ -172,12 +180,11 @@ fn naive(rules: &[Rule], writes: bool, request: &Request) -> String {
     if !matching.iter().any(|rule| rule.grants_path(request) && rule.keeps(request)) {
         return "deny".into();
     }
-    let strictest = matching
-        .iter()
-        .map(|rule| rule.confirm)
-        .max_by_key(|confirm| ["never", "each", "typed"].iter().position(|word| word == confirm));
+    let strictness = |rule: &Rule| ["never", "each", "typed"].iter().position(|word| *word == rule.confirm);
+    let key = |rule: &Rule| (strictness(rule), rule.rank(request), std::cmp::Reverse(rule.id));
+    let strictest = matching.iter().max_by_key(|rule| key(rule));
     match (read, strictest) {
-        (false, Some(confirm)) if confirm != "never" => format!("hold {confirm}"),
+        (false, Some(rule)) if rule.confirm != "never" => format!("hold {} r{}", rule.confirm, rule.id),
         _ => "allow".into(),
     }
 }
@@ -185,7 +192,7 @@ fn naive(rules: &[Rule], writes: bool, request: &Request) -> String {
 fn shown(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Allow(_) => "allow".into(),
-        Verdict::Hold(held) => format!("hold {}", held.confirm().as_str()),
+        Verdict::Hold(held) => format!("hold {} {}", held.confirm().as_str(), held.rule().id()),
         Verdict::Deny(denial) => format!("deny {}", denial.reason().code()),
     }
 }
