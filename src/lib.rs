@@ -18,6 +18,7 @@
 
 #![cfg(unix)]
 
+pub mod address;
 pub mod agent;
 pub mod answer;
 pub mod audit;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use portcullis::cli::check::{Checked, Look, check, write_human, write_json};
 use portcullis::config::PolicyFile;
-use portcullis::policy::{Policy, Severity};
+use portcullis::policy::{Parsed, Policy, Severity};
 
 /// What stands for a secret in every bad file.
 const SECRET: &str = "hunter2-5d41402a";
@@ -70,6 +70,70 @@ fn a_finding_points_into_the_file() {
 }
 
 #[test]
+fn an_address_that_is_not_public_is_an_error_in_any_spelling() {
+    let spellings = [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f.1",
+        "0177.0.0.1",
+        "0x7f000001",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "10.0.0.1",
+        "10.0.1",
+        "0xa000001",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::a9fe:a9fe]",
+        "168.63.129.16",
+        "[fd00:ec2::254]",
+        "[fe80::1]",
+        "[fd00::1]",
+        "[2002:7f00:1::]",
+        "0.0.0.0",
+        "0",
+        "[::]",
+        "255.255.255.255",
+        "224.0.0.1",
+        "127.0.0.1.",
+        "%31%32%37.0.0.1",
+    ];
+    for host in spellings {
+        let parsed = parse_at(host, "");
+        let refused: Vec<_> = parsed.findings.iter().filter(|finding| finding.code == "refused-address").collect();
+        assert!(parsed.policy.is_none(), "{host}");
+        let [refused] = refused.as_slice() else { panic!("{host}: {:?}", parsed.findings) };
+        assert_eq!((refused.severity, refused.line), (Severity::Error, 4), "{host}");
+        assert!(refused.help.is_some(), "{host}");
+    }
+}
+
+#[test]
+fn an_address_is_allowed_as_the_policy_says() {
+    for (host, more, allowed) in [
+        ("1.1.1.1", "", true),
+        ("[2606:4700::1111]", "", true),
+        ("api.example.test", "", true),
+        ("10.0.0.1", "allow_private = true\n", true),
+        ("127.0.0.1", "allow_private = true\n", true),
+        ("169.254.169.254", "allow_private = true\n", true),
+        ("0.0.0.0", "allow_private = true\n", false),
+        ("10.0.0.1", "allow_private = false\n", false),
+        ("10.0.0.1", "allow_http = true\n", false),
+    ] {
+        assert_eq!(parse_at(host, more).policy.is_some(), allowed, "{host} {more}");
+    }
+}
+
+#[test]
 fn findings_for_programs_are_one_array_with_stable_codes() {
     let checked = read(&bad().join("unknown-nested-key.toml"));
     let mut json = Vec::new();
@@ -125,6 +189,13 @@ fn a_long_line_is_pointed_at_in_characters() {
 }
 
 const HEAD: &str = "version = 1\nname = \"demo\"\n[upstream]\nbase_url = \"https://api.example.test/\"\n";
+
+/// A policy whose upstream is at this host.
+fn parse_at(host: &str, more: &str) -> Parsed {
+    let head = HEAD.replace("https://api.example.test/", &format!("https://{host}:8443/v1/"));
+    let rule = "[[allow]]\nid = \"r\"\nmethods = [\"GET\"]\npaths = [\"/things\"]\n";
+    Policy::parse("address.toml", &format!("{head}{more}{rule}"))
+}
 
 fn messages(findings: &[portcullis::policy::Finding]) -> Vec<&str> {
     findings.iter().map(|finding| &*finding.message).collect()

@@ -41,6 +41,8 @@ struct Case {
     channel: Option<String>,
     preview: Option<String>,
     idempotency_key: Option<bool>,
+    /// The rule that makes it a hold.
+    holds: Option<String>,
     credential: Option<String>,
     rules: Option<Vec<String>>,
     rates: Option<Vec<String>>,
@@ -175,6 +177,7 @@ fn expected(case: &Case) -> BTreeMap<&'static str, String> {
         ("channel", case.channel.clone()),
         ("preview", case.preview.clone()),
         ("idempotency_key", case.idempotency_key.map(|asked| asked.to_string())),
+        ("holds", case.holds.clone()),
         ("credential", case.credential.clone()),
         ("rules", case.rules.as_ref().map(sorted)),
         ("rates", case.rates.as_ref().map(sorted)),
@@ -201,7 +204,11 @@ fn got(policy: &Policy, case: &Case) -> BTreeMap<&'static str, String> {
     };
     match policy.authorize(&Agent::stdio(0), request) {
         Verdict::Allow(authorized) => granted("allow", policy, authorized.grant()),
-        Verdict::Hold(held) => granted("hold", policy, held.grant()),
+        Verdict::Hold(held) => {
+            let mut got = granted("hold", policy, held.grant());
+            got.insert("holds", held.rule().id().to_owned());
+            got
+        }
         Verdict::Deny(denial) => BTreeMap::from([
             ("expect", "deny".to_owned()),
             ("reason", denial.reason().code().to_owned()),

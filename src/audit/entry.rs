@@ -168,7 +168,7 @@ impl Entry {
         client: Option<String>,
     ) -> Result<Self, Answer> {
         let Self(open) = self;
-        let rule = held.grant().rule();
+        let rule = held.rule();
         let ask = Ask {
             call: &open.call,
             agent: open.agent.name(),

@@ -10,7 +10,7 @@ use crate::policy::{Finding, Policy, Severity, Source, SourceSpec};
 use crate::trust::TrustError;
 use crate::upstream;
 use crate::upstream::error::CertificateError;
-use crate::upstream::source::{SourceError, Surroundings};
+use crate::upstream::source::{SourceError, SourceFault, Surroundings};
 
 /// One finding for each file or secret that cannot be used as it is now. A command is looked for, not run.
 pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
@@ -45,24 +45,28 @@ fn description(path: &Path) -> Option<(bool, String)> {
 
 fn is_missing(error: &SourceError) -> bool {
     match error {
-        SourceError::Unset { .. } | SourceError::NoCredentialsDirectory => true,
-        SourceError::Untrusted(error) => is_not_there(error),
-        SourceError::Empty { .. }
-        | SourceError::TooLong
-        | SourceError::Unreadable(_)
-        | SourceError::CredentialName
-        | SourceError::NoCommand
-        | SourceError::RelativeCommand
-        | SourceError::CommandNotFound
-        | SourceError::CommandBroken(_)
-        | SourceError::CommandFailed(_)
-        | SourceError::CommandTimeout
-        | SourceError::NotVisible
-        | SourceError::Colon
-        | SourceError::HeaderName
-        | SourceError::HeaderTooLong
-        | SourceError::Unsearchable
-        | SourceError::Poisoned => false,
+        SourceError::Source { fault, .. } => is_absent(fault),
+        SourceError::HeaderName { .. } | SourceError::Unsearchable | SourceError::Poisoned => false,
+    }
+}
+
+fn is_absent(fault: &SourceFault) -> bool {
+    match fault {
+        SourceFault::Unset | SourceFault::NoCredentialsDirectory => true,
+        SourceFault::Untrusted(error) => is_not_there(error),
+        SourceFault::Empty
+        | SourceFault::TooLong
+        | SourceFault::Unreadable(_)
+        | SourceFault::CredentialName
+        | SourceFault::NoCommand
+        | SourceFault::RelativeCommand
+        | SourceFault::CommandNotFound
+        | SourceFault::CommandBroken(_)
+        | SourceFault::CommandFailed(_)
+        | SourceFault::CommandTimeout
+        | SourceFault::NotVisible
+        | SourceFault::Colon
+        | SourceFault::HeaderTooLong => false,
     }
 }
 

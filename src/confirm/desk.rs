@@ -90,7 +90,7 @@ pub struct Waiting {
     pub method: String,
     /// The request's canonical path and query.
     pub target: String,
-    /// The rule that grants it.
+    /// The rule that asks for a person.
     pub rule: String,
     /// The request's digest, 64 hexadecimal digits.
     pub digest: String,

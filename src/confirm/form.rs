@@ -68,7 +68,7 @@ pub struct Facts<'a> {
     pub body: Option<&'a [u8]>,
     /// The name of the credential; `None` is the default one.
     pub credential: Option<&'a str>,
-    /// The id of the rule that grants the request.
+    /// The id of the rule that asks for a person.
     pub rule: &'a str,
     /// Where the rule stands: file and line.
     pub place: &'a str,

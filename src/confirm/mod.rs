@@ -48,7 +48,7 @@ pub struct Question {
     pub call: String,
     /// The API, by the name of its policy.
     pub api: String,
-    /// The rule that grants it.
+    /// The rule that asks for a person.
     pub rule: String,
     /// What is asked for.
     pub method: Method,

@@ -119,7 +119,7 @@ enum Paid<'a> {
 
 impl<'a> Hold<'a> {
     fn refuse(self, refusal: Refusal) -> Answer {
-        let rule = Some(self.held.grant().rule().clone());
+        let rule = Some(self.held.rule().clone());
         self.entry.refuse(&refusal.by(rule), Some(self.held.request()))
     }
 
@@ -186,7 +186,7 @@ impl<'a> Hold<'a> {
         let base = policy.upstream().base_url.as_str();
         let if_match = shown.state.as_ref().and_then(State::if_match).map(|etag| ("if-match", etag));
         let headers: Vec<_> = request.headers().iter().chain(if_match).collect();
-        let rule = grant.rule();
+        let rule = self.held.rule();
         let reason = policy.rules().get(rule.index()).and_then(crate::policy::RuleInfo::reason);
         let word = self.word();
         let message = form::message(&form::Facts {
@@ -319,7 +319,7 @@ impl<'a> Hold<'a> {
     /// The client gets the question in place of an answer.
     fn bring_back(self, ticket: &Ticket) -> Answer {
         let state = self.gateway.confirmer.state(ticket);
-        let rule = Some(self.held.grant().rule().clone());
+        let rule = Some(self.held.rule().clone());
         let refusal = Refusal::new(Code::ApprovalRequired, "the client asks its person and calls again").by(rule);
         self.entry.ask(&refusal, self.held.request(), ticket.question.form.clone(), state)
     }
@@ -339,13 +339,13 @@ impl<'a> Hold<'a> {
     fn unable(self) -> Answer {
         let message =
             "a person has to approve this write in the client, and this client cannot ask them; it was not sent";
-        let rule = Some(self.held.grant().rule().clone());
+        let rule = Some(self.held.rule().clone());
         self.entry.unable(&Refusal::new(Code::ApprovalRequired, message).by(rule), self.held.request())
     }
 
     async fn decided(self, decision: Decision, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
         let Self { gateway, entry, held, cancel, .. } = self;
-        let rule = Some(held.grant().rule().clone());
+        let rule = Some(held.rule().clone());
         let (approval, witness) = match decision {
             Decision::Approved(approval, witness) => (approval, witness),
             Decision::Refused(no, witness) => {

@@ -133,16 +133,18 @@ impl Rules {
         }
         matching.retain(|(rule, _)| rule.methods.contains(request.method()));
         let rule = self.granting(request, self.by_rule(written))?;
+        let strictest = strictest(&matching);
         Ok(Grant {
             effect,
             rule,
             obligations: matching.iter().map(|(rule, _)| rule.name.clone()).collect(),
             rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.name.index()).collect(),
             credential: most_specific(matching.iter().copied()).and_then(|rule| rule.credential.clone()),
-            confirm: matching.iter().map(|(rule, _)| rule.confirm).max().unwrap_or(Confirm::Typed),
+            confirm: strictest.map_or(Confirm::Typed, |(_, confirm)| confirm),
             channel: matching.iter().map(|(rule, _)| rule.channel).max().unwrap_or(Channel::Desk),
             preview: matching.iter().map(|(rule, _)| rule.preview).max().unwrap_or(Preview::Yes),
             idempotency_key: matching.iter().any(|(rule, _)| rule.idempotency_key),
+            strictest: strictest.map_or(0, |(place, _)| place),
         })
     }
 
@@ -233,6 +235,14 @@ fn effect(method: Method, about: &[(&Allow, Rank)]) -> Effect {
         }
     };
     if read { Effect::Read } else { Effect::Write }
+}
+
+/// The place of the rule with the strictest confirmation, among several of the most specific, and what it asks for.
+fn strictest(matching: &[(&Allow, Rank)]) -> Option<(usize, Confirm)> {
+    let strictest = matching.iter().enumerate().max_by(|(_, (a, x)), (_, (b, y))| {
+        a.confirm.cmp(&b.confirm).then_with(|| x.cmp(y)).then_with(|| b.name.id().cmp(a.name.id()))
+    });
+    strictest.map(|(place, (rule, _))| (place, rule.confirm))
 }
 
 fn most_specific<'r>(rules: impl Iterator<Item = (&'r Allow, Rank)>) -> Option<&'r Allow> {

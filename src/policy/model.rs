@@ -81,6 +81,14 @@ impl Rule {
             || forms(request).iter().any(|form| self.paths.iter().any(|text| glob(&folded(text), form)))
     }
 
+    /// Of the paths that are about the request, the longest text before a `*`, then the fewest of those.
+    fn rank(&self, request: &Request) -> Option<(usize, std::cmp::Reverse<usize>)> {
+        let alone =
+            |text: &&String| Self { paths: vec![(*text).clone()], encoded: true, ..self.clone() }.is_about(request);
+        let rank = |text: &String| (text.find('*').unwrap_or(text.len()), std::cmp::Reverse(text.matches('*').count()));
+        self.paths.iter().filter(alone).map(rank).max()
+    }
+
     fn denies(&self, request: &Request) -> bool {
         let get = request.method() == Method::Head && self.methods.contains(&"GET");
         let method = get || self.methods.contains(&request.method().as_str());
@@ -179,18 +187,23 @@ fn naive(rules: &[Rule], writes: bool, request: &Request) -> String {
     let strictest = |said: fn(&Rule) -> &'static str, words: [&'static str; 3]| {
         words.into_iter().rev().find(|word| matching.iter().any(|rule| said(rule) == *word)).unwrap_or_default()
     };
-    let confirm = strictest(|rule| rule.confirm, ["never", "each", "typed"]);
     let channel = strictest(|rule| rule.channel, ["any", "client", "desk"]);
     let preview = strictest(|rule| rule.preview, ["false", "\"if-possible\"", "true"]);
     let keyed = matching.iter().any(|rule| rule.idempotency_key);
-    let (ask, how) = (!read && confirm != "never", format!("{channel} {preview} {keyed}"));
-    if ask { format!("hold {confirm} {how}") } else { format!("allow {how}") }
+    let how = format!("{channel} {preview} {keyed}");
+    let strictness = |rule: &Rule| ["never", "each", "typed"].iter().position(|word| *word == rule.confirm);
+    let key = |rule: &Rule| (strictness(rule), rule.rank(request), std::cmp::Reverse(rule.id));
+    let asking = matching.iter().max_by_key(|rule| key(rule));
+    match (read, asking) {
+        (false, Some(rule)) if rule.confirm != "never" => format!("hold {} r{} {how}", rule.confirm, rule.id),
+        _ => format!("allow {how}"),
+    }
 }
 
 fn shown(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Allow(authorized) => format!("allow {}", how(authorized.grant())),
-        Verdict::Hold(held) => format!("hold {} {}", held.confirm().as_str(), how(held.grant())),
+        Verdict::Hold(held) => format!("hold {} {} {}", held.confirm().as_str(), held.rule().id(), how(held.grant())),
         Verdict::Deny(denial) => format!("deny {}", denial.reason().code()),
     }
 }
@@ -367,7 +380,79 @@ fn instances(pieces: &[Option<&str>]) -> Vec<Call> {
     calls.collect()
 }
 
+/// Whether the checks between rules say that the allow rule can never allow anything.
+fn is_called_unreachable(text: &str) -> bool {
+    let Parsed { findings, .. } = Policy::parse("reach.toml", text);
+    findings.iter().any(|finding| matches!(finding.code, "unreachable-allow" | "unreachable-path"))
+}
+
+/// Every path of few segments over an alphabet in which letters change when they are composed, folded, trimmed or left out.
+static SHORT_PATHS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let more = |texts: Vec<String>| -> Vec<String> {
+        let letters = ["x", "X", "e", ".", "%CC%88", "%CD%8F", "%20"];
+        texts.iter().flat_map(|text| letters.iter().map(move |letter| format!("{text}{letter}"))).collect()
+    };
+    let one = more(vec![String::new()]);
+    let (two, three) = (more(one.clone()), more(more(one.clone())));
+    let first = one.iter().chain(&two).chain(&three).map(|segment| format!("/{segment}"));
+    let deep = two.iter().flat_map(|segment| ["/x", "/X", "/x%CC%88"].map(|first| format!("{first}/{segment}")));
+    let paths = first.chain(deep).flat_map(|path| [format!("{path}/"), path]);
+    paths.filter(|path| Path::parse(path).is_ok()).collect()
+});
+
+/// Patterns over the same alphabet.
+const PIECES: [&str; 16] = [
+    "x", "X", "x*", "X*", "*x", "*X", "x*x", "*", "e*", "E*", "x.*", "x%CC%88", "x%CC%88*", "X%CC%88*", "*%CC%88",
+    "x%CD%8F*",
+];
+
+/// A policy of one allow rule and one denial.
+fn pair(allow: &str, deny: &str) -> String {
+    let rule =
+        |kind: &str, path: &str| format!("[[{kind}]]\nid = \"{kind}-it\"\nmethods = [\"GET\"]\npaths = [{path:?}]\n");
+    toml(&[], false) + &rule("allow", allow) + &rule("deny", deny)
+}
+
+/// A path that the policy lets through.
+fn let_through(text: &str) -> Option<String> {
+    let mut findings = Findings::new(text);
+    let file = File::read(&mut findings).unwrap();
+    let rules = Rules::new(file.writes, file.allows, file.denies);
+    let passes = |path: &&String| {
+        let call = Call { method: "GET", path: (*path).clone(), query: Vec::new() };
+        matches!(rules.judge(request(&call), bond), Verdict::Allow(_))
+    };
+    SHORT_PATHS.iter().find(passes).cloned()
+}
+
+#[test]
+fn a_name_is_called_unreachable_only_if_no_text_whatever_makes_it_pass() {
+    let mut called = 0;
+    for (allow, deny) in PIECES.iter().flat_map(|allow| PIECES.map(|deny| (*allow, deny))) {
+        let text = pair(&format!("/{allow}"), &format!("/{deny}"));
+        if is_called_unreachable(&text) {
+            called += 1;
+            assert_eq!(let_through(&text), None, "/{allow} is not wholly under /{deny}");
+        }
+    }
+    assert!(called >= 2 * PIECES.len(), "only {called} pairs were called so");
+}
+
 proptest! {
+    #[test]
+    fn a_path_is_called_unreachable_only_if_no_text_whatever_makes_it_pass(
+        allow in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..3),
+        deny in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 1..3),
+        ends in prop::sample::select(vec!["", "/", "/**"]),
+        deep: bool,
+    ) {
+        let (allow, deny) = (format!("/{}{ends}", allow.join("/")), deny.join("/"));
+        let text = pair(&allow, &if deep { format!("/**/{deny}") } else { format!("/{deny}") });
+        if is_called_unreachable(&text) {
+            prop_assert_eq!(let_through(&text), None, "{}", text);
+        }
+    }
+
     #[test]
     fn the_verdict_is_that_of_the_naive_loop(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
         let compiled = unchecked(&rules, writes);

@@ -114,6 +114,12 @@ impl Held {
         self.digest
     }
 
+    /// The rule that makes it wait: the one with the strictest confirmation, among several the most specific.
+    #[must_use]
+    pub fn rule(&self) -> &RuleRef {
+        self.grant.obligations.get(self.grant.strictest).unwrap_or(&self.grant.rule)
+    }
+
     /// How the human is to be asked; never [`Confirm::Never`].
     #[must_use]
     pub fn confirm(&self) -> Confirm {
@@ -169,6 +175,8 @@ pub struct Grant {
     pub(in crate::policy) effect: Effect,
     pub(in crate::policy) rule: RuleRef,
     pub(in crate::policy) obligations: Vec<RuleRef>,
+    /// Whose confirmation it is, as a place in `obligations`.
+    pub(in crate::policy) strictest: usize,
     pub(in crate::policy) rates: Vec<usize>,
     pub(in crate::policy) credential: Option<Arc<str>>,
     pub(in crate::policy) confirm: Confirm,

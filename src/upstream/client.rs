@@ -14,10 +14,11 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, Url, redirect
 use url::Host;
 use zeroize::Zeroizing;
 
+use crate::address::Reach;
 use crate::policy::UpstreamSpec;
 use crate::trust;
-use crate::upstream::address::{Guard, Lookup, Reach, Spelled};
 use crate::upstream::error::{CertificateError, UpstreamSetupError, chain};
+use crate::upstream::resolver::{Guard, Lookup};
 use crate::upstream::source::Surroundings;
 
 /// Limits on the head of an answer. HTTP/1 reads at most about 400 KiB of head before it gives up; [`MAX_HEADER_BYTES`] is checked
@@ -118,35 +119,25 @@ impl fmt::Debug for Recipe {
     }
 }
 
-/// Judges `base_url`. An address literal in any spelling (`2130706433`, `0x7f.1`, `[::ffff:127.0.0.1]`) was made an address by the URL
-/// parser; it never reaches a resolver, so it is judged here.
+/// Judges `base_url`.
 fn reach(spec: &UpstreamSpec) -> Result<Reach, UpstreamSetupError> {
     let url = &spec.base_url;
     let bare =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
     let Some(host) = url.host().filter(|_| bare) else { return Err(UpstreamSetupError::BaseUrl) };
-    let address = match host {
-        Host::Domain(_) => None,
-        Host::Ipv4(address) => Some(address.into()),
-        Host::Ipv6(address) => Some(address.into()),
-    };
     let reach = match url.scheme() {
-        "https" if spec.allow_private => Reach::Private,
-        "https" => Reach::Public,
+        "https" => Reach::over_https(spec.allow_private),
         "http" if spec.allow_http => Reach::Loopback,
         "http" => return Err(UpstreamSetupError::PlainHttp),
         _ => return Err(UpstreamSetupError::BaseUrl),
     };
-    match (address, reach) {
-        (Some(address), Reach::Loopback) => {
-            reach.judge(address, Spelled::Literal).map_err(|_| UpstreamSetupError::PlainHttp)?;
-        }
-        (Some(address), Reach::Public | Reach::Private) => reach.judge(address, Spelled::Literal)?,
+    match (reach.judge_literal(url), reach, host) {
+        (Err(_), Reach::Loopback, _) => Err(UpstreamSetupError::PlainHttp),
+        (Err(refused), Reach::Public | Reach::Private, _) => Err(refused.into()),
         // Whatever `localhost` resolves to is judged when it is dialled; no other name is this machine by definition (RFC 6761).
-        (None, Reach::Loopback) if url.host_str() != Some("localhost") => return Err(UpstreamSetupError::PlainHttp),
-        (None, _) => {}
+        (Ok(()), Reach::Loopback, Host::Domain(name)) if name != "localhost" => Err(UpstreamSetupError::PlainHttp),
+        (Ok(()), _, _) => Ok(reach),
     }
-    Ok(reach)
 }
 
 fn proxy(url: &Url) -> Result<Proxy, UpstreamSetupError> {

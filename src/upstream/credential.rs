@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use crate::policy::{CredentialSpec, is_own_header};
 use crate::secret::Secret;
-use crate::upstream::redact::{Forms, SHORTEST};
-use crate::upstream::source::{SecretSource, SourceError, Stamp, Surroundings};
+use crate::upstream::redact::forms::{Forms, SHORTEST};
+use crate::upstream::source::{SecretSource, SourceError, SourceFault, Stamp, Surroundings};
 
 /// The longest header value a credential may make; servers commonly accept 8 KiB of headers.
 pub(crate) const MAX_HEADER: usize = 8 * 1024;
@@ -52,9 +52,10 @@ impl Credential {
                 Self::Basic { username: find(username)?, password: find(password)? }
             }
             CredentialSpec::Header { name, value } => {
-                let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| SourceError::HeaderName)?;
+                let refused = || SourceError::HeaderName { name: name.clone() };
+                let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| refused())?;
                 if is_own_header(name.as_str()) {
-                    return Err(SourceError::HeaderName);
+                    return Err(refused());
                 }
                 Self::Header { name, value: find(value)? }
             }
@@ -88,17 +89,34 @@ impl Credential {
     /// A secret could not be read, or cannot be sent as a header.
     pub(crate) async fn read(&self, surroundings: &Surroundings) -> Result<Shown, SourceError> {
         match self {
-            Self::Bearer(source) => bearer(&*source.read(surroundings).await?),
-            Self::Basic { username, password } => {
-                basic(&*username.read(surroundings).await?, &*password.read(surroundings).await?)
+            Self::Bearer(source) => {
+                let token = source.read(surroundings).await?;
+                bearer(&token).map_err(|fault| source.failed(fault))
             }
-            Self::Header { name, value } => header(name, &*value.read(surroundings).await?),
+            Self::Basic { username, password } => {
+                let (name, secret) = (username.read(surroundings).await?, password.read(surroundings).await?);
+                basic(&name, &secret).map_err(|(half, fault)| match half {
+                    Half::Username => username.failed(fault),
+                    Half::Password => password.failed(fault),
+                })
+            }
+            Self::Header { name, value } => {
+                let secret = value.read(surroundings).await?;
+                header(name, &secret).map_err(|fault| value.failed(fault))
+            }
         }
     }
 }
 
+/// Which of the two sources of a basic credential.
+#[derive(Clone, Copy)]
+enum Half {
+    Username,
+    Password,
+}
+
 /// `authorization: Bearer TOKEN` (RFC 6750, section 2.1).
-fn bearer(token: &Secret) -> Result<Shown, SourceError> {
+fn bearer(token: &Secret) -> Result<Shown, SourceFault> {
     let token = token.expose();
     check(token, Inner::Refused)?;
     let value = join(&[b"Bearer ", token]);
@@ -111,12 +129,12 @@ fn bearer(token: &Secret) -> Result<Shown, SourceError> {
 }
 
 /// `authorization: Basic BASE64` (RFC 7617). Either half may be the secret, so both are taken out of answers.
-fn basic(username: &Secret, password: &Secret) -> Result<Shown, SourceError> {
+fn basic(username: &Secret, password: &Secret) -> Result<Shown, (Half, SourceFault)> {
     let (username, password) = (username.expose(), password.expose());
-    check(username, Inner::Allowed)?;
-    check(password, Inner::Allowed)?;
+    check(username, Inner::Allowed).map_err(|fault| (Half::Username, fault))?;
+    check(password, Inner::Allowed).map_err(|fault| (Half::Password, fault))?;
     if username.contains(&b':') {
-        return Err(SourceError::Colon);
+        return Err((Half::Username, SourceFault::Colon));
     }
     let pair = join(&[username, b":", password]);
     let encoded = Zeroizing::new(STANDARD.encode(pair.as_slice()));
@@ -127,15 +145,20 @@ fn basic(username: &Secret, password: &Secret) -> Result<Shown, SourceError> {
     forms.add(&pair);
     if is_short(&pair) {
         forms.add_exact(&value);
+    } else {
+        // What was sent may be echoed in yet another encoding.
+        forms.add(encoded.as_bytes());
     }
     if is_short(password) {
         warn_short();
     }
-    Ok(Shown { name: AUTHORIZATION, value: sensitive(&value)?, forms })
+    let longer = if username.len() > password.len() { Half::Username } else { Half::Password };
+    let value = sensitive(&value).map_err(|fault| (longer, fault))?;
+    Ok(Shown { name: AUTHORIZATION, value, forms })
 }
 
 /// A header of the API's own.
-fn header(name: &HeaderName, value: &Secret) -> Result<Shown, SourceError> {
+fn header(name: &HeaderName, value: &Secret) -> Result<Shown, SourceFault> {
     let value = value.expose();
     check(value, Inner::Allowed)?;
     let mut forms = Forms::default();
@@ -167,10 +190,10 @@ enum Inner {
     Refused,
 }
 
-fn check(value: &[u8], space: Inner) -> Result<(), SourceError> {
+fn check(value: &[u8], space: Inner) -> Result<(), SourceFault> {
     let outer = value.first() == Some(&b' ') || value.last() == Some(&b' ');
     let fits = |byte: &u8| byte.is_ascii_graphic() || (*byte == b' ' && space == Inner::Allowed);
-    if outer || !value.iter().all(fits) { Err(SourceError::NotVisible) } else { Ok(()) }
+    if outer || !value.iter().all(fits) { Err(SourceFault::NotVisible) } else { Ok(()) }
 }
 
 fn is_short(value: &[u8]) -> bool {
@@ -196,11 +219,11 @@ fn join(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     joined
 }
 
-fn sensitive(value: &[u8]) -> Result<HeaderValue, SourceError> {
+fn sensitive(value: &[u8]) -> Result<HeaderValue, SourceFault> {
     if value.len() > MAX_HEADER {
-        return Err(SourceError::HeaderTooLong);
+        return Err(SourceFault::HeaderTooLong);
     }
-    let mut value = HeaderValue::from_bytes(value).map_err(|_| SourceError::NotVisible)?;
+    let mut value = HeaderValue::from_bytes(value).map_err(|_| SourceFault::NotVisible)?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -6,9 +6,10 @@
 use std::error::Error;
 use std::io;
 
+use crate::address::AddressRefused;
 use crate::refusal::Code;
 use crate::trust::TrustError;
-use crate::upstream::address::{AddressRefused, Unresolved};
+use crate::upstream::resolver::Unresolved;
 use crate::upstream::rotation::{CredentialError, CredentialSetupError};
 
 /// Why a call brought no answer. The text is the agent's.

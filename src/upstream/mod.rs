@@ -18,10 +18,10 @@ use reqwest::header::{
 use reqwest::{Client, Request, Response, StatusCode, Url};
 use tokio::sync::OnceCell;
 
+use crate::address::Spelled;
 use crate::clock::Clock;
 use crate::policy::{Effect, UpstreamSpec, is_own_header};
 use crate::request::method::Method;
-use crate::upstream::address::{Lookup, Spelled};
 use crate::upstream::client::{MAX_HEADER_BYTES, Recipe, Reuse};
 pub(crate) use crate::upstream::client::{authorities, identity};
 use crate::upstream::credential::Shown;
@@ -29,10 +29,10 @@ use crate::upstream::error::{Delivery, UpstreamError, UpstreamSetupError};
 use crate::upstream::forward::Failed;
 use crate::upstream::redact::Redactor;
 use crate::upstream::reply::Reply;
+use crate::upstream::resolver::Lookup;
 use crate::upstream::rotation::{CredentialChoice, Credentials};
 use crate::upstream::source::Surroundings;
 
-mod address;
 mod body;
 mod client;
 mod credential;
@@ -42,6 +42,7 @@ pub mod forward;
 mod loopback;
 mod redact;
 pub mod reply;
+mod resolver;
 pub mod rotation;
 pub mod source;
 
@@ -103,7 +104,7 @@ impl Upstream {
         surroundings: Surroundings,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, UpstreamSetupError> {
-        Self::open_with(spec, read_max_bytes, surroundings, clock, address::system_lookup()).await
+        Self::open_with(spec, read_max_bytes, surroundings, clock, resolver::system_lookup()).await
     }
 
     async fn open_with(

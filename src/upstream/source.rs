@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, io};
+use std::{env, fmt, io};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt as _;
@@ -65,72 +65,114 @@ pub(crate) struct Stamp {
     changed: (i64, i64),
 }
 
-/// Why a secret could not be read. For the log and the person at the terminal; it names places, never values.
+/// Why a credential cannot be used. For the log and the person at the terminal; it names places, never values.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// The environment variable is not set.
-    #[error("environment variable `{}` is not set", name.escape_debug())]
-    Unset {
-        /// Its name.
+    /// One source, and what is wrong with it or with what it gave.
+    #[error("{place} {fault}")]
+    Source {
+        /// Which.
+        place: SourceName,
+        /// What is wrong.
+        fault: SourceFault,
+    },
+    /// The header's name is no token, or belongs to the connection or to another key of the policy.
+    #[error("a credential may not be sent in the header `{}`", name.escape_debug())]
+    HeaderName {
+        /// The name.
         name: String,
     },
-    /// The source gave nothing, or a lone newline.
-    #[error("the secret is empty: {from}")]
-    Empty {
-        /// Where it was read from.
-        from: String,
-    },
-    /// The source gave more than any credential is long.
-    #[error("the secret is longer than {MAX_BYTES} bytes")]
-    TooLong,
-    /// The file, or a directory above it, may be changed or read by others, or is no regular file.
-    #[error(transparent)]
-    Untrusted(#[from] TrustError),
-    /// The file could be opened, not read.
-    #[error("the secret's file could not be read: {0}")]
-    Unreadable(#[source] io::Error),
-    /// A systemd credential without systemd.
-    #[error("`CREDENTIALS_DIRECTORY` is not set; start the gateway from a unit with `LoadCredential=`")]
-    NoCredentialsDirectory,
-    /// A systemd credential that is a path.
-    #[error("a systemd credential is named by a plain file name, without `/`")]
-    CredentialName,
-    /// The command has no first word.
-    #[error("the command is empty")]
-    NoCommand,
-    /// The command is neither an absolute path nor a plain name.
-    #[error("name the command by an absolute path, or by a plain name that is found on `PATH`")]
-    RelativeCommand,
-    /// No executable file of that name.
-    #[error("the command was not found, or is not executable")]
-    CommandNotFound,
-    /// The command could not be started, or its output not be read.
-    #[error("the command could not be run: {0}")]
-    CommandBroken(#[source] io::Error),
-    /// The command ended with something else than 0.
-    #[error("the command failed: {0}")]
-    CommandFailed(ExitStatus),
-    /// The command was killed.
-    #[error("the command took longer than {} s and was stopped", COMMAND_TIMEOUT.as_secs())]
-    CommandTimeout,
-    /// The value cannot be sent in a header.
-    #[error("the secret holds a character that is not visible ASCII")]
-    NotVisible,
-    /// The user name of a basic credential holds what ends it.
-    #[error("the user name of a basic credential may not hold `:`")]
-    Colon,
-    /// The header's name is no token, or belongs to the connection or to another key of the policy.
-    #[error("a credential may not be sent in a header of this name")]
-    HeaderName,
-    /// The value is longer than servers accept a header.
-    #[error("the secret makes a header longer than {} bytes", crate::upstream::credential::MAX_HEADER)]
-    HeaderTooLong,
     /// No search for echoes could be built.
-    #[error("no search for echoes of the secret could be built")]
+    #[error("no search for echoes of the credentials could be built")]
     Unsearchable,
     /// Another thread panicked while it changed the credentials.
     #[error("the credentials are in an unknown state; restart the gateway")]
     Poisoned,
+}
+
+/// Where a secret comes from, as the person who wrote the policy knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceName {
+    /// An environment variable.
+    Variable(String),
+    /// A file, by its absolute path.
+    File(PathBuf),
+    /// A systemd credential, by its name.
+    Systemd(String),
+    /// A command, by its program alone: its arguments may say more than a log should hold.
+    Command(PathBuf),
+}
+
+/// What is wrong with a source. `Display` goes on after its name.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceFault {
+    /// The environment variable is not there.
+    #[error("is not set")]
+    Unset,
+    /// The source gave nothing, or a lone newline.
+    #[error("gave an empty secret")]
+    Empty,
+    /// The source gave more than any credential is long.
+    #[error("gave a secret longer than {MAX_BYTES} bytes")]
+    TooLong,
+    /// The file, or a directory above it, may be changed or read by others, or is no regular file.
+    #[error("cannot be used: {0}")]
+    Untrusted(#[from] TrustError),
+    /// The file could be opened, not read.
+    #[error("could not be read: {0}")]
+    Unreadable(#[source] io::Error),
+    /// A systemd credential without systemd.
+    #[error("needs `CREDENTIALS_DIRECTORY`, which is not set; start the gateway from a unit with `LoadCredential=`")]
+    NoCredentialsDirectory,
+    /// A systemd credential that is a path.
+    #[error("is no plain file name: name it without `/`")]
+    CredentialName,
+    /// The command has no first word.
+    #[error("is empty")]
+    NoCommand,
+    /// The command is neither an absolute path nor a plain name.
+    #[error("must be an absolute path, or a plain name that is found on `PATH`")]
+    RelativeCommand,
+    /// No executable file of that name.
+    #[error("was not found, or is not executable")]
+    CommandNotFound,
+    /// The command could not be started, or its output not be read.
+    #[error("could not be run: {0}")]
+    CommandBroken(#[source] io::Error),
+    /// The command ended with something else than 0.
+    #[error("failed: {0}")]
+    CommandFailed(ExitStatus),
+    /// The command was killed.
+    #[error("took longer than {} s and was stopped", COMMAND_TIMEOUT.as_secs())]
+    CommandTimeout,
+    /// The value cannot be sent in a header.
+    #[error("gave a secret with a character that is not visible ASCII")]
+    NotVisible,
+    /// The user name of a basic credential holds what ends it.
+    #[error("gave a user name with `:`, which ends the user name of a basic credential")]
+    Colon,
+    /// The value is longer than servers accept a header.
+    #[error("gave a secret that makes a header longer than {} bytes", crate::upstream::credential::MAX_HEADER)]
+    HeaderTooLong,
+}
+
+impl fmt::Display for SourceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, name) = match self {
+            Self::Variable(name) => ("environment variable", name.clone()),
+            Self::File(path) => ("file", path.display().to_string()),
+            Self::Systemd(name) => ("systemd credential", name.clone()),
+            Self::Command(program) => ("command", program.display().to_string()),
+        };
+        write!(f, "{kind} `{}`", name.escape_debug())
+    }
+}
+
+impl SourceName {
+    /// The error of this source.
+    pub(crate) fn failed(self, fault: SourceFault) -> SourceError {
+        SourceError::Source { place: self, fault }
+    }
 }
 
 impl Surroundings {
@@ -171,17 +213,17 @@ impl Surroundings {
         self.directory.join(path)
     }
 
-    fn executable(&self, word: &str) -> Result<PathBuf, SourceError> {
+    fn executable(&self, word: &str) -> Result<PathBuf, SourceFault> {
         let found = if Path::new(word).is_absolute() {
             Some(PathBuf::from(word)).filter(|path| is_executable(path))
         } else if word.contains('/') {
-            return Err(SourceError::RelativeCommand);
+            return Err(SourceFault::RelativeCommand);
         } else {
             let path = self.inherited.iter().find_map(|(name, value)| (*name == "PATH").then_some(value));
             let directories = path.into_iter().flat_map(env::split_paths).filter(|directory| directory.is_absolute());
             directories.map(|directory| directory.join(word)).find(|path| is_executable(path))
         };
-        let program = found.ok_or(SourceError::CommandNotFound)?;
+        let program = found.ok_or(SourceFault::CommandNotFound)?;
         believed(&program)?;
         Ok(program)
     }
@@ -191,20 +233,40 @@ impl SecretSource {
     /// # Errors
     /// The description leads nowhere: a name with a slash, a command that is not there.
     pub(crate) fn find(spec: &SecretSpec, surroundings: &Surroundings) -> Result<Self, SourceError> {
-        Ok(match spec {
-            SecretSpec::Env(name) => Self::Variable(name.clone()),
-            SecretSpec::File(path) => Self::File(surroundings.path(path)),
+        match spec {
+            SecretSpec::Env(name) => Ok(Self::Variable(name.clone())),
+            SecretSpec::File(path) => Ok(Self::File(surroundings.path(path))),
             SecretSpec::Systemd(name) => {
-                let plain = !name.contains('/') && !["", ".", ".."].contains(&name.as_str());
-                let directory =
-                    surroundings.credentials_directory.as_ref().ok_or(SourceError::NoCredentialsDirectory)?;
-                Self::Systemd(plain.then(|| directory.join(name)).ok_or(SourceError::CredentialName)?)
+                Self::find_systemd(name, surroundings).map_err(|fault| SourceName::Systemd(name.clone()).failed(fault))
             }
-            SecretSpec::Command(words) => {
-                let (first, rest) = words.split_first().ok_or(SourceError::NoCommand)?;
-                Self::Command { program: surroundings.executable(first)?, arguments: rest.to_vec() }
+            SecretSpec::Command(words) => Self::find_command(words, surroundings).map_err(|fault| {
+                SourceName::Command(words.first().map(PathBuf::from).unwrap_or_default()).failed(fault)
+            }),
+        }
+    }
+
+    fn find_systemd(name: &str, surroundings: &Surroundings) -> Result<Self, SourceFault> {
+        let plain = !name.contains('/') && !["", ".", ".."].contains(&name);
+        let directory = surroundings.credentials_directory.as_ref().ok_or(SourceFault::NoCredentialsDirectory)?;
+        Ok(Self::Systemd(plain.then(|| directory.join(name)).ok_or(SourceFault::CredentialName)?))
+    }
+
+    fn find_command(words: &[String], surroundings: &Surroundings) -> Result<Self, SourceFault> {
+        let (first, rest) = words.split_first().ok_or(SourceFault::NoCommand)?;
+        Ok(Self::Command { program: surroundings.executable(first)?, arguments: rest.to_vec() })
+    }
+
+    /// The error of this source.
+    pub(crate) fn failed(&self, fault: SourceFault) -> SourceError {
+        let name = match self {
+            Self::Variable(name) => SourceName::Variable(name.clone()),
+            Self::File(path) => SourceName::File(path.clone()),
+            Self::Systemd(path) => {
+                SourceName::Systemd(path.file_name().unwrap_or_default().to_string_lossy().into_owned())
             }
-        })
+            Self::Command { program, .. } => SourceName::Command(program.clone()),
+        };
+        name.failed(fault)
     }
 
     /// # Errors
@@ -212,7 +274,8 @@ impl SecretSource {
     pub(crate) async fn read(&self, surroundings: &Surroundings) -> Result<Arc<Secret>, SourceError> {
         match self {
             Self::Command { program, arguments } => {
-                self.secret(run(program, arguments, surroundings, COMMAND_TIMEOUT).await?)
+                let printed = run(program, arguments, surroundings, COMMAND_TIMEOUT).await;
+                printed.and_then(secret).map_err(|fault| self.failed(fault))
             }
             Self::Variable(_) | Self::File(_) | Self::Systemd(_) => self.read_here(surroundings),
         }
@@ -220,39 +283,17 @@ impl SecretSource {
 
     /// As [`read`](Self::read), for what needs no other process; nothing is run for a command.
     fn read_here(&self, surroundings: &Surroundings) -> Result<Arc<Secret>, SourceError> {
-        match self {
-            Self::Variable(name) => {
-                let secret = surroundings.variables.get(name).cloned();
-                let secret = secret.ok_or_else(|| SourceError::Unset { name: name.clone() })?;
-                if secret.is_empty() { Err(self.empty()) } else { Ok(secret) }
-            }
-            Self::File(path) => self.secret(read_file(trust::open_private(path)?)?),
-            Self::Systemd(path) => {
-                trust::check_ancestors(path)?;
-                self.secret(read_file(trust::open_file(path)?)?)
-            }
-            Self::Command { .. } => Err(SourceError::NoCommand),
-        }
-    }
-
-    fn secret(&self, mut bytes: Zeroizing<Vec<u8>>) -> Result<Arc<Secret>, SourceError> {
-        if bytes.len() > MAX_BYTES {
-            return Err(SourceError::TooLong);
-        }
-        trim_newline(&mut bytes);
-        if bytes.is_empty() {
-            return Err(self.empty());
-        }
-        Ok(Arc::new(Secret::new(std::mem::take(&mut *bytes))))
-    }
-
-    fn empty(&self) -> SourceError {
-        let from = match self {
-            Self::Variable(name) => format!("environment variable `{}`", name.escape_debug()),
-            Self::File(path) | Self::Systemd(path) => format!("`{}`", path.display().to_string().escape_debug()),
-            Self::Command { .. } => "what the command printed".to_owned(),
+        let read = match self {
+            Self::Variable(name) => match surroundings.variables.get(name) {
+                Some(secret) if secret.is_empty() => Err(SourceFault::Empty),
+                Some(secret) => Ok(Arc::clone(secret)),
+                None => Err(SourceFault::Unset),
+            },
+            Self::File(path) => open_private(path).and_then(read_file).and_then(secret),
+            Self::Systemd(path) => open_guarded(path).and_then(read_file).and_then(secret),
+            Self::Command { .. } => Err(SourceFault::NoCommand),
         };
-        SourceError::Empty { from }
+        read.map_err(|fault| self.failed(fault))
     }
 
     /// What the source looks like now; `None` for one that cannot be looked at (or is gone).
@@ -282,17 +323,38 @@ fn secrets(credential: &CredentialSpec) -> impl Iterator<Item = &SecretSpec> {
     [Some(first), second].into_iter().flatten()
 }
 
+fn open_private(path: &Path) -> Result<File, SourceFault> {
+    Ok(trust::open_private(path)?)
+}
+
+/// A file that systemd made and guards.
+fn open_guarded(path: &Path) -> Result<File, SourceFault> {
+    trust::check_ancestors(path)?;
+    Ok(trust::open_file(path)?)
+}
+
+fn secret(mut bytes: Zeroizing<Vec<u8>>) -> Result<Arc<Secret>, SourceFault> {
+    if bytes.len() > MAX_BYTES {
+        return Err(SourceFault::TooLong);
+    }
+    trim_newline(&mut bytes);
+    if bytes.is_empty() {
+        return Err(SourceFault::Empty);
+    }
+    Ok(Arc::new(Secret::new(std::mem::take(&mut *bytes))))
+}
+
 /// Reads one byte more than is allowed, so that the caller sees it; the buffer never moves, so that no copy stays behind.
-fn read_file(file: File) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+fn read_file(file: File) -> Result<Zeroizing<Vec<u8>>, SourceFault> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 2));
-    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(SourceError::Unreadable)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(SourceFault::Unreadable)?;
     Ok(bytes)
 }
 
 /// The file behind a command, which nobody else can change or exchange: neither it, nor the way to it, nor the way to its name.
-fn believed(program: &Path) -> Result<PathBuf, SourceError> {
+fn believed(program: &Path) -> Result<PathBuf, SourceFault> {
     trust::check_ancestors(program)?;
-    let real = program.canonicalize().map_err(SourceError::CommandBroken)?;
+    let real = program.canonicalize().map_err(SourceFault::CommandBroken)?;
     trust::check_ancestors(&real)?;
     trust::check_file(&real)?;
     Ok(real)
@@ -303,7 +365,7 @@ async fn run(
     arguments: &[String],
     surroundings: &Surroundings,
     timeout: Duration,
-) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+) -> Result<Zeroizing<Vec<u8>>, SourceFault> {
     // The file that was checked is run; under its own name, for a program may be a link to one that is many (busybox).
     let child = Command::new(believed(program)?)
         .arg0(program)
@@ -317,9 +379,9 @@ async fn run(
         .process_group(0)
         .kill_on_drop(true)
         .spawn()
-        .map_err(SourceError::CommandBroken)?;
+        .map_err(SourceFault::CommandBroken)?;
     let mut running = Running { group: child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)), child };
-    tokio::time::timeout(timeout, output(&mut running.child)).await.unwrap_or(Err(SourceError::CommandTimeout))
+    tokio::time::timeout(timeout, output(&mut running.child)).await.unwrap_or(Err(SourceFault::CommandTimeout))
 }
 
 /// A command that is under way. Dropped before its end, it is killed with everything it started.
@@ -340,17 +402,17 @@ impl Drop for Running {
     }
 }
 
-async fn output(child: &mut Child) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+async fn output(child: &mut Child) -> Result<Zeroizing<Vec<u8>>, SourceFault> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_BYTES + 2));
     if let Some(stdout) = child.stdout.take() {
-        stdout.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(SourceError::CommandBroken)?;
+        stdout.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(SourceFault::CommandBroken)?;
     }
     if bytes.len() > MAX_BYTES {
-        return Err(SourceError::TooLong);
+        return Err(SourceFault::TooLong);
     }
-    let status = child.wait().await.map_err(SourceError::CommandBroken)?;
+    let status = child.wait().await.map_err(SourceFault::CommandBroken)?;
     if !status.success() {
-        return Err(SourceError::CommandFailed(status));
+        return Err(SourceFault::CommandFailed(status));
     }
     Ok(bytes)
 }
@@ -377,7 +439,7 @@ mod tests {
     async fn a_command_that_hangs_is_stopped_with_everything_it_started() {
         let directory = tempfile::tempdir().unwrap();
         let error = hang(directory.path(), Duration::from_millis(500)).await.unwrap_err();
-        assert!(matches!(error, SourceError::CommandTimeout));
+        assert!(matches!(error, SourceFault::CommandTimeout));
         assert_is_ended(grandchild(directory.path()).unwrap()).await;
     }
 
@@ -399,7 +461,7 @@ mod tests {
     }
 
     /// Runs a command that starts another one and waits for it.
-    async fn hang(directory: &Path, timeout: Duration) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+    async fn hang(directory: &Path, timeout: Duration) -> Result<Zeroizing<Vec<u8>>, SourceFault> {
         let script = format!("sleep 1000 & echo $! > '{}'; wait", directory.join("grandchild").display());
         let surroundings = Surroundings {
             directory: PathBuf::from("/"),

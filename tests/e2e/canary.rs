@@ -28,11 +28,39 @@ fn the_search_finds_the_credential_in_each_encoding() {
         "HEX: 50632B63616E6172792F317E785F792D7A3D3D",
         r"json: \u0050c+canary\u002F1~x_y-z==",
         r"json slash: Pc+canary\/1~x_y-z==",
+        r"json in json: \\u0050c+canary\\u002F1~x_y-z==",
+        r"json in json in json: Pc+canary\\\\\/1~x_y-z==",
+        r"json in json in json: Pc+canary\\\\u002f1~x_y-z==",
+        "percent, twice: Pc%252Bcanary%252f1~x_y-z%253D%253D",
+        "html: Pc&plus;canary&sol;1~x&lowbar;y-z&equals;&equals;",
+        "html, decimal: Pc&#43;canary&#47;1~x_y-z==",
+        "html, hexadecimal: Pc&#x2B;canary&#x2f;1~x_y-z==",
+        "html, zeros, no end: Pc&#0043canary&#X002F;1~x_y-z==",
+        "html, all: &#80;&#99;&#43;&#99;&#97;&#110;&#97;&#114;&#121;&#47;&#49;&#126;&#120;&#95;&#121;&#45;&#122;&#61;&#61;",
+        "html, twice: Pc&amp;#43;canary&amp;sol;1~x_y-z==",
+        r"html in json: Pc\u0026#43;canary\u0026#x2F;1~x_y-z==",
+        r"a mixture: P%63\u002bc&#97;n%2561ry\/&#49;~x_y-z==",
+        "base64 behind html: UGMrY2FuYXJ5LzF&#43;eF95LXo9PQ==",
+        "base32: KBRSWY3BNZQXE6JPGF7HQX3ZFV5D2PI=",
+        "base32 of user:… : OVZWK4R2KBRSWY3BNZQXE6JPGF7HQX3ZFV5D2PJB",
+        "base32, lower case, of ab:… : mfrduuddfnrwc3tboj4s6ml6pbpxsll2hu6q====",
     ];
     for text in hidden {
         assert!(canary.find(text.as_bytes()).is_some(), "{text}");
     }
-    for text in ["Pc+canary/2~x_y-z==", "", "%", r"\u12", "100%zz"] {
+    for text in [
+        "Pc+canary/2~x_y-z==",
+        "",
+        "%",
+        r"\u12",
+        "100%zz",
+        "&",
+        "&#;",
+        "&#x;",
+        "&#999;",
+        "\\",
+        "Pc&#44;canary/1~x_y-z==",
+    ] {
         assert!(canary.find(text.as_bytes()).is_none(), "{text}");
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::common::{
     Dice, MEMORY_CAP_KIB, eventually,
-    gate::{Gate, Home, LEGACY, Launch, cancel},
+    gate::{Gate, Home, LEGACY, Launch, binary, cancel},
     policy::{self, TOKEN},
     recorder::{Recorder, Reply, held_upstream},
     rounds,
@@ -250,6 +250,24 @@ fn a_wrong_policy_never_starts_and_every_fault_is_named_with_its_place() {
         );
     }
     assert!(home.logs().is_empty(), "nothing was begun");
+}
+
+#[test]
+fn an_address_of_this_machine_is_refused_by_check_and_serve_alike_and_never_dialled() {
+    let upstream = Recorder::plain();
+    let policy = policy::a(&upstream).replace("http://", "https://");
+    let line = policy.lines().position(|line| line.starts_with("base_url")).expect("a base URL") + 1;
+    let home = Home::new(&policy);
+    let check = binary().arg("check").arg(home.policy()).output().expect("it runs");
+    for output in [check, Launch::new(&home).refused()] {
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains("error[refused-address]") && stderr.contains("allow_private = true"), "{stderr}");
+        assert!(stderr.contains(&format!("policy.toml:{line}:12")), "{stderr}");
+    }
+    assert_eq!(upstream.connections(), 0);
+    home.rewrite(&policy.replace("allow_http", "allow_private"));
+    assert_eq!(binary().arg("check").arg(home.policy()).output().expect("it runs").status.code(), Some(0));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! The body of a case is spliced in raw, so that a body that is no JSON makes a line that is no
 //! JSON; one with a line end in it (which would end the frame) goes in as a string instead.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::Value;
 
@@ -113,6 +113,22 @@ fn an_unanswered_write_is_refused_as_such_and_never_sent() {
     let gate = Gate::start(&policy::b(&upstream, ""));
     run(gate, &upstream, &cases("B"), false);
     assert!(upstream.seen().iter().all(|seen| seen.method() == "GET"), "no write arrives: {:?}", upstream.seen());
+}
+
+#[test]
+fn a_held_write_names_the_rule_that_asks_for_a_person_and_not_the_one_that_grants_it() {
+    let upstream = Recorder::plain();
+    let asking = "[[allow]]\nid = \"ask-first\"\nmethods = [\"PATCH\"]\npaths = [\"/api/v1/service_item/**\"]\n";
+    let mut gate = Gate::start(&format!("{}\n{asking}", policy::b(&upstream, policy::NEVER)));
+    let write = serde_json::json!({ "method": "PATCH", "path": "/api/v1/service_item/42/labels/", "body": {"a": 1} });
+    let refusal = gate.call("api_send", &write).refusal();
+    assert_eq!((&refusal["code"], &refusal["rule"]), (&"approval_required".into(), &"ask-first".into()), "{refusal}");
+    let home = Arc::clone(&gate.home);
+    gate.finish();
+    let records = home.records();
+    let question = records.iter().find(|record| record["kind"] == "question").expect("the call is on record");
+    assert_eq!(question["rule"], "ask-first", "{question}");
+    assert_eq!(upstream.count(), 0);
 }
 
 #[test]

@@ -9,7 +9,9 @@ use std::{io::Write, net::TcpStream, sync::Arc};
 use serde_json::{Value, json};
 
 use super::common::{
-    MEMORY_CAP_KIB, corpus,
+    MEMORY_CAP_KIB,
+    canary::inner_base32,
+    corpus,
     gate::{Answer, Gate, Home, Launch},
     policy,
     recorder::{Recorder, Reply, Seen, head},
@@ -336,8 +338,16 @@ fn text_as_it_is(case: &Value) {
 }
 
 fn echoed_credential(case: &Value) {
-    let forms: [fn(&str) -> String; 4] = [
+    let forms: [fn(&str) -> String; 12] = [
         |text| text.to_owned(),
+        |text| text.bytes().map(|byte| format!("{byte:02X}")).collect(),
+        |text| text.bytes().map(|byte| format!("\\u{byte:04x}")).collect(),
+        |text| text.bytes().map(|byte| format!("\\\\u{byte:04x}")).collect(),
+        |text| text.bytes().map(|byte| format!("&#{byte};")).collect(),
+        |text| text.bytes().map(|byte| format!("&amp;#x{byte:x};")).collect(),
+        |text| text.replace('+', "&plus;").replace('/', "&sol;").replace('=', "&equals;"),
+        |text| inner_base32(text, 0),
+        |text| inner_base32(text, 3).to_lowercase(),
         |text| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text),
         |text| text.bytes().map(|byte| format!("%{byte:02X}")).collect(),
         |text| text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D"),

@@ -14,6 +14,7 @@ use super::credential::{CREDENTIAL, read_credential, read_credentials};
 use super::headers::{is_header_value, read_headers};
 use super::section::{Section, Value};
 use super::tools::read_openapi;
+use crate::address::Reach;
 use crate::policy::finding::{Findings, quoted};
 use crate::policy::spec::{Source, SourceSpec, UpstreamSpec};
 use crate::request::path::Path;
@@ -42,7 +43,9 @@ pub(super) fn read(root: &Section<'_>, findings: &mut Findings<'_>) -> (Option<U
     }
     let Some(section) = root.section("upstream", &KEYS, findings) else { return (None, sources) };
     let allow_http = section.flag("allow_http", findings);
-    let base_url = section.need("base_url", findings).and_then(|value| read_base_url(&value, allow_http, findings));
+    let allow_private = section.flag("allow_private", findings);
+    let base_url = section.need("base_url", findings);
+    let base_url = base_url.and_then(|value| read_base_url(&value, allow_http, allow_private, findings));
     let ca_file = read_path(&section, "ca_file", SourceSpec::CaFile, &mut sources, findings);
     let client_certificate =
         read_path(&section, "client_certificate", SourceSpec::ClientCertificate, &mut sources, findings);
@@ -56,7 +59,6 @@ pub(super) fn read(root: &Section<'_>, findings: &mut Findings<'_>) -> (Option<U
     let openapi = read_openapi(&section, &mut sources, findings);
     let proxy = section.get("proxy").and_then(|value| read_proxy(&value, findings));
     let user_agent = read_user_agent(&section, findings);
-    let allow_private = section.flag("allow_private", findings);
     let upstream = base_url.map(|base_url| UpstreamSpec {
         base_url,
         openapi,
@@ -93,9 +95,16 @@ fn read_timeouts(section: &Section<'_>, findings: &mut Findings<'_>) -> (Duratio
     (timeout, connect)
 }
 
-fn read_base_url(value: &Value<'_>, allow_http: bool, findings: &mut Findings<'_>) -> Option<Url> {
+fn read_base_url(value: &Value<'_>, allow_http: bool, allow_private: bool, findings: &mut Findings<'_>) -> Option<Url> {
     let text = value.text(findings)?;
     let url = read_url(value, text, findings)?;
+    // The rest is looked at as well, so that the right spelling of the address is told at once. Over HTTP less is allowed, below.
+    if url.scheme() == "https"
+        && let Err(refused) = Reach::over_https(allow_private).judge_literal(&url)
+    {
+        let message = format!("`upstream.base_url`: {refused}");
+        findings.error("refused-address", value.span(), message, Some(refused.help()));
+    }
     let mut refuse = |message: &str, help: Option<&str>| {
         findings.error("bad-url", value.span(), format!("`upstream.base_url` {message}"), help);
         None

@@ -4,6 +4,7 @@
 //! decision does not depend on these checks: where two rules overlap, it takes the stricter reading by itself.
 
 mod include;
+mod look_alike;
 mod pairs;
 
 use std::collections::{BTreeSet, HashMap};
@@ -32,6 +33,7 @@ pub(super) fn check(file: &File, findings: &mut Findings<'_>) {
     }
     check_unused_credentials(file, findings);
     check_duplicates(file, findings);
+    look_alike::check(file, findings);
     let pairs = Pairs::new(&file.allows, &file.denies);
     pairs.check_effects(findings);
     pairs.check_credentials(findings);

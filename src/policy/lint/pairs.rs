@@ -20,8 +20,9 @@ pub(super) struct Pairs<'f> {
     meeting: Index,
     /// Allow paths as canonical text.
     allowed: Index,
-    /// Deny paths in deny form.
+    /// Deny paths in deny form, and as canonical text.
     denied: Index,
+    denied_as_written: Index,
 }
 
 /// Paths by number, each with its rule.
@@ -81,7 +82,8 @@ impl Index {
 
 impl<'f> Pairs<'f> {
     pub(super) fn new(allows: &'f [Written<Allow>], denies: &'f [Written<Deny>]) -> Self {
-        let (mut meeting, mut allowed, mut denied) = (Index::default(), Index::default(), Index::default());
+        let (mut meeting, mut allowed) = (Index::default(), Index::default());
+        let (mut denied, mut denied_as_written) = (Index::default(), Index::default());
         for (rule, allow) in allows.iter().enumerate() {
             for (path, written) in allow.paths.iter().enumerate() {
                 meeting.add(rule, path, &forms(&allow.rule, &written.pattern));
@@ -91,9 +93,10 @@ impl<'f> Pairs<'f> {
         for (rule, deny) in denies.iter().enumerate() {
             for (path, written) in deny.paths.iter().enumerate() {
                 denied.add(rule, path, &[written.pattern.denied().to_vec()]);
+                denied_as_written.add(rule, path, &[written.pattern.denied_as_written().to_vec()]);
             }
         }
-        Self { allows, denies, meeting, allowed, denied }
+        Self { allows, denies, meeting, allowed, denied, denied_as_written }
     }
 
     /// A read rule and a write rule for one method on one path: the request would count as a write, against what the
@@ -192,9 +195,7 @@ impl<'f> Pairs<'f> {
             for path in &allow.paths {
                 let mut covered = Methods::default();
                 let mut by = None;
-                let wider = self.denied.including(path.pattern.folded(), Reach::Below);
-                let wider = wider.into_iter().filter_map(|(rule, _)| self.denies.get(rule));
-                for deny in wider.filter(|deny| deny.rule.names.is_none()) {
+                for deny in self.covering(&path.pattern).filter(|deny| deny.rule.names.is_none()) {
                     deny.rule.methods.iter().for_each(|method| covered.insert(method));
                     by = by.or(Some(deny));
                 }
@@ -211,6 +212,17 @@ impl<'f> Pairs<'f> {
                 findings.warn("unreachable-path", path.span.clone(), message, None);
             }
         }
+    }
+
+    /// Denials that cover every path of a pattern. The text that a `*` stands for may change the letters beside it when it is folded
+    /// (`x*` matches `x%CC%88`, whose deny form is the one letter `ẍ`), so that of such a segment nothing is known but in canonical
+    /// text, which denials are tried on as well.
+    fn covering(&self, pattern: &Pattern) -> impl Iterator<Item = &'f Written<Deny>> {
+        let any = |segment: &Segment| if let Segment::Glob(_) = segment { Segment::Star } else { segment.clone() };
+        let folded: Vec<Segment> = pattern.folded().iter().map(any).collect();
+        let wider = self.denied.including(&folded, Reach::Below);
+        let as_written = self.denied_as_written.including(pattern.segments(), Reach::Below);
+        wider.into_iter().chain(as_written).filter_map(|(rule, _)| self.denies.get(rule))
     }
 
     /// A denial with `*` for one segment, beside an allow rule that reaches deeper.

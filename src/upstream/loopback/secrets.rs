@@ -74,8 +74,11 @@ async fn an_echo_of_another_credential_is_redacted_too() {
 #[tokio::test]
 async fn every_form_of_a_basic_credential_is_redacted() {
     let pair = STANDARD.encode("somebody-1:password-1");
-    let body =
-        format!("Basic {pair}, somebody-1, password-1, somebody-1:password-1, {}", STANDARD.encode("x somebody-1"));
+    let hex: String = pair.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let body = format!(
+        "Basic {pair}, somebody-1, password-1, somebody-1:password-1, {hex}, {}",
+        STANDARD.encode("x somebody-1")
+    );
     let server = Server::saying(ok("", body.as_bytes()));
     let mut spec = server.spec();
     let (username, password) = (SecretSpec::Env("NAME".to_owned()), SecretSpec::Env("PASSWORD".to_owned()));
@@ -84,10 +87,11 @@ async fn every_form_of_a_basic_credential_is_redacted() {
     let upstream = open(&spec, Path::new("/"), &variables, &ManualClock::default()).await.unwrap();
     let reply = String::from_utf8(upstream.send(&get("/x")).await.unwrap().body).unwrap();
     assert!(
-        reply.starts_with("Basic [redacted], [redacted], [redacted], [redacted], ") && !reply.contains("somebody"),
+        reply.starts_with("Basic [redacted], [redacted], [redacted], [redacted], [redacted], ")
+            && !reply.contains("somebody"),
         "{reply}"
     );
-    assert_eq!(reply.matches("[redacted]").count(), 5, "{reply}");
+    assert_eq!(reply.matches("[redacted]").count(), 6, "{reply}");
 }
 
 #[tokio::test]
@@ -135,6 +139,69 @@ async fn a_value_that_is_no_header_stops_the_start_and_is_not_repeated() {
     }
     let unset = refused(SecretSpec::Env("VALUE".to_owned()), Path::new("/"), &[]).await;
     assert_eq!(unset, "credential of the upstream: environment variable `VALUE` is not set");
+}
+
+#[tokio::test]
+async fn every_fault_of_a_source_names_the_source_and_nothing_of_what_it_gave() {
+    let directory = TempDir::new().unwrap();
+    let at = |name: &str| directory.path().join(name).display().to_string();
+    write(&directory.path().join("large"), &"secret".repeat(12_000));
+    write(&directory.path().join("empty"), "\n");
+    write(&directory.path().join("foreign"), "s\u{e9}cret-value\n");
+    let variables = [
+        ("EMPTY", ""),
+        ("SPACED", "secret value"),
+        ("LONG", &*"secret".repeat(2_000)),
+        ("COLON", "se:cret"),
+        ("FINE", "secret-value"),
+        ("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap()),
+    ];
+    let env = |name: &str| SecretSpec::Env(name.to_owned());
+    let file = |name: &str| SecretSpec::File(name.into());
+    let systemd = |name: &str| SecretSpec::Systemd(name.to_owned());
+    let sh = |script: &str| SecretSpec::Command(["/bin/sh", "-c", script].map(str::to_owned).to_vec());
+    let basic = |username, password| CredentialSpec::Basic { username: env(username), password: env(password) };
+    let header = |name: &str, value| CredentialSpec::Header { name: name.to_owned(), value };
+    let invisible = "gave a secret with a character that is not visible ASCII";
+    let bearer = CredentialSpec::Bearer;
+    let cases = [
+        (bearer(env("UNSET")), "environment variable `UNSET` is not set".to_owned()),
+        (bearer(env("EMPTY")), "environment variable `EMPTY` gave an empty secret".to_owned()),
+        (bearer(env("SPACED")), format!("environment variable `SPACED` {invisible}")),
+        (
+            bearer(env("LONG")),
+            "environment variable `LONG` gave a secret that makes a header longer than 8192 bytes".into(),
+        ),
+        (bearer(file("empty")), format!("file `{}` gave an empty secret", at("empty"))),
+        (bearer(file("large")), format!("file `{}` gave a secret longer than 65536 bytes", at("large"))),
+        (bearer(file("foreign")), format!("file `{}` {invisible}", at("foreign"))),
+        (bearer(file("none")), format!("file `{0}` cannot be used: cannot read `{0}`: No such file", at("none"))),
+        (bearer(systemd("empty")), "systemd credential `empty` gave an empty secret".to_owned()),
+        (bearer(systemd("a/b")), "systemd credential `a/b` is no plain file name: name it without `/`".to_owned()),
+        (bearer(sh("echo secret-value; exit 3")), "command `/bin/sh` failed: exit status: 3".to_owned()),
+        (bearer(sh(":")), "command `/bin/sh` gave an empty secret".to_owned()),
+        (bearer(sh("echo secret value")), format!("command `/bin/sh` {invisible}")),
+        (bearer(SecretSpec::Command(vec!["./show".into()])), "command `./show` must be an absolute path".to_owned()),
+        (bearer(SecretSpec::Command(vec!["/no/show".into()])), "command `/no/show` was not found".to_owned()),
+        (basic("COLON", "FINE"), "environment variable `COLON` gave a user name with `:`".to_owned()),
+        (basic("UNSET", "FINE"), "environment variable `UNSET` is not set".to_owned()),
+        (basic("FINE", "EMPTY"), "environment variable `EMPTY` gave an empty secret".to_owned()),
+        (basic("LONG", "FINE"), "environment variable `LONG` gave a secret that makes a header".to_owned()),
+        (basic("FINE", "LONG"), "environment variable `LONG` gave a secret that makes a header".to_owned()),
+        (header("x-key", file("foreign")), format!("file `{}` {invisible}", at("foreign"))),
+        (header("host", env("FINE")), "a credential may not be sent in the header `host`".to_owned()),
+    ];
+    for (credential, expected) in cases {
+        let (_server, mut spec) = server();
+        spec.credential = None;
+        spec.credentials.insert("writer".to_owned(), credential);
+        let error = open(&spec, directory.path(), &variables, &ManualClock::default()).await.unwrap_err().to_string();
+        assert!(error.starts_with(&format!("credential `writer`: {expected}")), "{error}\n{expected}");
+        assert!(
+            !error.contains("secret-value") && !error.contains("cret-") && !error.contains("secretsecret"),
+            "{error}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! The canary: every gate carries a credential nobody else has, and is searched for it.
 //!
-//! Six encodings: raw, base64 at all three alignments (so that `user:secret` and any longer text
-//! count too), base64url, percent-encoded, hex of either case, JSON `\u` escapes.
+//! Raw, hex, base64, base64url and base32, at every alignment (so that `user:secret` and any longer
+//! text count too) and in either case where it means nothing; and each of these behind percent, JSON
+//! and HTML escapes, one around the other up to four deep.
 
 use std::{
+    borrow::Cow,
     fs,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
@@ -44,12 +46,20 @@ impl Canary {
         &self.secret
     }
 
-    /// Where the credential, or an encoding of it, begins in `text`.
+    /// Where the credential, or an encoding of it, begins in `text` or in what is left of it once
+    /// its escapes are undone.
     pub(crate) fn find(&self, text: &[u8]) -> Option<usize> {
-        let here = |bytes: &[u8]| self.needles.find(bytes).map(|hit| hit.start());
-        let percent = text.contains(&b'%').then(|| decoded(text, b"%", 2));
-        let escaped = text.contains(&b'\\').then(|| unescaped(text));
-        here(text).or_else(|| here(&percent?)).or_else(|| here(&escaped?))
+        let mut view = Cow::Borrowed(text);
+        for _ in 0..4 {
+            if let Some(hit) = self.needles.find(&*view) {
+                return Some(hit.start());
+            }
+            if !view.iter().any(|byte| b"%\\&".contains(byte)) {
+                return None;
+            }
+            view = Cow::Owned(undone(&view));
+        }
+        self.needles.find(&*view).map(|hit| hit.start())
     }
 
     /// Fails the test where the credential is in `text`.
@@ -97,13 +107,17 @@ pub(crate) fn files(directory: &Path) -> Vec<std::path::PathBuf> {
     found
 }
 
-/// The texts that give the secret away as they stand. Percent and `\u` forms are found by
-/// decoding instead, since any part of a text may be escaped.
+/// The texts that give the secret away as they stand. Escapes are found by undoing them instead,
+/// since any part of a text may be escaped.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
     let mut forms = vec![secret.as_bytes().to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
     for engine in [&general_purpose::STANDARD_NO_PAD, &general_purpose::URL_SAFE_NO_PAD] {
         forms.extend((0..3).map(|shift| inner_base64(engine, secret.as_bytes(), shift)));
+    }
+    for shift in 0..5 {
+        let form = inner_base32(secret, shift);
+        forms.extend([form.to_lowercase().into_bytes(), form.into_bytes()]);
     }
     forms
 }
@@ -116,16 +130,26 @@ fn inner_base64(engine: &GeneralPurpose, secret: &[u8], shift: usize) -> Vec<u8>
     text.as_bytes().get(first..last).expect("a secret of some bytes").to_vec()
 }
 
-/// `text` with each `mark` + `digits` hex digits replaced by the byte they stand for.
-fn decoded(text: &[u8], mark: &[u8], digits: usize) -> Vec<u8> {
+/// The same in base32, when `shift` bytes (modulo 5) precede it: five bits a character.
+pub(crate) fn inner_base32(secret: &str, shift: usize) -> String {
+    let bits: String = secret.bytes().map(|byte| format!("{byte:08b}")).collect();
+    let (_, own) = bits.split_at((5 - shift * 8 % 5) % 5);
+    let digits = own.as_bytes().chunks_exact(5).map(|bits| std::str::from_utf8(bits).expect("ones and zeros"));
+    let letter = |digit| char::from(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[digit]);
+    digits.map(|bits| letter(usize::from_str_radix(bits, 2).expect("ones and zeros"))).collect()
+}
+
+/// `text` with one layer of its escapes undone, as far as they can hide a credential.
+fn undone(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((&byte, after)) = rest.split_first() {
-        let escape = rest
-            .strip_prefix(mark)
-            .and_then(|tail| tail.split_at_checked(digits))
-            .and_then(|(hex, tail)| Some((u32::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?, tail)))
-            .and_then(|(code, tail)| Some((u8::try_from(code).ok()?, tail)));
+        let escape = match byte {
+            b'%' => number(after, 2, 16),
+            b'\\' => backslash(after),
+            b'&' => entity(after),
+            _ => None,
+        };
         let (byte, tail) = escape.unwrap_or((byte, after));
         out.push(byte);
         rest = tail;
@@ -133,14 +157,40 @@ fn decoded(text: &[u8], mark: &[u8], digits: usize) -> Vec<u8> {
     out
 }
 
-/// `text` with its JSON escapes undone as far as they can hide a credential.
-fn unescaped(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    for byte in decoded(text, b"\\u", 4) {
-        if byte == b'/' && out.last() == Some(&b'\\') {
-            out.pop();
-        }
-        out.push(byte);
+/// What follows a backslash.
+fn backslash(text: &[u8]) -> Option<(u8, &[u8])> {
+    match text {
+        [b'u', hex @ ..] => number(hex, 4, 16),
+        [b'x', hex @ ..] => number(hex, 2, 16),
+        [byte @ (b'/' | b'\\' | b'"'), tail @ ..] => Some((*byte, tail)),
+        _ => None,
     }
-    out
+}
+
+/// What follows an ampersand, with or without its semicolon.
+fn entity(text: &[u8]) -> Option<(u8, &[u8])> {
+    const NAMES: [(&str, u8); 8] = [
+        ("amp", b'&'),
+        ("bsol", b'\\'),
+        ("percnt", b'%'),
+        ("plus", b'+'),
+        ("sol", b'/'),
+        ("period", b'.'),
+        ("lowbar", b'_'),
+        ("equals", b'='),
+    ];
+    let run = |text: &[u8], radix| text.iter().take_while(|byte| char::from(**byte).is_digit(radix)).count();
+    let (byte, tail) = match text {
+        [b'#', b'x' | b'X', hex @ ..] => number(hex, run(hex, 16), 16)?,
+        [b'#', decimal @ ..] => number(decimal, run(decimal, 10), 10)?,
+        _ => NAMES.iter().find_map(|(name, byte)| Some((*byte, text.strip_prefix(name.as_bytes())?)))?,
+    };
+    Some((byte, tail.strip_prefix(b";").unwrap_or(tail)))
+}
+
+/// So many digits that stand for one byte, and what follows them.
+fn number(text: &[u8], digits: usize, radix: u32) -> Option<(u8, &[u8])> {
+    let (digits, tail) = text.split_at_checked(digits)?;
+    let value = u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
+    Some((u8::try_from(value).ok()?, tail))
 }
