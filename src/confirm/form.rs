@@ -144,7 +144,7 @@ pub fn message(facts: &Facts<'_>) -> String {
     let body = body(facts.body, room.min(BODY_BYTES));
     let sections: Vec<Section> = before.into_iter().chain([body]).chain(after).collect();
     let missing: Vec<&str> = sections.iter().filter_map(Section::cut).collect();
-    let mut text = format!("An AI client wants to send a write to the API {}.\n\n{FENCE}\n", name(facts.api));
+    let mut text = format!("An AI client asks to send this to the API {}.\n\n{FENCE}\n", name(facts.api));
     sections.into_iter().for_each(|section| text.push_str(&section.text()));
     if !missing.is_empty() {
         let warning = Section::new("warning", FRAME_BYTES).label("");
@@ -265,14 +265,14 @@ fn credential(name: Option<&str>) -> Section {
     let section = Section::new("credential", NAME_BYTES);
     match name {
         Some(name) => section.named("Credential", &shown(name)),
-        None => section.label("Default credential"),
+        None => section.named("Credential", "the default one"),
     }
 }
 
 fn rule(facts: &Facts<'_>) -> [Option<Section>; 3] {
     [
         Some(Section::new("rule", NAME_BYTES).named("Rule", &shown(facts.rule))),
-        Some(Section::new("place", NAME_BYTES).named("Place", &shown(facts.place))),
+        Some(Section::new("place", NAME_BYTES).named("Written at", &shown(facts.place))),
         facts.reason.map(|reason| Section::new("reason", REASON_BYTES).named("Reason", &shown(reason))),
     ]
 }
@@ -327,7 +327,7 @@ pub fn in_terminal(message: &str) -> String {
 
 fn word(word: &Word) -> String {
     match word {
-        Word::Yes => format!("\n{TO_SEND}answer `confirm: true`. Any other answer sends nothing.\n"),
+        Word::Yes => format!("\n{TO_SEND}answer yes (`confirm: true`). Any other answer sends nothing.\n"),
         Word::Typed(word) => {
             let mut section = Section::new("word", NAME_BYTES);
             section.value(0, &shown(word));
