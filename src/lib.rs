@@ -11,10 +11,12 @@
 //!    again.
 //! 5. [`policy`] takes it and gives a [`Verdict`](policy::Verdict); the one that lets it through holds an
 //!    [`Authorized`](policy::Authorized), which owns the request.
-//! 6. [`limit`] charges what the rules say that it costs: a [`Permit`](limit::Permit).
-//! 7. [`audit`] writes the intent, of a write to disk: a [`Recorded`](audit::entry::Recorded).
-//! 8. [`upstream`] adds base URL and credential and sends it, under its permit: a [`Reply`](upstream::reply::Reply).
-//! 9. [`audit`] writes the outcome: an [`Answer`](audit::entry::Answer), the only thing that the front door can send back.
+//! 6. [`confirm`] asks a person about one that is [`Held`](policy::Held), once it is paid for: their
+//!    [`Approval`](confirm::approval::Approval) makes it an [`Authorized`](policy::Authorized).
+//! 7. [`limit`] charges what the rules say that it costs: a [`Permit`](limit::Permit).
+//! 8. [`audit`] writes the intent, of a write to disk: a [`Recorded`](audit::entry::Recorded).
+//! 9. [`upstream`] adds base URL and credential and sends it, under its permit: a [`Reply`](upstream::reply::Reply).
+//! 10. [`audit`] writes the outcome: an [`Answer`](audit::entry::Answer), the only thing that the front door can send back.
 
 #![cfg(unix)]
 

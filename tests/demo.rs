@@ -15,7 +15,7 @@ fn the_walk_ends_well_and_says_exactly_what_the_api_received() {
     let output = demo(&scratch).output().unwrap();
     let text = good(&output);
     for line in [
-        "The API received exactly 6 requests:",
+        "The API received exactly 9 requests:",
         "  GET /api/v1/organization/1/projects/ -> 200",
         "  POST /api/v1/project/7/metrics_v2/metrics -> 200",
         "  GET /api/v1/forecasting/7/v3/ -> no answer in time",
@@ -24,10 +24,43 @@ fn the_walk_ends_well_and_says_exactly_what_the_api_received() {
         assert!(text.lines().any(|shown| shown == line), "missing `{line}` in:\n{text}");
     }
     let received = text.split_once("The API received exactly").unwrap().1.split_once("\n\n").unwrap().0;
-    assert_eq!(received.lines().filter(|line| line.starts_with("  ")).count(), 6, "{received}");
+    assert_eq!(received.lines().filter(|line| line.starts_with("  ")).count(), 9, "{received}");
     for never in ["DELETE", "token", "..", "%2e"] {
         assert!(!received.contains(never), "`{never}` in:\n{received}");
     }
+}
+
+#[test]
+fn a_held_write_is_asked_about_each_time_and_sent_where_it_was_approved() {
+    let scratch = tempfile::tempdir().unwrap();
+    let text = good(&demo(&scratch).output().unwrap());
+    let (_, rest) = text.split_once("\n7. ").unwrap();
+    let (approved, rest) = rest.split_once("\n8. ").unwrap();
+    let (declined, rest) = rest.split_once("\n9. ").unwrap();
+    let (desk, _) = rest.split_once("\n10. ").unwrap();
+    let sent = "     API  PATCH /api/v1/organization/1/dashboards/3/ -> 200\n";
+    let nothing = "     API  received nothing\n";
+    for (step, has, lacks) in [
+        (approved, [sent, "\nTo send it, answer ", "  person  (the demo) ticks `Yes, send this request`"], nothing),
+        (declined, [nothing, "  client  asks the same, word for word\n", "    gate  declined: "], sent),
+        (desk, [sent, "    desk  approved, for one use", ", approved at the desk\n"], nothing),
+    ] {
+        for part in has {
+            assert!(step.contains(part), "missing `{part}` in:\n{step}");
+        }
+        assert!(!step.contains(lacks), "`{lacks}` in:\n{step}");
+    }
+    let name = r#""name":"Delivery and risks""#;
+    let (_, read) = approved.split_once("api_get /organization/1/dashboards/3/").unwrap();
+    assert!(read.contains(name), "the write changed nothing:\n{read}");
+}
+
+#[test]
+fn a_directory_with_a_long_path_leaves_room_for_the_gates_socket() {
+    let scratch = tempfile::tempdir().unwrap();
+    let long = scratch.path().join("a-directory-for-temporary-files-with-a-name-of-no-less-than-eighty-characters-so");
+    std::fs::create_dir(&long).unwrap();
+    good(&program().env("TMPDIR", &long).output().unwrap());
 }
 
 #[test]

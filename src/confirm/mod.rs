@@ -1,8 +1,8 @@
 //! Where a held request gets its person's answer: in the client that asks, or at the desk, from another terminal.
 //!
-//! Promises: an [`Approval`] comes from a person's answer to a question about exactly that request, given within its
-//! time, and is handed out once; an agent's words make none. Trusts the client to show the question to a person and to
-//! bring back what they said, and whoever can open the desk's socket as the user that runs the gateway.
+//! Promises: an [`Approval`](approval::Approval) comes from a person's answer to a question about exactly that request,
+//! given within its time, and is handed out once; an agent's words make none. Trusts the client to show the question to a
+//! person and to bring back what they said, and whoever can open the desk's socket as the user that runs the gateway.
 
 pub mod approval;
 mod closed;

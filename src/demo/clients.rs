@@ -1,4 +1,4 @@
-//! How to connect an MCP client to the gate, ready to paste.
+//! How to connect an MCP client to the gate, and how to approve its writes elsewhere, ready to paste.
 //!
 //! Promises: absolute paths only, and no secret: the policy says where the credential is.
 
@@ -28,7 +28,9 @@ pub(super) fn print(screen: &mut Screen<'_>, connection: &Connection<'_>) -> io:
     screen.title("VS Code (.vscode/mcp.json)")?;
     screen.verbatim(&pretty(&json!({ "servers": { NAME: typed(server) } })))?;
     screen.title("Claude Code")?;
-    screen.verbatim(&claude_code(connection))
+    screen.verbatim(&claude_code(connection))?;
+    screen.title("To approve a write where the client cannot ask (CODE is what the agent was told)")?;
+    screen.verbatim(&approve(connection))
 }
 
 fn server(connection: &Connection<'_>) -> Value {
@@ -58,6 +60,11 @@ fn claude_code(connection: &Connection<'_>) -> String {
         command.push_str(&quoted(&argument));
     }
     command
+}
+
+fn approve(connection: &Connection<'_>) -> String {
+    let path = |path: &Path| quoted(&path.to_string_lossy());
+    format!("{} approve CODE --state-dir {}", path(connection.exe), path(connection.state))
 }
 
 /// The word as a POSIX shell reads it back.
@@ -90,8 +97,8 @@ mod tests {
         };
         print(&mut Screen::new(&mut out, false), &connection).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text.matches("/x/portcullis").count(), 3);
+        assert_eq!(text.matches("/x/portcullis").count(), 4);
         assert_eq!(text.matches("/y/policy.toml").count(), 3);
-        assert_eq!(text.matches("/y/state").count(), 3);
+        assert_eq!(text.matches("/y/state").count(), 4);
     }
 }

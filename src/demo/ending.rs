@@ -25,7 +25,11 @@ pub(super) fn granted(scratch: &Scratch) -> Result<String, DemoError> {
         return Err(unexpected(LOG, "the intent of the forwarded request", "another record"));
     };
     let line = question.get("line").and_then(Value::as_u64).unwrap_or_default();
-    Ok(format!("allowed by rule {} (policy.toml:{line})", word(&question, "rule")))
+    let approved = match said(&question) {
+        ("approved", place) => format!(", approved at the {place}"),
+        _ => String::new(),
+    };
+    Ok(format!("allowed by rule {} (policy.toml:{line}){approved}", word(&question, "rule")))
 }
 
 /// Shows one call of each kind from the log and checks the whole of it; returns its text.
@@ -34,8 +38,8 @@ pub(super) fn show_log(screen: &mut Screen<'_>, scratch: &Scratch) -> Result<Str
     let records: Vec<Value> = text.lines().filter_map(record).collect();
     screen.title(LOG)?;
     screen.paragraph(
-        "Each call left a question, written before anything was sent, and an answer. Values are kept as keyed digests. \
-         The first call of each kind:",
+        "Each call left a question, written before anything was sent, and an answer. What a \
+         person was asked and said is there too. Values are kept as keyed digests. The first call of each kind:",
     )?;
     screen.blank()?;
     for line in excerpt(&records) {
@@ -97,8 +101,8 @@ pub(super) fn sum_up(screen: &mut Screen<'_>, received: &[Seen]) -> Result<(), D
     }
     screen.blank()?;
     screen.paragraph(
-        "It received no delete, nothing for access tokens under any spelling, no traversal, and nothing beyond the \
-         limit. Each request above carried the credential, which was made up for this run; it appears nowhere in what \
+        "It received no delete, nothing for access tokens under any spelling, no traversal, nothing beyond the limit, and \
+         of three writes the two that were approved. Each request above carried the credential, which was made up for this run; it appears nowhere in what \
          the agent received, in the gate's messages, in the log or in the policy (searched plain, in hex and in base64).",
     )?;
     screen.title("Next")?;
@@ -125,29 +129,44 @@ fn excerpt(records: &[Value]) -> Vec<String> {
     let mut kinds = Vec::new();
     let mut lines = Vec::new();
     for question in records.iter().filter(|record| word(record, "kind") == "question") {
-        let kind = (word(question, "verdict"), word(question, "code"));
+        let kind = (word(question, "verdict"), said(question).0);
         if kinds.contains(&kind) {
             continue;
         }
         kinds.push(kind);
+        let of_call = |kind: &str| {
+            let call = word(question, "call");
+            records.iter().find(|record| word(record, "kind") == kind && word(record, "call") == call)
+        };
+        lines.extend(of_call("ask").map(ask_line));
         lines.push(question_line(question));
-        let answer =
-            |record: &&Value| word(record, "kind") == "answer" && word(record, "call") == word(question, "call");
-        lines.extend(records.iter().find(answer).map(answer_line));
+        lines.extend(of_call("answer").map(answer_line));
     }
     lines
 }
 
+/// What a person said of a call, and where.
+fn said(question: &Value) -> (&str, &str) {
+    let of = |name: &str| question.get("person").and_then(|person| person.get(name)?.as_str()).unwrap_or_default();
+    (of("said"), of("channel"))
+}
+
+fn ask_line(record: &Value) -> String {
+    let (method, path) = (word(record, "method"), word(record, "path"));
+    format!("{:>3}  ask               {}: {method} {path}", number(record, "seq"), word(record, "rule"))
+}
+
 fn question_line(record: &Value) -> String {
-    let request = match record.get("path") {
-        Some(_) => format!("{} {}", word(record, "method"), word(record, "path")),
-        None => word(record, "cause").to_owned(),
+    let (said, place) = said(record);
+    let request = format!("{} {}", word(record, "method"), word(record, "path"));
+    let what = match (record.get("path"), word(record, "rule")) {
+        // The request stands in the line above.
+        _ if !said.is_empty() => format!("{said} at the {place}"),
+        (None, _) => word(record, "cause").to_owned(),
+        (Some(_), "") => request,
+        (Some(_), rule) => format!("{rule}: {request}"),
     };
-    let by = match word(record, "rule") {
-        "" => String::new(),
-        rule => format!("{rule}: "),
-    };
-    format!("{:>3}  question  {:<6}  {by}{request}", number(record, "seq"), word(record, "verdict"))
+    format!("{:>3}  question  {:<6}  {what}", number(record, "seq"), word(record, "verdict"))
 }
 
 fn answer_line(record: &Value) -> String {

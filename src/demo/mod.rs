@@ -9,6 +9,7 @@
 
 mod clients;
 mod data;
+mod desk;
 mod ending;
 mod sample;
 mod scratch;
@@ -47,8 +48,8 @@ pub enum DemoError {
     /// The sample API could not listen on the loopback interface.
     #[error("cannot start the sample API on 127.0.0.1: {0}")]
     Sample(#[source] io::Error),
-    /// The gate could not be started as a child process.
-    #[error("step `{step}`: cannot start the gate: {source}")]
+    /// The program could not be started as a child process.
+    #[error("step `{step}`: cannot start portcullis: {source}")]
     Start {
         /// What the demo was doing, as its title on the screen.
         step: &'static str,

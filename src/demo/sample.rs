@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::data::{self, Reply};
+use super::data::{self, Data, Reply};
 
 const MAX_HEAD: usize = 16 * 1024;
 const MAX_BODY: usize = 1024 * 1024;
@@ -42,10 +42,10 @@ impl Sample {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let stop = CancellationToken::new();
-        let token: Arc<str> = Arc::from(token);
+        let data = Arc::new(Data::new(token));
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, Arc::clone(&token), seen.clone()));
+                tokio::spawn(converse(stream, Arc::clone(&data), seen.clone()));
             }
         }));
         Ok(Self { port, _stop: stop.drop_guard() })
@@ -78,7 +78,7 @@ struct Head {
 }
 
 /// Serves one connection until the other side leaves or breaks the rules above.
-async fn converse(mut stream: TcpStream, token: Arc<str>, seen: UnboundedSender<Seen>) -> io::Result<()> {
+async fn converse(mut stream: TcpStream, data: Arc<Data>, seen: UnboundedSender<Seen>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut buffer = Vec::new();
     while let Some(head) = read_head(&mut stream, &mut buffer).await? {
@@ -87,9 +87,9 @@ async fn converse(mut stream: TcpStream, token: Arc<str>, seen: UnboundedSender<
                 return Ok(());
             }
         }
-        buffer.drain(..head.length);
-        let credential = head.authorization.strip_prefix("Bearer ") == Some(&*token);
-        let reply = if credential { data::answer(&head.method, &head.target, &token) } else { data::unauthorized() };
+        let body: Vec<u8> = buffer.drain(..head.length).collect();
+        let credential = head.authorization.strip_prefix("Bearer ") == Some(data.token());
+        let reply = if credential { data.answer(&head.method, &head.target, &body) } else { data::unauthorized() };
         let status = reply.delay.is_zero().then_some(reply.status);
         let report = Seen { method: head.method, target: head.target, status, credential };
         if seen.send(report).is_err() {

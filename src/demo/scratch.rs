@@ -1,7 +1,7 @@
 //! The directory of one run: the policy, the state, and for `--serve` the credential's file.
 //!
-//! Promises: made with mode 0700 under the system's directory for temporary files, under a name nobody can foresee, and
-//! removed when dropped.
+//! Promises: made with mode 0700 under the system's directory for temporary files, or under `/tmp` where that has too long
+//! a path, under a name nobody can foresee, and removed when dropped.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +13,12 @@ use std::path::{Path, PathBuf};
 pub(super) const VARIABLE: &str = "PORTCULLIS_DEMO_TOKEN";
 
 const POLICY: &str = include_str!("policy.toml");
+
+/// The longest path, in bytes, of a directory for temporary files in which a gate has room for its socket: no system
+/// takes more than 103 for one, and `/portcullis-demo-0123456789abcdef/state/desk-4194304.sock` comes after it.
+const MAX_PARENT: usize = 46;
+/// Where the directory is made instead.
+const SHORT_PARENT: &str = "/tmp";
 
 /// One run's directory.
 pub(super) struct Scratch {
@@ -32,7 +38,10 @@ pub(super) enum Credential<'a> {
 impl Scratch {
     /// Makes the directory and writes the policy for a sample on `port`.
     pub(super) fn make(port: u16, credential: &Credential<'_>) -> io::Result<Self> {
-        let parent = std::env::temp_dir().canonicalize()?;
+        let mut parent = std::env::temp_dir().canonicalize()?;
+        if parent.as_os_str().len() > MAX_PARENT {
+            parent = Path::new(SHORT_PARENT).canonicalize()?;
+        }
         let root = parent.join(format!("portcullis-demo-{}", random_hex()));
         DirBuilder::new().mode(0o700).create(&root)?;
         let scratch = Self { policy: root.join("policy.toml"), state: root.join("state"), root };

@@ -79,6 +79,14 @@ impl<'a> Screen<'a> {
         self.out.flush()
     }
 
+    /// Text from outside in the lines that it has, escaped; it keeps to the width by itself.
+    pub(super) fn quote(&mut self, text: &str) -> io::Result<()> {
+        for line in text.lines() {
+            writeln!(self.out, "{}", escaped(line))?;
+        }
+        self.out.flush()
+    }
+
     fn toned<'t>(&self, text: &'t str, tone: Tone) -> Cow<'t, str> {
         let code = match tone {
             Tone::Plain => return Cow::Borrowed(text),

@@ -1,7 +1,8 @@
 //! A small MCP client over the stdin and stdout of the gate: one JSON object a line (MCP 2025-06-18, basic/transports).
 //!
-//! Promises: one question at a time, each with a deadline; everything the gate wrote is kept, to be searched for the
-//! credential; the child does not outlive the session.
+//! Promises: one request at a time, and a deadline for each line of the gate; a question to the person is handed on and
+//! answered as it is told to (client/elicitation); everything the gate wrote is kept, to be searched for the credential;
+//! the child does not outlive the session.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -18,7 +19,7 @@ use super::scratch::{Scratch, VARIABLE};
 use super::screen::{cut, escaped};
 
 /// The longest wait for one answer: above the longest step, so that only a hanging gate meets it.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A running gate and the conversation with it.
 pub(super) struct Session {
@@ -47,6 +48,23 @@ impl Told {
         let object: Option<Value> = self.texts.first().and_then(|text| serde_json::from_str(text).ok());
         Some(object.and_then(|mut object| object.get_mut("error").map(Value::take)).unwrap_or_default())
     }
+}
+
+/// What the gate says while a call is open.
+pub(super) enum Heard {
+    /// The end of the call.
+    Result(Told),
+    /// The person is to be asked.
+    Question(Question),
+}
+
+/// What the client is to show to its person, and how it takes the answer.
+pub(super) struct Question {
+    id: Value,
+    /// The text of the form.
+    pub(super) message: String,
+    /// What the form calls its one field, a box to tick.
+    pub(super) field: String,
 }
 
 /// Everything the gate wrote in its life.
@@ -93,21 +111,49 @@ impl Session {
         Ok((session, tools))
     }
 
-    /// Calls one tool and waits for its result.
-    pub(super) async fn call(&mut self, step: &'static str, tool: &str, arguments: &Value) -> Result<Told, DemoError> {
+    /// Calls one tool; what comes of it is [heard](Self::hear).
+    pub(super) async fn call(&mut self, step: &'static str, tool: &str, arguments: &Value) -> Result<(), DemoError> {
         self.step = step;
-        let result = self.ask("tools/call", &json!({ "name": tool, "arguments": arguments })).await?;
+        self.request("tools/call", &json!({ "name": tool, "arguments": arguments })).await
+    }
+
+    /// Waits for what the gate says of the call.
+    pub(super) async fn hear(&mut self) -> Result<Heard, DemoError> {
+        let (line, mut message) = self.next().await?;
+        if let Some(question) = question(&mut message) {
+            return Ok(Heard::Question(question));
+        }
+        let Some(result) = message.get_mut("result").map(Value::take) else { return Err(self.garbled(&line)) };
         let texts =
             result.get("content").and_then(Value::as_array).map(|blocks| blocks.iter().filter_map(text).collect());
-        Ok(Told {
+        Ok(Heard::Result(Told {
             texts: texts.unwrap_or_default(),
             is_error: result.get("isError").and_then(Value::as_bool).unwrap_or_default(),
-        })
+        }))
+    }
+
+    /// The person accepts the form with its box ticked.
+    pub(super) async fn accept(&mut self, question: &Question) -> Result<(), DemoError> {
+        self.answer(question, &json!({ "action": "accept", "content": { "confirm": true } })).await
+    }
+
+    /// The person declines.
+    pub(super) async fn decline(&mut self, question: &Question) -> Result<(), DemoError> {
+        self.answer(question, &json!({ "action": "decline" })).await
+    }
+
+    async fn answer(&mut self, question: &Question, result: &Value) -> Result<(), DemoError> {
+        self.write(&json!({ "jsonrpc": "2.0", "id": question.id, "result": result })).await
     }
 
     /// Closes the gate's stdin, waits for it to end, and hands over all that it wrote.
     pub(super) async fn close(mut self, step: &'static str) -> Result<Spoken, DemoError> {
         drop(self.stdin);
+        // What nobody waited for was said all the same: a question that was taken back, for one.
+        while let Ok(Ok(Some(line))) = timeout(PATIENCE, self.lines.next_line()).await {
+            self.heard.push_str(&line);
+            self.heard.push('\n');
+        }
         let ended = timeout(PATIENCE, self.child.wait()).await;
         let Ok(Ok(status)) = ended else {
             return Err(DemoError::Unexpected {
@@ -125,7 +171,8 @@ impl Session {
 
     async fn greet(&mut self) -> Result<Vec<String>, DemoError> {
         let client = json!({ "name": "portcullis-demo", "version": env!("CARGO_PKG_VERSION") });
-        let hello = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
+        let hello =
+            json!({ "protocolVersion": "2025-06-18", "capabilities": { "elicitation": {} }, "clientInfo": client });
         self.ask("initialize", &hello).await?;
         self.write(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await?;
         let list = self.ask("tools/list", &json!({})).await?;
@@ -133,23 +180,36 @@ impl Session {
         Ok(tools.iter().filter_map(|tool| Some(tool.get("name")?.as_str()?.to_owned())).collect())
     }
 
-    /// Sends a request and returns its `result`; notifications in between are passed over.
+    /// Sends a request and returns its `result`.
     async fn ask(&mut self, method: &str, params: &Value) -> Result<Value, DemoError> {
+        self.request(method, params).await?;
+        let (line, mut message) = self.next().await?;
+        message.get_mut("result").map(Value::take).ok_or_else(|| self.garbled(&line))
+    }
+
+    async fn request(&mut self, method: &str, params: &Value) -> Result<(), DemoError> {
         self.asked += 1;
-        let id = self.asked;
-        self.write(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })).await?;
+        self.write(&json!({ "jsonrpc": "2.0", "id": self.asked, "method": method, "params": params })).await
+    }
+
+    /// The next message about the open request: its answer, or a request of the gate's own. Others are passed over.
+    async fn next(&mut self) -> Result<(String, Value), DemoError> {
         loop {
             let Ok(Ok(Some(line))) = timeout(PATIENCE, self.lines.next_line()).await else {
                 return Err(self.silence().await);
             };
             self.heard.push_str(&line);
             self.heard.push('\n');
-            let garbled = || DemoError::Garbled { step: self.step, line: cut(&escaped(&line), 200) };
-            let mut message: Value = serde_json::from_str(&line).map_err(|_| garbled())?;
-            if message.get("id").and_then(Value::as_u64) == Some(id) {
-                return message.get_mut("result").map(Value::take).ok_or_else(garbled);
+            let message: Value = serde_json::from_str(&line).map_err(|_| self.garbled(&line))?;
+            let asks = message.get("method").is_some() && message.get("id").is_some();
+            if asks || message.get("id").and_then(Value::as_u64) == Some(self.asked) {
+                return Ok((line, message));
             }
         }
+    }
+
+    fn garbled(&self, line: &str) -> DemoError {
+        DemoError::Garbled { step: self.step, line: cut(&escaped(line), 200) }
     }
 
     async fn write(&mut self, message: &Value) -> Result<(), DemoError> {
@@ -167,6 +227,17 @@ impl Session {
         let said = (&mut self.stderr).await.unwrap_or_default();
         DemoError::Silent { step: self.step, said: last_words(&said) }
     }
+}
+
+/// The message as a question to the person, if it is one.
+fn question(message: &mut Value) -> Option<Question> {
+    if message.get("method")?.as_str()? != "elicitation/create" {
+        return None;
+    }
+    let text = |pointer: &str| Some(message.pointer(pointer)?.as_str()?.to_owned());
+    let shown = text("/params/message")?;
+    let field = text("/params/requestedSchema/properties/confirm/title")?;
+    Some(Question { id: message.get_mut("id")?.take(), message: shown, field })
 }
 
 fn text(block: &Value) -> Option<String> {

@@ -16,9 +16,22 @@ pub(super) struct Step {
 pub(super) struct Call {
     pub(super) tool: &'static str,
     pub(super) arguments: Value,
+    /// What the person says; `None`: nobody may be asked.
+    pub(super) person: Option<Person>,
     pub(super) ends: Ends,
     /// `METHOD target` of what must arrive at the API; `None`: nothing.
     pub(super) arrives: Option<&'static str>,
+}
+
+/// How the person, whom the demo plays, answers the question about a call.
+#[derive(Clone, Copy)]
+pub(super) enum Person {
+    /// Accepts it in the client.
+    Accepts,
+    /// Declines it in the client.
+    Declines,
+    /// Does not look at the client and approves it from another terminal.
+    AtDesk,
 }
 
 /// How a call must end for the agent.
@@ -36,6 +49,7 @@ pub(super) enum Ends {
 pub(super) fn all() -> Vec<Step> {
     let mut steps = reads();
     steps.extend(refusals());
+    steps.extend(writes());
     steps.extend(troubles());
     steps
 }
@@ -53,7 +67,8 @@ fn reads() -> Vec<Step> {
         },
         Step {
             title: "A POST that the policy calls a read",
-            why: "Allstacks computes charts by POST. The rule says that this one changes nothing.",
+            why: "Allstacks computes charts by POST. The rule says that this one changes nothing, so \
+                  nobody is asked.",
             calls: vec![metrics(Ends::Answer("cycle_time"), Some(METRICS))],
         },
         Step {
@@ -71,7 +86,7 @@ fn reads() -> Vec<Step> {
 fn refusals() -> Vec<Step> {
     vec![
         Step {
-            title: "A write, while writes are off",
+            title: "A write that no rule opens",
             why: "",
             calls: vec![send("DELETE", "/organization/1/dashboards/3/", Ends::Refusal("denied"))],
         },
@@ -90,6 +105,32 @@ fn refusals() -> Vec<Step> {
                 get("/project/7/../../organization/1/personal_access_tokens/", Ends::Refusal("bad_request"), None),
                 get("/organization/1/dashboards/%2e%2e/personal_access_tokens/", Ends::Refusal("bad_request"), None),
             ],
+        },
+    ]
+}
+
+fn writes() -> Vec<Step> {
+    vec![
+        Step {
+            title: "A write that a person approves",
+            why: "Rule rename opens one kind of write, and a person has to approve each. The gate asks in the client. \
+                  Here the demo is the client and plays the person too; in a client of your own you are asked.",
+            calls: vec![
+                rename("Delivery and risks", Person::Accepts, Ends::Answer("Delivery and risks"), Some(RENAME)),
+                get(DASHBOARD, Ends::Answer("Delivery and risks"), Some(READ_DASHBOARD)),
+            ],
+        },
+        Step {
+            title: "The same write again",
+            why: "One answer lets one call through, so the person is asked again. This time they say no.",
+            calls: vec![rename("Delivery and risks", Person::Declines, Ends::Refusal("declined"), None)],
+        },
+        Step {
+            title: "An answer from another terminal",
+            why: "Many clients cannot ask, so the question can be answered in a terminal too; whoever answers first \
+                  counts. Here nobody looks at the client. `portcullis approve` shows the request and waits for a typed \
+                  `yes`; the demo may have no terminal, so it gives `--yes` and the digest of what was shown.",
+            calls: vec![rename("Delivery 2027", Person::AtDesk, Ends::Answer("Delivery 2027"), Some(RENAME))],
         },
     ]
 }
@@ -123,17 +164,26 @@ fn troubles() -> Vec<Step> {
 }
 
 const METRICS: &str = "POST /api/v1/project/7/metrics_v2/metrics";
+const DASHBOARD: &str = "/organization/1/dashboards/3/";
+const READ_DASHBOARD: &str = "GET /api/v1/organization/1/dashboards/3/";
+const RENAME: &str = "PATCH /api/v1/organization/1/dashboards/3/";
 
 fn get(path: &str, ends: Ends, arrives: Option<&'static str>) -> Call {
-    Call { tool: "api_get", arguments: json!({ "path": path }), ends, arrives }
+    Call { tool: "api_get", arguments: json!({ "path": path }), person: None, ends, arrives }
 }
 
 fn send(method: &str, path: &str, ends: Ends) -> Call {
-    Call { tool: "api_send", arguments: json!({ "method": method, "path": path }), ends, arrives: None }
+    let arguments = json!({ "method": method, "path": path });
+    Call { tool: "api_send", arguments, person: None, ends, arrives: None }
+}
+
+fn rename(name: &str, person: Person, ends: Ends, arrives: Option<&'static str>) -> Call {
+    let arguments = json!({ "method": "PATCH", "path": DASHBOARD, "body": { "name": name } });
+    Call { tool: "api_send", arguments, person: Some(person), ends, arrives }
 }
 
 fn metrics(ends: Ends, arrives: Option<&'static str>) -> Call {
     let body = json!({ "config": { "metric": "cycle_time" } });
     let arguments = json!({ "method": "POST", "path": "/project/7/metrics_v2/metrics", "body": body });
-    Call { tool: "api_send", arguments, ends, arrives }
+    Call { tool: "api_send", arguments, person: None, ends, arrives }
 }

@@ -6,12 +6,13 @@ use serde_json::Value;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use super::DemoError;
+use super::desk::Desk;
 use super::ending;
 use super::sample::{Sample, Seen};
 use super::scratch::{Credential, Scratch, made_up_token};
 use super::screen::{Screen, Tone, cut, escaped};
-use super::session::{Session, Told};
-use super::steps::{self, Call, Ends, Step};
+use super::session::{Heard, Question, Session, Told};
+use super::steps::{self, Call, Ends, Person, Step};
 
 const OPENING: &str = "The gate opens";
 const CLOSING: &str = "The session ends";
@@ -30,7 +31,8 @@ pub(super) async fn run(screen: &mut Screen<'_>, exe: &Path) -> Result<(), DemoE
     if tools != ["api_get", "api_send", "read_more"] {
         return Err(unexpected(OPENING, "the tools api_get, api_send and read_more", &tools.join(", ")));
     }
-    let mut walk = Walk { screen, session, scratch: &scratch, token: &token, arrivals, received: Vec::new() };
+    let mut walk =
+        Walk { screen, session, exe, scratch: &scratch, token: &token, arrivals, received: Vec::new(), shown: None };
     for (number, step) in (1_u32..).zip(steps::all()) {
         walk.tell(number, &step).await?;
     }
@@ -50,10 +52,13 @@ pub(super) async fn run(screen: &mut Screen<'_>, exe: &Path) -> Result<(), DemoE
 struct Walk<'a, 's> {
     screen: &'a mut Screen<'s>,
     session: Session,
+    exe: &'a Path,
     scratch: &'a Scratch,
     token: &'a str,
     arrivals: UnboundedReceiver<Seen>,
     received: Vec<Seen>,
+    /// The question that was shown last.
+    shown: Option<String>,
 }
 
 impl Walk<'_, '_> {
@@ -64,12 +69,88 @@ impl Walk<'_, '_> {
         }
         for call in &step.calls {
             self.screen.pair("agent", &question(call), Tone::Plain)?;
-            let told = self.session.call(step.title, call.tool, &call.arguments).await?;
+            self.session.call(step.title, call.tool, &call.arguments).await?;
+            let told = self.hear(step.title, call).await?;
             let seen: Vec<Seen> = std::iter::from_fn(|| self.arrivals.try_recv().ok()).collect();
             self.check(step.title, call, &told, &seen)?;
             self.show(&told, &seen)?;
             self.received.extend(seen);
         }
+        Ok(())
+    }
+
+    /// Answers the question to the person where there has to be one, and waits for the result.
+    async fn hear(&mut self, step: &'static str, call: &Call) -> Result<Told, DemoError> {
+        let mut person = call.person;
+        loop {
+            match (self.session.hear().await?, person.take()) {
+                (Heard::Question(question), Some(person)) => self.asked(step, call, &question, person).await?,
+                (Heard::Result(told), None) => return Ok(told),
+                (Heard::Question(question), None) => {
+                    return Err(unexpected(step, "no question to a person", &question.message));
+                }
+                (Heard::Result(told), Some(_)) => {
+                    return Err(unexpected(step, "a question to a person first", &told.texts.concat()));
+                }
+            }
+        }
+    }
+
+    /// Plays the person, once the question holds what the call asks for and the API has received nothing of it.
+    async fn asked(
+        &mut self,
+        step: &'static str,
+        call: &Call,
+        question: &Question,
+        person: Person,
+    ) -> Result<(), DemoError> {
+        let parts = ["/method", "/path", "/body/name"].map(|part| call.arguments.pointer(part)?.as_str());
+        if !parts.into_iter().all(|part| part.is_some_and(|part| question.message.contains(part))) {
+            return Err(unexpected(step, "a question that holds the request", &question.message));
+        }
+        if let Ok(seen) = self.arrivals.try_recv() {
+            return Err(unexpected(step, "nothing at the API before the answer", &seen.to_string()));
+        }
+        match person {
+            Person::Accepts => {
+                self.ask("client", &question.message)?;
+                let ticked = format!("(the demo) ticks `{}` and accepts", question.field);
+                self.screen.pair("person", &ticked, Tone::Good)?;
+                self.session.accept(question).await
+            }
+            Person::Declines => {
+                self.ask("client", &question.message)?;
+                self.screen.pair("person", "(the demo) declines", Tone::Refused)?;
+                self.session.decline(question).await
+            }
+            Person::AtDesk => {
+                self.screen.pair("client", "shows the question; nobody looks at it", Tone::Plain)?;
+                let desk = Desk { exe: self.exe, state: self.scratch.state(), step };
+                let waiting = desk.pending().await?;
+                if waiting.message != question.message {
+                    return Err(unexpected(step, "the client's question at the desk too", &waiting.message));
+                }
+                self.ask("desk", &at_desk(&waiting.message))?;
+                let command = format!("portcullis approve {} --yes --digest {}", waiting.code, waiting.digest);
+                self.screen.pair("desk", &cut(&command, 60), Tone::Plain)?;
+                let said = desk.approve(&waiting).await?;
+                self.screen.pair("desk", &said, Tone::Good)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Shows the question, once where it comes twice.
+    fn ask(&mut self, place: &str, message: &str) -> Result<(), DemoError> {
+        if self.shown.as_deref() == Some(message) {
+            self.screen.pair(place, "asks the same, word for word", Tone::Plain)?;
+            return Ok(());
+        }
+        self.screen.pair(place, "asks:", Tone::Plain)?;
+        self.screen.blank()?;
+        self.screen.quote(message)?;
+        self.screen.blank()?;
+        self.shown = Some(message.to_owned());
         Ok(())
     }
 
@@ -139,6 +220,12 @@ fn open(screen: &mut Screen<'_>, sample: &Sample, scratch: &Scratch) -> Result<(
 fn question(call: &Call) -> String {
     let word = |name: &str| call.arguments.get(name).and_then(Value::as_str).unwrap_or_default();
     [call.tool, word("method"), word("path")].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The text as `portcullis approve` shows it at a terminal: without the marks of a code block and what a form asks for.
+fn at_desk(message: &str) -> String {
+    let lines = message.lines().filter(|line| *line != "```").take_while(|line| !line.starts_with("To send it, "));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn refusal(error: &Value) -> String {

@@ -118,6 +118,28 @@ fn space_of_theirs_is_told_from_ours_and_nothing_is_nothing() {
 }
 
 #[test]
+fn the_readme_shows_what_a_terminal_shows() {
+    let body = br#"{"name":"Delivery and risks"}"#;
+    let before = br#"{"id":3,"name":"Delivery","widgets":[11,12]}"#;
+    let change = change(Method::Patch, before, Some(body)).unwrap();
+    let facts = Facts {
+        method: Method::Patch,
+        target: "/organization/1/dashboards/3/",
+        body: Some(body),
+        credential: Some("writer"),
+        rule: "dashboards",
+        place: "allstacks.toml:10",
+        reason: Some("the team names its own dashboards"),
+        digest: "ea357a8c4a6ff1cad9ae63c44abe2eccbbdfa6299c413dc57ea2ff5dd066ceec",
+        change: Some(&change),
+        ..plain(&Word::Yes)
+    };
+    let shown = in_terminal(&message(&facts));
+    let readme = include_str!("../../../README.md");
+    assert!(readme.contains(&format!("\n{shown}\n")), "README.md does not show:\n{shown}");
+}
+
+#[test]
 fn the_least_message_is_short() {
     assert_eq!(message(&plain(&Word::Yes)), LEAST);
 }
