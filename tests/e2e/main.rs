@@ -12,6 +12,12 @@ mod canary;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod confirm;
+#[cfg(test)]
+mod confirm_attacks;
+#[cfg(test)]
+mod confirm_corpus;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod lifecycle;
