@@ -63,6 +63,10 @@ impl Gateway {
             (hold, Some(decision)) => return hold.decided(decision, Paid::Before(admitted)),
             (hold, None) => hold,
         };
+        // Before anything else: the question of another call is none of this one's.
+        if hold.reach() == Reach::Nobody && hold.held.grant().channel() == Channel::Client {
+            return Err(hold.unable());
+        }
         match self.confirmer.standing(hold.held.digest()) {
             Standing::Decided(decision) => hold.decided(decision, Paid::Before(admitted)),
             Standing::Asked(ticket) => hold.ask(ticket, Paid::Before(admitted)).await,
@@ -143,9 +147,6 @@ impl<'a> Hold<'a> {
 
     /// Pays for the call and asks about it.
     async fn begin(self, admitted: Admitted) -> Result<Cleared<'a>, Answer> {
-        if self.reach() == Reach::Nobody && self.held.grant().channel() == Channel::Client {
-            return Err(self.unable());
-        }
         let gateway = self.gateway;
         let charge = Charge { effect: self.held.grant().effect(), rules: self.held.grant().rates() };
         let mut slot =
@@ -358,8 +359,13 @@ impl<'a> Hold<'a> {
             Paid::Now(slot) => slot,
             Paid::Before(admitted) => gateway.limiter.paid(admitted, &approval),
         };
+        let entry = entry.witnessed(None, witness);
+        // Writes may have been closed while this question waited.
+        if let Some(refusal) = gateway.closed() {
+            return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
+        }
         match held.release(approval) {
-            Ok(authorized) => Ok(Cleared { entry: entry.witnessed(None, witness), authorized, slot }),
+            Ok(authorized) => Ok(Cleared { entry, authorized, slot }),
             Err(held) => {
                 let refusal =
                     Refusal::new(Code::Internal, "the approval is of another request; nothing was sent").by(rule);

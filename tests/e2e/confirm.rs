@@ -260,6 +260,21 @@ fn a_client_that_shows_no_form_is_never_asked_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_call_that_could_not_be_asked_about_leaves_the_question_of_another_as_it_is() {
+    let cell = Cell { version: MODERN, channel: "client", confirm: "each" };
+    let upstream = Recorder::plain();
+    let mut gate = cell.gate(&upstream, &with_form(MODERN));
+    let question = gate.ask(&labels(1));
+    // Each request says for itself what its client can do.
+    gate.introduce(&client(MODERN, json!({})));
+    assert_end("without a form", &gate.unasked(&labels(1)), End::Error(-32021));
+    gate.introduce(&with_form(MODERN));
+    assert_end("the question still stands", &gate.reply(&question, &question.yes()), End::Sent);
+    gate.finish();
+    assert_eq!(upstream.count(), 1);
+}
+
+#[test]
 fn a_question_that_nobody_answers_ends_and_nothing_is_sent() {
     side_by_side(Cell::each(&["client", "any"]), |cell| {
         let upstream = Recorder::plain();

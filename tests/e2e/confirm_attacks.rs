@@ -431,6 +431,34 @@ fn three_refusals_in_a_row_close_all_writes_of_a_state_directory_and_no_reads() 
 }
 
 #[test]
+fn while_writes_are_closed_no_answer_to_an_older_question_opens_them_or_sends_its_write() {
+    for version in ["2025-06-18", "2025-11-25"] {
+        let upstream = Recorder::plain();
+        let home = Home::new(&format!("{}{UNCONFIRMED}", policy::held(&upstream, TIMES, "")));
+        let mut gate = start(&home, version);
+        let questions: Vec<_> = (0..8).map(|item| gate.ask(&labels(item))).collect();
+        let [one, two, three, four, five, last @ ..] = &questions[..] else { panic!("eight questions") };
+        let no = json!({ "action": "decline" });
+        for question in [one, two, three, four] {
+            assert_eq!(gate.reply(question, &no).code(), "declined", "{version}");
+        }
+        let named = r#"{"method":"PATCH","path":"/api/v1/service_item/1/name/","body":{}}"#;
+        assert_eq!(gate.unasked(named).code(), "throttled", "{version}: a fourth no opens nothing");
+        let refusal = gate.reply(five, &five.yes()).refusal();
+        assert_eq!(refusal["code"], "throttled", "{version}: closed for a yes too: {refusal}");
+        for question in last {
+            assert_eq!(gate.reply(question, &no).code(), "declined", "{version}");
+            assert_eq!(gate.unasked(named).code(), "throttled", "{version}: still closed");
+        }
+        gate.finish();
+        assert_eq!(upstream.count(), 0, "{version}");
+        let records = home.records();
+        let late = records.iter().find(|record| record["kind"] == "question" && record["person"]["said"] == "approved");
+        assert_eq!(late.map(|record| record["code"].clone()), Some(json!("throttled")), "{version}: {records:#?}");
+    }
+}
+
+#[test]
 fn a_damaged_or_foreign_state_of_writes_refuses_every_write() {
     let upstream = Recorder::plain();
     let home = Home::new(&format!("{}{UNCONFIRMED}", policy::held(&upstream, TIMES, "")));
