@@ -18,6 +18,8 @@ mod confirm_attacks;
 #[cfg(test)]
 mod confirm_corpus;
 #[cfg(test)]
+mod confirm_log;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod lifecycle;
