@@ -16,6 +16,8 @@ mod confirm;
 #[cfg(test)]
 mod confirm_attacks;
 #[cfg(test)]
+mod confirm_client;
+#[cfg(test)]
 mod confirm_corpus;
 #[cfg(test)]
 mod confirm_log;
