@@ -22,6 +22,8 @@ mod confirm_corpus;
 #[cfg(test)]
 mod confirm_log;
 #[cfg(test)]
+mod confirm_model;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod lifecycle;
