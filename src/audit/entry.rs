@@ -177,7 +177,7 @@ impl Entry {
             line: rule.line(),
             code: &ticket.code,
             channels,
-            client: client.map(|client| super::capped(&client)),
+            client: client.as_deref().map(super::capped),
             request: open.subject(held.request()),
         };
         let written = open.shared.write(&[Fact::Ask(ask)]);
@@ -426,7 +426,7 @@ impl Drop for Open {
     }
 }
 
-fn person(no: Option<No>, witness: &Witness) -> Person<'_> {
+fn person(no: Option<No>, witness: &Witness) -> Person {
     let said = match no {
         None => "approved",
         Some(No::Declined) => "declined",
@@ -434,7 +434,7 @@ fn person(no: Option<No>, witness: &Witness) -> Person<'_> {
         Some(No::Unconfirmed) => "unconfirmed",
     };
     let (client, uid) = match &witness.place {
-        Place::Client(client) => (client.as_deref(), None),
+        Place::Client(client) => (client.as_deref().map(super::capped), None),
         Place::Desk(uid) => (None, Some(*uid)),
     };
     let took_ms = u64::try_from(witness.took.as_millis()).unwrap_or(u64::MAX);

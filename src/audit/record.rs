@@ -59,7 +59,7 @@ pub(super) struct Question<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) credential: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) person: Option<Person<'a>>,
+    pub(super) person: Option<Person>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) idempotency_key: Option<&'a str>,
     #[serde(flatten)]
@@ -68,12 +68,12 @@ pub(super) struct Question<'a> {
 
 /// What a person said of the request.
 #[derive(Debug, Serialize)]
-pub(super) struct Person<'a> {
+pub(super) struct Person {
     pub(super) said: &'static str,
     pub(super) channel: &'static str,
     /// What the client calls itself; nobody vouches for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client: Option<&'a str>,
+    pub(super) client: Option<String>,
     /// The user at the desk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) uid: Option<u32>,

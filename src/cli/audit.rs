@@ -98,6 +98,7 @@ struct Shown {
 struct ShownPerson {
     said: String,
     channel: String,
+    client: String,
     took_ms: u64,
 }
 
@@ -189,7 +190,11 @@ impl Shown {
 impl ShownPerson {
     fn words(&self) -> String {
         let [said, channel] = [&self.said, &self.channel].map(|text| printable(text, 20));
-        format!(", {said} at the {channel} after {} s", self.took_ms / 1_000)
+        let client = match self.client.is_empty() {
+            true => String::new(),
+            false => format!(" `{}`", printable(&self.client, 60)),
+        };
+        format!(", {said} at the {channel}{client} after {} s", self.took_ms / 1_000)
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Closed {
 /// What a refusal came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Streak {
-    /// Writes go on.
+    /// Writes stay as they are.
     Open,
     /// This one closed them, for so long.
     Closes(Duration),
@@ -100,9 +100,11 @@ impl Closed {
     /// A question was answered with no.
     pub(super) fn refused(&self) -> Result<Streak, ClosedError> {
         let mut file = self.lock()?;
-        let refusals = self.read(&mut file)?.refusals.saturating_add(1);
+        let record = self.read(&mut file)?;
+        let refusals = record.refusals.saturating_add(1);
         if refusals < REFUSALS {
-            self.write(&mut file, Record { refusals, until: 0 })?;
+            // Questions from before may be answered while writes are closed: they stay closed.
+            self.write(&mut file, Record { refusals, ..record })?;
             return Ok(Streak::Open);
         }
         let until = self.now().saturating_add(self.cooldown.as_secs().max(1));
@@ -215,6 +217,20 @@ mod tests {
         assert_eq!(one.left().unwrap(), Some(COOLDOWN));
         one.reopen().unwrap();
         assert_eq!(one.left().unwrap(), None);
+    }
+
+    #[test]
+    fn a_refusal_while_writes_are_closed_opens_nothing_and_a_row_of_them_closes_anew() {
+        let (_directory, clock, one, other) = two();
+        for _ in 0..3 {
+            one.refused().unwrap();
+        }
+        clock.advance(COOLDOWN / 2);
+        assert_eq!(one.refused().unwrap(), Streak::Open);
+        assert_eq!(other.refused().unwrap(), Streak::Open);
+        assert_eq!(one.left().unwrap(), Some(COOLDOWN / 2));
+        assert_eq!(one.refused().unwrap(), Streak::Closes(COOLDOWN));
+        assert_eq!(one.left().unwrap(), Some(COOLDOWN));
     }
 
     #[test]

@@ -65,6 +65,10 @@ impl Gateway {
             (hold, Some(decision)) => return hold.decided(decision, Paid::Before(admitted)).await,
             (hold, None) => hold,
         };
+        // Before anything else: the question of another call is none of this one's.
+        if hold.reach() == Reach::Nobody && hold.held.grant().channel() == Channel::Client {
+            return Err(hold.unable());
+        }
         match self.confirmer.standing(hold.held.digest()) {
             Standing::Decided(decision) => hold.decided(decision, Paid::Before(admitted)).await,
             Standing::Asked(ticket) => hold.ask(ticket, Paid::Before(admitted)).await,
@@ -145,9 +149,6 @@ impl<'a> Hold<'a> {
 
     /// Pays for the call and asks about it.
     async fn begin(self, admitted: Admitted) -> Result<Cleared<'a>, Answer> {
-        if self.reach() == Reach::Nobody && self.held.grant().channel() == Channel::Client {
-            return Err(self.unable());
-        }
         let gateway = self.gateway;
         let charge = Charge { effect: self.held.grant().effect(), rules: self.held.grant().rates() };
         let mut slot =
@@ -372,6 +373,10 @@ impl<'a> Hold<'a> {
         if let Some(seen) = approval.seen()
             && let Err(refusal) = gateway.stands(&held, seen, cancel).await
         {
+            return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
+        }
+        // Writes may have been closed while this question waited.
+        if let Some(refusal) = gateway.closed() {
             return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
         }
         match held.release(approval) {

@@ -12,6 +12,18 @@ mod canary;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod confirm;
+#[cfg(test)]
+mod confirm_attacks;
+#[cfg(test)]
+mod confirm_client;
+#[cfg(test)]
+mod confirm_corpus;
+#[cfg(test)]
+mod confirm_log;
+#[cfg(test)]
+mod confirm_model;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod lifecycle;

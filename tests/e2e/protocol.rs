@@ -1,4 +1,4 @@
-//! Every stdio case of `tests/data/protocol.jsonl` that needs neither elicitation nor a wrapped
+//! Every stdio case of `tests/data/protocol.jsonl` that needs neither elicitation (`confirm_corpus` has those) nor a wrapped
 //! server: what is expected comes back, and the gate lives on, within its memory.
 //!
 //! Each single-frame case runs twice: as the very first thing a fresh gate hears, after which its
@@ -18,7 +18,7 @@ use super::common::{
     rounds,
 };
 
-/// Told in steps; each has a test of its own below, but for MB-243, which needs elicitation.
+/// Told in steps; each has a test of its own below, but for MB-243, which is in `confirm_corpus`.
 const STEPS: [&str; 7] = ["MB-052", "MB-118", "MB-119", "MB-122", "MB-123", "MB-241", "MB-243"];
 
 /// Longer than a frame may be, so the frame is refused before its arguments are looked at;

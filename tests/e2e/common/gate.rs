@@ -35,8 +35,19 @@ use super::{
 /// The request metadata of a 2026-07-28 client.
 pub(crate) const META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}"#;
 
+/// The version without a handshake.
+pub(crate) const MODERN: &str = "2026-07-28";
+
 /// The versions that begin with a handshake.
 pub(crate) const LEGACY: [&str; 4] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"];
+
+/// What a client says of itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) version: &'static str,
+    pub(crate) name: String,
+    pub(crate) capabilities: Value,
+}
 
 /// The binary under test.
 pub(crate) fn binary() -> Command {
@@ -239,7 +250,7 @@ impl Launch {
             readers,
             exit,
             status: None,
-            modern: true,
+            meta: Some(META.to_owned()),
             ids: 0,
             killed: false,
         };
@@ -302,7 +313,8 @@ pub(crate) struct Gate {
     readers: Vec<JoinHandle<()>>,
     exit: Receiver<ExitStatus>,
     status: Option<ExitStatus>,
-    modern: bool,
+    /// What every request carries under `_meta`; a client of an older version says it once, in its handshake.
+    meta: Option<String>,
     ids: u64,
     killed: bool,
 }
@@ -328,13 +340,33 @@ impl Gate {
 
     /// The handshake of a legacy client; from here on requests carry no metadata.
     pub(crate) fn initialize(&mut self, version: &str) -> Value {
-        self.modern = false;
+        self.initialize_as(version, "t", &json!({}))
+    }
+
+    /// The same, by a client of that name with these capabilities.
+    fn initialize_as(&mut self, version: &str, name: &str, capabilities: &Value) -> Value {
+        self.meta = None;
         let id = self.id();
-        self.send(&initialize(&id, version, &json!({})));
+        self.send(&handshake(&id, version, name, capabilities));
         let answer = self.answer(&id);
         self.send(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
         assert_eq!(answer.message["result"]["protocolVersion"], version, "{answer:?}");
         answer.message
+    }
+
+    /// Speaks as `client` from here on, with its handshake where its version has one.
+    pub(crate) fn introduce(&mut self, client: &Client) {
+        let Client { version, name, capabilities } = client;
+        if *version != MODERN {
+            self.initialize_as(version, name, capabilities);
+            return;
+        }
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientInfo": { "name": name, "version": "1" },
+            "io.modelcontextprotocol/clientCapabilities": capabilities,
+        });
+        self.meta = Some(meta.to_string());
     }
 
     fn listening(mut self) -> Self {
@@ -376,7 +408,7 @@ impl Gate {
         let inner =
             params.trim().strip_prefix('{').and_then(|text| text.strip_suffix('}')).expect("params is an object");
         let comma = if inner.trim().is_empty() { "" } else { "," };
-        let meta = if self.modern { format!(r#"{comma}"_meta":{META}"#) } else { String::new() };
+        let meta = self.meta.as_ref().map(|meta| format!(r#"{comma}"_meta":{meta}"#)).unwrap_or_default();
         format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"{method}","params":{{{inner}{meta}}}}}"#)
     }
 
@@ -551,8 +583,12 @@ impl Drop for Gate {
 
 /// An `initialize` request line.
 pub(crate) fn initialize(id: &str, version: &str, capabilities: &Value) -> String {
+    handshake(id, version, "t", capabilities)
+}
+
+fn handshake(id: &str, version: &str, name: &str, capabilities: &Value) -> String {
     let params = json!({
-        "protocolVersion": version, "capabilities": capabilities, "clientInfo": { "name": "t", "version": "1" },
+        "protocolVersion": version, "capabilities": capabilities, "clientInfo": { "name": name, "version": "1" },
     });
     json!({ "jsonrpc": "2.0", "id": id, "method": "initialize", "params": params }).to_string()
 }

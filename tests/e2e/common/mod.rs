@@ -1,8 +1,9 @@
 //! The world around the gate: a client on its stdio (`gate`), an upstream on loopback
-//! (`recorder`), and the search for a leaked credential (`canary`).
+//! (`recorder`), the person behind the client (`person`), and the search for a leaked credential (`canary`).
 
 pub(crate) mod canary;
 pub(crate) mod gate;
+pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod recorder;
 

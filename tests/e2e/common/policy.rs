@@ -59,19 +59,24 @@ pub(crate) fn a(upstream: &Recorder) -> String {
 /// Policy B of the corpus: writes on, one PATCH; `confirm` is the line of that rule, or nothing
 /// for the default.
 pub(crate) fn b(upstream: &Recorder, confirm: &str) -> String {
+    held(upstream, r#"wait = "0ms""#, confirm)
+}
+
+/// The same, with these lines under `[confirm]`.
+pub(crate) fn held(upstream: &Recorder, times: &str, rule: &str) -> String {
     format!(
         r#"{}{OPEN_LIMITS}{READS}
 [access]
 writes = true
 
 [confirm]
-wait = "0ms"
+{times}
 
 [[allow]]
 id = "labels"
 methods = ["PATCH"]
 paths = ["/api/v1/service_item/*/labels/"]
-{confirm}
+{rule}
 "#,
         head(upstream)
     )

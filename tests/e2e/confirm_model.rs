@@ -1,0 +1,293 @@
+//! Random stories of agents, people, clocks and crashes against a model of thirty lines that says how many writes the
+//! upstream must have received by then. Told twice: to gateways inside this process, whose clock the story moves, and to
+//! the real binary. Seeded; `PORTCULLIS_SOAK=1` runs the full count.
+
+mod inside;
+mod outside;
+
+use std::collections::BTreeMap;
+
+use super::common::{Dice, policy, recorder::Recorder, rounds};
+
+/// Seconds that a call waits, that a question at the desk lives, and that three refusals close writes.
+const TTL: u64 = 120;
+const DESK_TTL: u64 = 600;
+const COOLDOWN: u64 = 600;
+/// The writes that a story is about.
+const ITEMS: u64 = 3;
+
+/// What has to come of a story, told as plainly as can be.
+#[derive(Debug, Default)]
+struct Model {
+    now: u64,
+    sent: usize,
+    refusals: u64,
+    closed_until: u64,
+    closings: usize,
+    numbers: u64,
+    /// How long a question lives.
+    life: u64,
+    asked: BTreeMap<u64, Asked>,
+}
+
+/// A question about one item.
+#[derive(Debug)]
+struct Asked {
+    number: u64,
+    until: u64,
+}
+
+impl Model {
+    fn is_open(&self) -> bool {
+        self.now >= self.closed_until
+    }
+
+    /// A call is made: the number of its question, unless writes are closed.
+    fn ask(&mut self, item: u64) -> Option<u64> {
+        if !self.is_open() {
+            return None;
+        }
+        self.asked.retain(|_, asked| self.now < asked.until);
+        self.numbers += 1;
+        let new = Asked { number: self.numbers, until: self.now + self.life };
+        Some(self.asked.entry(item).or_insert(new).number)
+    }
+
+    /// Somebody answers the question with this number; only the first answer in its time counts.
+    fn answer(&mut self, item: u64, number: u64, yes: bool) {
+        let live = self.asked.get(&item).is_some_and(|asked| asked.number == number && self.now < asked.until);
+        if !live {
+            return;
+        }
+        self.asked.remove(&item);
+        if yes {
+            self.refusals = 0;
+            self.sent += usize::from(self.is_open());
+            return;
+        }
+        self.refusals += 1;
+        if self.refusals == 3 {
+            (self.refusals, self.closed_until) = (0, self.now + COOLDOWN);
+            self.closings += 1;
+        }
+    }
+
+    /// The last call that waited for it was taken back.
+    fn withdraw(&mut self, item: u64, number: u64) {
+        self.asked.retain(|key, asked| (*key, asked.number) != (item, number));
+    }
+}
+
+/// What came of a call as far as its agent can see.
+#[derive(Debug)]
+enum Came {
+    /// It ended.
+    Ended,
+    /// It waits open under this number of the world's.
+    Waits(u64),
+    /// It is to be made again with this state.
+    State(String),
+}
+
+/// How a person answers.
+#[derive(Debug, Clone, Copy)]
+enum Said {
+    Yes,
+    No,
+    Dismissed,
+    /// Accepted, without the field.
+    Bare,
+}
+
+/// How a gateway ends, before the next one starts.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    HangUp,
+    Kill,
+    /// In good order; the next one has another policy.
+    Change,
+}
+
+/// A gateway, its clients and its upstream. Whatever it does has come to its end on return.
+trait World {
+    /// Whether the next call is of a client that carries states; `wanted` where it can be either.
+    fn is_modern(&self, wanted: bool) -> bool;
+    /// Calls for the write to `item`.
+    fn ask(&mut self, item: u64, modern: bool) -> Came;
+    /// Answers the question about `item` where a waiting call shows one.
+    fn reply(&mut self, item: u64, said: Said) -> bool;
+    /// Makes the call for `item` again with a state and an answer.
+    fn retry(&mut self, item: u64, state: &str, said: Said);
+    /// Takes a waiting call back.
+    fn cancel(&mut self, call: u64);
+    fn restart(&mut self, ending: Ending);
+    /// Lets seconds pass, where it can.
+    fn pass(&mut self, seconds: u64) -> bool;
+    fn sent(&self) -> usize;
+}
+
+/// A call that waits open.
+#[derive(Debug)]
+struct Waiting {
+    call: u64,
+    item: u64,
+    number: u64,
+    until: u64,
+}
+
+/// One story and where it stands.
+struct Story<'a> {
+    world: &'a mut dyn World,
+    model: Model,
+    dice: Dice,
+    waiting: Vec<Waiting>,
+    /// Item, number of the question, state.
+    states: Vec<(u64, u64, String)>,
+    /// What happened, for whoever reads a failure.
+    told: Vec<String>,
+}
+
+impl Story<'_> {
+    fn said(&mut self) -> Said {
+        match self.dice.below(5) {
+            0 | 1 => Said::Yes,
+            2 => Said::Dismissed,
+            3 => Said::Bare,
+            _ => Said::No,
+        }
+    }
+
+    fn step(&mut self) -> String {
+        let item = self.dice.below(ITEMS);
+        match self.dice.below(28) {
+            0..7 => self.ask(item),
+            7..14 => {
+                let item = self.waiting.last().map_or(item, |call| call.item);
+                let said = self.said();
+                let shown = self.world.reply(item, said);
+                if let Some(number) = self.model.asked.get(&item).map(|asked| asked.number).filter(|_| shown) {
+                    self.model.answer(item, number, matches!(said, Said::Yes));
+                    self.waiting.retain(|call| call.number != number);
+                }
+                format!("reply {said:?} to item {item}: {shown}")
+            }
+            14..20 => self.retry(),
+            20 | 21 => self.cancel(),
+            22 | 23 => {
+                let seconds = [1, 1, TTL / 2, TTL, DESK_TTL][usize::try_from(self.dice.below(5)).expect("small")];
+                if self.world.pass(seconds) {
+                    self.model.now += seconds;
+                }
+                format!("pass {seconds}")
+            }
+            24 => self.restart(Ending::HangUp),
+            25 => self.restart(Ending::Kill),
+            26 => self.restart(Ending::Change),
+            _ => {
+                // The same call at once, and again.
+                format!("{}; {}", self.ask(item), self.ask(item))
+            }
+        }
+    }
+
+    fn ask(&mut self, item: u64) -> String {
+        let modern = self.dice.below(2) == 0;
+        let modern = self.world.is_modern(modern);
+        let number = self.model.ask(item);
+        let came = self.world.ask(item, modern);
+        let told = format!("ask {item}, modern {modern}: {came:?} of question {number:?}");
+        match (number, came) {
+            (None, Came::Ended) => {}
+            (Some(number), Came::Waits(call)) => {
+                let until = self.model.now + TTL;
+                self.waiting.push(Waiting { call, item, number, until });
+            }
+            (Some(number), Came::State(state)) => self.states.push((item, number, state)),
+            (None | Some(_), came) => panic!("{came:?} of question {number:?} after {:#?}", self.told),
+        }
+        told
+    }
+
+    /// Any state that was ever given out, mostly the last, mostly for its own item.
+    fn retry(&mut self) -> String {
+        let Some(last) = self.states.len().checked_sub(1) else { return "no state".to_owned() };
+        let any = self.dice.below(last as u64 + 1);
+        let index = if self.dice.below(3) > 0 { last } else { usize::try_from(any).expect("an index") };
+        let (mut item, number, state) = self.states[index].clone();
+        if self.dice.below(8) == 0 {
+            item = self.dice.below(ITEMS);
+        }
+        let said = self.said();
+        self.world.retry(item, &state, said);
+        if self.model.is_open() {
+            self.model.answer(item, number, matches!(said, Said::Yes));
+            let live =
+                |call: &Waiting| self.model.asked.get(&call.item).is_some_and(|asked| asked.number == call.number);
+            self.waiting.retain(|call| live(call) || call.number != number);
+        }
+        format!("retry {said:?} of state {index} for item {item}")
+    }
+
+    fn cancel(&mut self) -> String {
+        self.waiting.retain(|call| self.model.now < call.until);
+        if self.waiting.is_empty() {
+            return "no call waits".to_owned();
+        }
+        let index = usize::try_from(self.dice.below(self.waiting.len() as u64)).expect("an index");
+        let Waiting { call, item, number, .. } = self.waiting.swap_remove(index);
+        self.world.cancel(call);
+        if !self.waiting.iter().any(|other| other.number == number) {
+            self.model.withdraw(item, number);
+        }
+        format!("cancel call {call} for item {item}")
+    }
+
+    fn restart(&mut self, ending: Ending) -> String {
+        self.world.restart(ending);
+        if self.world.pass(1) {
+            self.model.now += 1;
+        }
+        self.model.asked.clear();
+        self.waiting.clear();
+        format!("{ending:?}")
+    }
+
+    fn run(mut self, name: &str, steps: u64) -> Model {
+        for _ in 0..steps {
+            let step = self.step();
+            self.told.push(step);
+            assert_eq!(self.world.sent(), self.model.sent, "{name}: {:?} after {:#?}", self.model, self.told);
+        }
+        self.model
+    }
+}
+
+/// Tells so many stories, each to a world of its own.
+fn tell<W: World>(name: &str, stories: u64, steps: u64, world: impl Fn(&'static str, u64) -> W) {
+    let (mut sent, mut closings) = (0, 0);
+    for seed in 0..stories {
+        let (channel, life) = if seed % 2 == 0 { ("any", DESK_TTL) } else { ("client", TTL) };
+        let (mut world, dice) = (world(channel, seed), Dice::seeded(seed));
+        let model = Model { life, ..Model::default() };
+        let story = Story { world: &mut world, model, dice, waiting: Vec::new(), states: Vec::new(), told: Vec::new() };
+        let model = story.run(&format!("{name} {seed}, channel {channel}"), steps);
+        (sent, closings) = (sent + model.sent, closings + model.closings);
+    }
+    assert!(sent as u64 >= stories / 2 && closings > 0, "{name}: {sent} writes and {closings} closings are few");
+}
+
+/// The policy of a story; each `edition` of it is another policy.
+fn edition(upstream: &Recorder, channel: &str, edition: u64) -> String {
+    let text = policy::held(upstream, r#"wait = "0ms""#, &format!("channel = \"{channel}\""));
+    format!("{text}\n# Edition {edition}.\n")
+}
+
+#[test]
+fn whatever_happens_in_whatever_order_the_upstream_receives_what_people_approved_and_nothing_else() {
+    tell("inside", rounds(25, 1_000), 40, |channel, _| inside::Inside::new(channel));
+}
+
+#[test]
+fn the_same_holds_for_the_real_program_under_kill_and_restart() {
+    tell("outside", rounds(8, 100), 30, outside::Outside::new);
+}
