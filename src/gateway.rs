@@ -1,5 +1,7 @@
 //! The path of every call, whatever door it came through: `Gateway::handle` reads top to bottom.
 
+mod asking;
+mod closing;
 mod desk;
 mod hold;
 mod preview;

@@ -10,13 +10,14 @@ use super::{Cancel, Gateway, throttle, unless};
 use crate::audit::entry::{Answer, Entry};
 use crate::confirm::approval::State;
 use crate::confirm::form::{self, Word};
-use crate::confirm::person::{Asked, Form, Person, Reach};
-use crate::confirm::{ClosedError, Decision, No, Place, Question, Standing, Streak, Ticket, Witness};
+use crate::confirm::person::{Form, Person, Reach};
+use crate::confirm::{Decision, Question, Standing};
 use crate::limit::{Admitted, Charge, Slot};
 use crate::policy::{Authorized, Channel, Held};
 use crate::refusal::{Code, Refusal};
 
-const MINUTE: Duration = Duration::from_secs(60);
+/// When to ask again where too many questions wait.
+const SHORTLY: Duration = Duration::from_secs(60);
 
 /// A call that a person let go, and what it may still wait.
 pub(super) struct Cleared<'a> {
@@ -26,25 +27,12 @@ pub(super) struct Cleared<'a> {
 }
 
 /// A held call while somebody is asked about it.
-struct Hold<'a> {
-    gateway: &'a Gateway,
-    entry: Entry,
-    held: Held,
-    person: &'a dyn Person,
-    cancel: &'a Cancel,
-}
-
-/// How a question ended.
-enum End {
-    Decided(Decision),
-    /// Nobody answered where they were asked; the desk still may.
-    Desk,
-    /// Nobody answered in time.
-    Expired,
-    /// The client could not ask, and nobody else may.
-    Unable,
-    /// The client took the call back.
-    Cancelled,
+pub(super) struct Hold<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) entry: Entry,
+    pub(super) held: Held,
+    pub(super) person: &'a dyn Person,
+    pub(super) cancel: &'a Cancel,
 }
 
 impl Gateway {
@@ -75,46 +63,10 @@ impl Gateway {
             Standing::New => hold.begin(admitted).await,
         }
     }
-
-    /// Why no write may be sent now, if so.
-    pub(super) fn closed(&self) -> Option<Refusal> {
-        match self.confirmer.closed() {
-            Ok(None) => None,
-            Ok(Some(left)) => Some(
-                Refusal::new(Code::Throttled, "writes are closed, because a person refused several in a row; wait")
-                    .because("writes are closed")
-                    .retry_after(left),
-            ),
-            Err(error) => Some(unknown(&error)),
-        }
-    }
-
-    /// Counts an answer that came through a client; the desk's are counted when they are given.
-    fn count(&self, witness: &Witness, no: Option<No>) {
-        match witness.place {
-            Place::Client(_) => self.count_answer(no),
-            Place::Desk(_) => {}
-        }
-    }
-
-    /// Counts an answer; closes writes where it is one refusal too many.
-    pub(super) fn count_answer(&self, no: Option<No>) {
-        let closed = match self.confirmer.count(no) {
-            Ok(Streak::Open) => return,
-            Ok(Streak::Closes(cooldown)) => cooldown,
-            Err(error) => {
-                return tracing::error!(%error, "an answer could not be counted; writes stay refused until it can");
-            }
-        };
-        tracing::warn!(seconds = closed.as_secs(), "writes are closed: three questions in a row were answered with no");
-        if let Err(error) = self.audit.writes_closed(closed) {
-            tracing::error!(%error, "the closing of writes could not be recorded");
-        }
-    }
 }
 
 /// How the call is paid for.
-enum Paid<'a> {
+pub(super) enum Paid<'a> {
     /// When its question was asked.
     Before(Admitted),
     /// Now.
@@ -122,7 +74,7 @@ enum Paid<'a> {
 }
 
 impl<'a> Hold<'a> {
-    fn refuse(self, refusal: Refusal) -> Answer {
+    pub(super) fn refuse(self, refusal: Refusal) -> Answer {
         let rule = Some(self.held.rule().clone());
         self.entry.refuse(&refusal.by(rule), Some(self.held.request()))
     }
@@ -176,7 +128,7 @@ impl<'a> Hold<'a> {
             Err(error) => {
                 let refusal =
                     Refusal::new(Code::Busy, "too many writes wait for a person already; wait for their answers");
-                Err(self.refuse(refusal.because(error.to_string()).retry_after(MINUTE)))
+                Err(self.refuse(refusal.because(error.to_string()).retry_after(SHORTLY)))
             }
         }
     }
@@ -219,132 +171,7 @@ impl<'a> Hold<'a> {
         }
     }
 
-    /// How the client may be used to ask.
-    fn reach(&self) -> Reach {
-        match self.held.grant().channel() {
-            Channel::Desk => Reach::Nobody,
-            Channel::Any | Channel::Client => self.person.reach(),
-        }
-    }
-
-    /// Asks in the client where it can, else at the desk.
-    async fn ask(mut self, ticket: Ticket, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
-        let gateway = self.gateway;
-        let first = ticket.question.call == self.entry.call();
-        let reach = self.reach();
-        // One call shows the question; the others wait for its answer, which goes to one of them.
-        let showing = gateway.confirmer.show(&ticket);
-        let shown = reach == Reach::Retry || (reach == Reach::Open && showing.is_some());
-        if shown
-            && !first
-            && let Err(throttled) = gateway.limiter.prompt(&gateway.agent)
-        {
-            return Err(self.refuse(throttle(throttled)));
-        }
-        if shown || first {
-            self.entry = self.entry.asking(&self.held, &ticket, channels(&ticket, reach), self.person.client())?;
-        }
-        if first && ticket.question.at_desk() {
-            tracing::info!("a write waits for a person: portcullis approve {}", ticket.code);
-        }
-        let spec = gateway.confirmer.spec();
-        let end = match reach {
-            Reach::Retry => return Err(self.bring_back(&ticket)),
-            Reach::Open if shown => self.in_client(&ticket).await,
-            Reach::Open => self.wait(&ticket, spec.ttl).await,
-            Reach::Nobody => self.wait(&ticket, spec.wait).await,
-        };
-        drop(showing);
-        match end {
-            End::Decided(decision) => self.decided(decision, paid).await,
-            End::Desk => Err(self.at_desk(&ticket)),
-            End::Expired => {
-                gateway.confirmer.withdraw(&ticket);
-                Err(self.refuse(Refusal::new(Code::ApprovalExpired, "nobody answered in time; the write was not sent")))
-            }
-            End::Unable => {
-                gateway.confirmer.withdraw(&ticket);
-                Err(self.unable())
-            }
-            End::Cancelled => {
-                gateway.confirmer.withdraw(&ticket);
-                Err(self.refuse(Refusal::new(
-                    Code::Cancelled,
-                    "the call was cancelled while a person was asked; it was not sent",
-                )))
-            }
-        }
-    }
-
-    /// The client asks while the call is open; whoever answers first counts, the desk too.
-    async fn in_client(&self, ticket: &Ticket) -> End {
-        let confirmer = &self.gateway.confirmer;
-        let ttl = confirmer.spec().ttl;
-        tokio::select! {
-            biased;
-            () = self.taken_back() => End::Cancelled,
-            decision = confirmer.answered(ticket, ttl) => decision.map_or_else(|| self.unanswered(ticket), End::Decided),
-            asked = self.person.ask(&ticket.question.form, ttl) => match asked {
-                Asked::Replied(reply) => End::Decided(confirmer.settle(ticket, &reply, self.person.client())),
-                Asked::Silent => self.unanswered(ticket),
-                Asked::Failed if ticket.question.at_desk() => End::Desk,
-                Asked::Failed => End::Unable,
-            },
-        }
-    }
-
-    /// The client took the call back or hung up.
-    async fn taken_back(&self) {
-        tokio::select! {
-            () = self.cancel.cancelled() => {}
-            () = self.person.gone() => {}
-        }
-    }
-
-    /// Somebody else asks, or the desk.
-    async fn wait(&self, ticket: &Ticket, within: Duration) -> End {
-        tokio::select! {
-            biased;
-            () = self.taken_back() => End::Cancelled,
-            decision = self.gateway.confirmer.answered(ticket, within) => {
-                decision.map_or_else(|| self.unanswered(ticket), End::Decided)
-            }
-        }
-    }
-
-    fn unanswered(&self, ticket: &Ticket) -> End {
-        let lives = !self.gateway.confirmer.left(ticket).is_zero();
-        if lives && ticket.question.at_desk() { End::Desk } else { End::Expired }
-    }
-
-    /// The client gets the question in place of an answer.
-    fn bring_back(self, ticket: &Ticket) -> Answer {
-        let state = self.gateway.confirmer.state(ticket);
-        let rule = Some(self.held.rule().clone());
-        let refusal = Refusal::new(Code::ApprovalRequired, "the client asks its person and calls again").by(rule);
-        self.entry.ask(&refusal, self.held.request(), ticket.question.form.clone(), state)
-    }
-
-    fn at_desk(self, ticket: &Ticket) -> Answer {
-        let left = self.gateway.confirmer.left(ticket);
-        let message = format!(
-            "a person has to approve this write in a terminal, with `portcullis approve {}`, within {} s; then make the \
-             same call again. It was not sent",
-            ticket.code,
-            left.as_secs()
-        );
-        let refusal = Refusal::new(Code::ApprovalRequired, message);
-        self.refuse(refusal.because("held: nobody answered yet").approval(ticket.code.clone(), left))
-    }
-
-    fn unable(self) -> Answer {
-        let message =
-            "a person has to approve this write in the client, and this client cannot ask them; it was not sent";
-        let rule = Some(self.held.rule().clone());
-        self.entry.unable(&Refusal::new(Code::ApprovalRequired, message).by(rule), self.held.request())
-    }
-
-    async fn decided(self, decision: Decision, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
+    pub(super) async fn decided(self, decision: Decision, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
         let Self { gateway, entry, held, cancel, .. } = self;
         let rule = Some(held.rule().clone());
         let (approval, witness) = match decision {
@@ -388,20 +215,4 @@ impl<'a> Hold<'a> {
             }
         }
     }
-}
-
-/// Where a question may be answered, for the log.
-fn channels(ticket: &Ticket, reach: Reach) -> Vec<&'static str> {
-    let client = (reach != Reach::Nobody).then_some("client");
-    client.into_iter().chain(ticket.question.at_desk().then_some("desk")).collect()
-}
-
-fn unknown(error: &ClosedError) -> Refusal {
-    tracing::error!(%error, "writes are refused because nobody can tell whether they are closed");
-    Refusal::new(
-        Code::Throttled,
-        "the gateway cannot tell whether writes are closed, so this one was not sent; tell the operator",
-    )
-    .because(error.to_string())
-    .retry_after(MINUTE)
 }

@@ -1,0 +1,157 @@
+//! One question: shown in the client where it can be, answered there or at the desk, and what ends it otherwise.
+
+use std::time::Duration;
+
+use super::hold::{Cleared, Hold, Paid};
+use super::throttle;
+use crate::audit::entry::Answer;
+use crate::confirm::person::{Asked, Reach};
+use crate::confirm::{Decision, Ticket};
+use crate::policy::Channel;
+use crate::refusal::{Code, Refusal};
+
+/// How a question ended.
+enum End {
+    Decided(Decision),
+    /// Nobody answered where they were asked; the desk still may.
+    Desk,
+    /// Nobody answered in time.
+    Expired,
+    /// The client could not ask, and nobody else may.
+    Unable,
+    /// The client took the call back.
+    Cancelled,
+}
+
+impl<'a> Hold<'a> {
+    /// How the client may be used to ask.
+    pub(super) fn reach(&self) -> Reach {
+        match self.held.grant().channel() {
+            Channel::Desk => Reach::Nobody,
+            Channel::Any | Channel::Client => self.person.reach(),
+        }
+    }
+
+    /// Asks in the client where it can, else at the desk.
+    pub(super) async fn ask(mut self, ticket: Ticket, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
+        let gateway = self.gateway;
+        let first = ticket.question.call == self.entry.call();
+        let reach = self.reach();
+        // One call shows the question; the others wait for its answer, which goes to one of them.
+        let showing = gateway.confirmer.show(&ticket);
+        let shown = reach == Reach::Retry || (reach == Reach::Open && showing.is_some());
+        if shown
+            && !first
+            && let Err(throttled) = gateway.limiter.prompt(&gateway.agent)
+        {
+            return Err(self.refuse(throttle(throttled)));
+        }
+        if shown || first {
+            self.entry = self.entry.asking(&self.held, &ticket, channels(&ticket, reach), self.person.client())?;
+        }
+        if first && ticket.question.at_desk() {
+            tracing::info!("a write waits for a person: portcullis approve {}", ticket.code);
+        }
+        let spec = gateway.confirmer.spec();
+        let end = match reach {
+            Reach::Retry => return Err(self.bring_back(&ticket)),
+            Reach::Open if shown => self.in_client(&ticket).await,
+            Reach::Open => self.wait(&ticket, spec.ttl).await,
+            Reach::Nobody => self.wait(&ticket, spec.wait).await,
+        };
+        drop(showing);
+        match end {
+            End::Decided(decision) => self.decided(decision, paid).await,
+            End::Desk => Err(self.at_desk(&ticket)),
+            End::Expired => {
+                gateway.confirmer.withdraw(&ticket);
+                Err(self.refuse(Refusal::new(Code::ApprovalExpired, "nobody answered in time; the write was not sent")))
+            }
+            End::Unable => {
+                gateway.confirmer.withdraw(&ticket);
+                Err(self.unable())
+            }
+            End::Cancelled => {
+                gateway.confirmer.withdraw(&ticket);
+                Err(self.refuse(Refusal::new(
+                    Code::Cancelled,
+                    "the call was cancelled while a person was asked; it was not sent",
+                )))
+            }
+        }
+    }
+
+    /// The client asks while the call is open; whoever answers first counts, the desk too.
+    async fn in_client(&self, ticket: &Ticket) -> End {
+        let confirmer = &self.gateway.confirmer;
+        let ttl = confirmer.spec().ttl;
+        tokio::select! {
+            biased;
+            () = self.taken_back() => End::Cancelled,
+            decision = confirmer.answered(ticket, ttl) => decision.map_or_else(|| self.unanswered(ticket), End::Decided),
+            asked = self.person.ask(&ticket.question.form, ttl) => match asked {
+                Asked::Replied(reply) => End::Decided(confirmer.settle(ticket, &reply, self.person.client())),
+                Asked::Silent => self.unanswered(ticket),
+                Asked::Failed if ticket.question.at_desk() => End::Desk,
+                Asked::Failed => End::Unable,
+            },
+        }
+    }
+
+    /// The client took the call back or hung up.
+    async fn taken_back(&self) {
+        tokio::select! {
+            () = self.cancel.cancelled() => {}
+            () = self.person.gone() => {}
+        }
+    }
+
+    /// Somebody else asks, or the desk.
+    async fn wait(&self, ticket: &Ticket, within: Duration) -> End {
+        tokio::select! {
+            biased;
+            () = self.taken_back() => End::Cancelled,
+            decision = self.gateway.confirmer.answered(ticket, within) => {
+                decision.map_or_else(|| self.unanswered(ticket), End::Decided)
+            }
+        }
+    }
+
+    fn unanswered(&self, ticket: &Ticket) -> End {
+        let lives = !self.gateway.confirmer.left(ticket).is_zero();
+        if lives && ticket.question.at_desk() { End::Desk } else { End::Expired }
+    }
+
+    /// The client gets the question in place of an answer.
+    fn bring_back(self, ticket: &Ticket) -> Answer {
+        let state = self.gateway.confirmer.state(ticket);
+        let rule = Some(self.held.rule().clone());
+        let refusal = Refusal::new(Code::ApprovalRequired, "the client asks its person and calls again").by(rule);
+        self.entry.ask(&refusal, self.held.request(), ticket.question.form.clone(), state)
+    }
+
+    fn at_desk(self, ticket: &Ticket) -> Answer {
+        let left = self.gateway.confirmer.left(ticket);
+        let message = format!(
+            "a person has to approve this write in a terminal, with `portcullis approve {}`, within {} s; then make the \
+             same call again. It was not sent",
+            ticket.code,
+            left.as_secs()
+        );
+        let refusal = Refusal::new(Code::ApprovalRequired, message);
+        self.refuse(refusal.because("held: nobody answered yet").approval(ticket.code.clone(), left))
+    }
+
+    pub(super) fn unable(self) -> Answer {
+        let message =
+            "a person has to approve this write in the client, and this client cannot ask them; it was not sent";
+        let rule = Some(self.held.rule().clone());
+        self.entry.unable(&Refusal::new(Code::ApprovalRequired, message).by(rule), self.held.request())
+    }
+}
+
+/// Where a question may be answered, for the log.
+fn channels(ticket: &Ticket, reach: Reach) -> Vec<&'static str> {
+    let client = (reach != Reach::Nobody).then_some("client");
+    client.into_iter().chain(ticket.question.at_desk().then_some("desk")).collect()
+}
