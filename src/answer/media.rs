@@ -22,6 +22,8 @@ pub(super) enum Unreadable {
     NotUtf8,
     #[error("the answer cannot be read as JSON, so that nothing could be redacted in it; it is not shown")]
     NotJson,
+    #[error("the answer is text that may hold JSON, in which nothing could be redacted; it is not shown")]
+    Mixed,
 }
 
 /// Types under `application/` that no model reads; `octet-stream` says that nobody knows what it is.
