@@ -25,6 +25,8 @@ pub enum Code {
     UpstreamUnreachable,
     /// The answer is larger than the policy lets in.
     ResponseTooLarge,
+    /// The gateway holds as many large answers as it may.
+    Busy,
     /// The log cannot be written.
     AuditUnavailable,
     /// The client took the call back.
@@ -46,6 +48,7 @@ impl Code {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamUnreachable => "upstream_unreachable",
             Self::ResponseTooLarge => "response_too_large",
+            Self::Busy => "busy",
             Self::AuditUnavailable => "audit_unavailable",
             Self::Cancelled => "cancelled",
             Self::Internal => "internal",
@@ -64,6 +67,7 @@ impl Code {
             | Self::UpstreamTimeout
             | Self::UpstreamUnreachable
             | Self::ResponseTooLarge
+            | Self::Busy
             | Self::AuditUnavailable
             | Self::Cancelled
             | Self::Internal => "refuse",

@@ -145,7 +145,7 @@ impl Document {
         if plain {
             return Ok(Self { text, values: 0, found: true });
         }
-        match rewrite(&text, redact, fields) {
+        match rewrite(&text, text.capacity(), redact, fields) {
             Ok(rewritten) => {
                 match rewritten.text {
                     Text::Same(length) => text.truncate(length),
