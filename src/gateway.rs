@@ -41,6 +41,9 @@ use crate::upstream::reply::Reply;
 const FLOOD_PAUSE: Duration = Duration::from_secs(1);
 const FLOOD_LANES: usize = 8;
 
+/// When to try again where no clock knows.
+const SHORTLY: Duration = Duration::from_secs(1);
+
 /// JSON-RPC 2.0, section 5.1.
 const METHOD_NOT_FOUND: i32 = -32601;
 
@@ -357,7 +360,8 @@ fn failed(error: &UpstreamError, effect: Effect) -> Refusal {
             format!("{error}; the write may have been carried out: look before you repeat it")
         }
     };
-    Refusal::new(error.code(), message).because(error.cause())
+    let refusal = Refusal::new(error.code(), message).because(error.cause());
+    if error.code() == Code::Busy { refusal.retry_after(SHORTLY) } else { refusal }
 }
 
 fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {
@@ -373,9 +377,10 @@ fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {
 }
 
 fn replied(reply: Reply, view: &View<'_>) -> Outcome {
-    let Reply { status, headers, body, retry_after, location, redacted, attempts } = reply;
+    let Reply { status, headers, body, held, retry_after, location, redacted, attempts } = reply;
     let bytes = Some(body.len() as u64);
     let (shaped, refusal) = answer::shape(Facts { status, headers, location, retry_after }, body, view);
+    drop(held);
     let (code, cause) = refusal.map(|refusal| (refusal.code, refusal.cause)).unzip();
     Outcome { shaped, code, cause, status: Some(status), bytes, attempts, redacted }
 }

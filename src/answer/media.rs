@@ -31,6 +31,9 @@ pub enum Unreadable {
     /// Said to be JSON, where members of it are to be redacted, and none.
     #[error("the answer cannot be read as JSON, so that nothing could be redacted in it; it is not shown")]
     NotJson,
+    /// Text in which a member that is to be redacted may stand, among what is no JSON.
+    #[error("the answer is text that may hold JSON, in which nothing could be redacted; it is not shown")]
+    Mixed,
 }
 
 /// Types under `application/` that no model reads; `octet-stream` says that nobody knows what it is.
@@ -83,17 +86,17 @@ impl Media {
                 bytes: body.len(),
             });
         }
-        let text = match self.charset.as_deref() {
+        let mut text = match self.charset.as_deref() {
             None | Some("utf-8" | "utf8" | "us-ascii" | "ascii" | "") => {
                 String::from_utf8(body).map_err(|_| Unreadable::NotUtf8)?
             }
             Some("iso-8859-1" | "iso8859-1" | "latin1" | "windows-1252" | "cp1252") => western(body),
             Some(other) => return Err(Unreadable::Charset(other.escape_default().take(40).collect())),
         };
-        Ok(match text.strip_prefix('\u{feff}') {
-            Some(rest) => rest.to_owned(),
-            None => text,
-        })
+        if text.starts_with('\u{feff}') {
+            text.remove(0);
+        }
+        Ok(text)
     }
 
     /// Whether the text is JSON, by its type or by its looks, or holds JSON as a whole.
@@ -132,11 +135,16 @@ fn western(body: Vec<u8>) -> String {
         '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
     ];
     let character = |byte: u8| byte.checked_sub(0x80).and_then(|index| HIGH.get(usize::from(index)).copied());
-    match String::from_utf8(body) {
-        Ok(text) if text.is_ascii() => text,
-        Ok(text) => text.bytes().map(|byte| character(byte).unwrap_or(char::from(byte))).collect(),
-        Err(error) => error.as_bytes().iter().map(|&byte| character(byte).unwrap_or(char::from(byte))).collect(),
-    }
+    let body = match String::from_utf8(body) {
+        Ok(text) if text.is_ascii() => return text,
+        Ok(text) => text.into_bytes(),
+        Err(error) => error.into_bytes(),
+    };
+    let characters = || body.iter().map(|&byte| character(byte).unwrap_or(char::from(byte)));
+    // As much as it takes: what grows by doubling takes up to twice of that.
+    let mut text = String::with_capacity(characters().map(char::len_utf8).sum());
+    text.extend(characters());
+    text
 }
 
 #[cfg(test)]

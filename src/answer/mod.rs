@@ -16,6 +16,7 @@ mod rows;
 mod select;
 mod spans;
 mod store;
+mod stray;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -148,10 +149,12 @@ impl Document {
         let media = Media::parse(media.map(|(_, value)| value.as_str()).unwrap_or_default());
         let mut text = media.text(body)?;
         let claims = media.claims_json(&text);
-        if !(claims || text.trim_start().starts_with('[')) || text.trim_ascii().is_empty() {
+        let may_hide = |text: &str| !redact.is_empty() && stray::may_hold(text, redact);
+        let plain = text.trim_ascii().is_empty() || !(claims || text.trim_start().starts_with('[') || may_hide(&text));
+        if plain {
             return Ok(Self { text, values: 0, found: true });
         }
-        match rewrite(&text, redact, fields) {
+        match rewrite(&text, text.capacity(), redact, fields) {
             Ok(rewritten) => {
                 match rewritten.text {
                     Text::Same(length) => text.truncate(length),
@@ -160,6 +163,7 @@ impl Document {
                 Ok(Self { text, values: rewritten.values, found: rewritten.found })
             }
             Err(_) if claims && !redact.is_empty() => Err(Unreadable::NotJson),
+            Err(_) if may_hide(&text) => Err(Unreadable::Mixed),
             Err(_) => Ok(Self { text, values: 0, found: true }),
         }
     }

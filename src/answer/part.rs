@@ -135,6 +135,13 @@ impl Remainder {
         }
     }
 
+    /// Gives back what memory it does not use.
+    pub(super) fn shrink(&mut self) {
+        match self {
+            Self::Rows { doc, .. } | Self::Text { doc, .. } => doc.shrink_to_fit(),
+        }
+    }
+
     /// The next part: elements in an array of their own, or text.
     pub(super) fn next(self, max_bytes: usize) -> Part {
         match self {

@@ -28,8 +28,14 @@ pub(super) enum Text {
     New(String),
 }
 
-/// Rewrites one JSON value, or several one after another, as `application/x-ndjson` has them.
-pub(super) fn rewrite(text: &str, redact: &[FieldPath], fields: Option<&[FieldPath]>) -> Result<Rewritten, Broken> {
+/// Rewrites one JSON value, or several one after another, as `application/x-ndjson` has them. A new text gets `room` bytes,
+/// as many as the old one had.
+pub(super) fn rewrite(
+    text: &str,
+    room: usize,
+    redact: &[FieldPath],
+    fields: Option<&[FieldPath]>,
+) -> Result<Rewritten, Broken> {
     let (redact, root) = Selector::ends(redact);
     let (fields, keep) = match fields {
         None => (Selector::ways(&[]).0, Keep::All),
@@ -39,7 +45,7 @@ pub(super) fn rewrite(text: &str, redact: &[FieldPath], fields: Option<&[FieldPa
         }
     };
     let found = keep == Keep::All;
-    let mut pass = Pass { out: Output { text, same: 0, own: None }, redact, fields, found };
+    let mut pass = Pass { out: Output { text, room, same: 0, own: None }, redact, fields, found };
     let mut cursor = Cursor::new(text);
     let mut values = 0;
     cursor.space(true);
@@ -161,6 +167,7 @@ impl<'t> Pass<'t, '_> {
 /// What goes out. As long as it is what came in, nothing is copied.
 struct Output<'t> {
     text: &'t str,
+    room: usize,
     same: usize,
     own: Option<String>,
 }
@@ -174,7 +181,7 @@ impl Output<'_> {
                 if rest.starts_with(piece) {
                     self.same += piece.len();
                 } else {
-                    let mut own = String::with_capacity(self.text.len());
+                    let mut own = String::with_capacity(self.room);
                     own.push_str(done);
                     own.push_str(piece);
                     self.own = Some(own);
@@ -206,7 +213,7 @@ mod tests {
     fn run(text: &str, redact: &[&str], fields: Option<&[&str]>) -> Result<String, Broken> {
         let redact = paths(redact, FieldPath::anywhere);
         let fields = fields.map(|fields| paths(fields, FieldPath::from_root));
-        rewrite(text, &redact, fields.as_deref()).map(|rewritten| match rewritten.text {
+        rewrite(text, text.len(), &redact, fields.as_deref()).map(|rewritten| match rewritten.text {
             Text::Same(length) => text.get(..length).unwrap().to_owned(),
             Text::New(text) => text,
         })
@@ -222,7 +229,7 @@ mod tests {
     #[test]
     fn a_text_that_is_compact_is_not_copied() {
         for (text, length) in [(r#"{"a":[1,{"b":"c d"}]}"#, 21), ("[1]\n", 3), ("{\"a\":1}\n{\"a\":2}\n", 15)] {
-            assert_eq!(rewrite(text, &[], None).unwrap().text, Text::Same(length), "{text}");
+            assert_eq!(rewrite(text, text.len(), &[], None).unwrap().text, Text::Same(length), "{text}");
         }
     }
 
@@ -358,7 +365,7 @@ mod tests {
             let other = FieldPath::from_root("x.**.y.*.z").unwrap();
             paths.splice(0..0, vec![other; others]);
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
-            let shown = match rewrite(&text, &paths, None).unwrap().text {
+            let shown = match rewrite(&text, text.len(), &paths, None).unwrap().text {
                 Text::Same(length) => text.get(..length).unwrap().to_owned(),
                 Text::New(text) => text,
             };

@@ -55,7 +55,8 @@ impl Store {
 
     /// Holds what is left of a part, if it may, and writes the handle into its note.
     pub(super) fn keep(&self, agent: &Agent, part: &mut Part) {
-        let (Some(rest), Some(cut)) = (part.rest.take(), &mut part.cut) else { return };
+        let (Some(mut rest), Some(cut)) = (part.rest.take(), &mut part.cut) else { return };
+        rest.shrink();
         if rest.size() > MAX_EACH {
             return;
         }
@@ -68,10 +69,11 @@ impl Store {
         let now = self.clock.monotonic();
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         forget(&mut held, now);
-        held.push_back(Held { agent: agent.clone(), handle, since: now, rest });
-        while held.len() > MAX_HANDLES || held.iter().map(|held| held.rest.size()).sum::<usize>() > MAX_BYTES {
+        let room = MAX_BYTES - rest.size();
+        while held.len() >= MAX_HANDLES || held.iter().map(|held| held.rest.size()).sum::<usize>() > room {
             held.pop_front();
         }
+        held.push_back(Held { agent: agent.clone(), handle, since: now, rest });
     }
 
     /// What `handle` names, which it then names no more, for the agent whose call it came from; `None` where nothing is

@@ -4,6 +4,7 @@ mod cost;
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -163,6 +164,71 @@ fn a_body_that_claims_to_be_json_and_is_none_is_withheld_when_something_is_redac
         assert_eq!(plain().blocks(kind, body), [body], "without redaction it is shown");
     }
     assert_eq!(redacting().blocks("text/plain", "no json: email"), ["no json: email"]);
+}
+
+#[test]
+fn a_redacted_member_is_not_shown_behind_or_amid_other_text() {
+    let body = json!({"user": {"email": SECRET}}).to_string();
+    for (before, after) in [
+        (")]}',\n", ""),
+        ("while(1);", ""),
+        ("for(;;);", ""),
+        ("/* never */ ", ""),
+        ("// never\n", ""),
+        ("# never\n", ""),
+        ("2026-03-01 INFO ", "\n"),
+        ("<script>var x = ", ";</script>"),
+        ("\u{feff}\u{feff}", ""),
+        ("\u{200b}", ""),
+        ("\u{1}", ""),
+        ("callback(", ")"),
+        ("[INFO] ", ""),
+        ("[1] ", " tail"),
+        ("a,b\n1,", "\n"),
+    ] {
+        for kind in ["text/plain", "text/html", "application/xml", "text/csv", ""] {
+            for status in [200, 502] {
+                let error = redacting().error(status, kind, format!("{before}{body}{after}"));
+                assert!(!error.to_string().contains(SECRET), "{before}: {error}");
+                assert!(error.to_string().contains("could be redacted"), "{before}: {error}");
+            }
+            assert!(
+                plain().blocks(kind, format!("{before}{body}{after}"))[0].contains(SECRET),
+                "nothing is to be redacted"
+            );
+        }
+    }
+    for before in ["5\n", "\"begin\"\n", "null ", "true\r\n-1e5 ", "\u{1e}7\n"] {
+        let shown = redacting().blocks("text/plain", format!("{before}{body}")).concat();
+        assert!(shown.contains("[redacted]") && !shown.contains(SECRET), "{before}: {shown}");
+    }
+}
+
+#[test]
+fn text_without_a_redacted_member_is_shown_as_it_is() {
+    for text in [
+        "Dear email: {\"ann\"} wrote \"email\", 'email' and email.\n",
+        "\"name\",\"email\"\n\"Ann\",\"ann@example.test\"\n",
+        "<style>p { color: red }</style><input name=\"email\" type='email'>",
+        ")]}',\n{\"mail\":1}",
+        "5 {\"emails\": [1]}",
+    ] {
+        assert_eq!(redacting().blocks("text/plain", text), [text]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_stands_before_and_behind_an_object_its_redacted_member_is_not_shown(
+        before in "[\\[{}\\]\"':,/*#\\\\ \n\u{feff}\u{0}a1]{0,8}",
+        inside in "[ \n\u{feff}\u{200b}]{0,2}",
+        after in "[\\[{}\\]\",/ a1]{0,4}",
+        kind in prop::sample::select(vec!["text/plain", "application/json", "text/html", "text/csv", "application/x-ndjson"]),
+    ) {
+        let body = format!("{before}{{{inside}\"email\"{inside}:\"{SECRET}\"}}{after}");
+        let (shaped, _) = redacting().answer(200, kind, body.clone());
+        prop_assert!(!shaped.blocks.concat().contains(SECRET), "{}", body);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a held write is about to change: its target, read through the gate like any other read, before a person is asked
 //! and again before the write is sent.
 
+use super::shaping::INLINE;
 use super::{Cancel, Gateway, Reply, Sent, deny, enter, failed, unless};
 use crate::answer::{self, Facts};
 use crate::audit::entry::{Entry, Outcome};
@@ -9,6 +10,7 @@ use crate::confirm::difference::{Change, change};
 use crate::policy::{Authorized, Effect, Held, Preview, Verdict};
 use crate::refusal::{Code, Refusal};
 use crate::upstream::forward::Failure;
+use crate::upstream::room;
 
 /// How the log calls these reads.
 const TOOL: &str = "preview";
@@ -18,6 +20,8 @@ pub(super) struct Look {
     pub(super) state: State,
     facts: Facts,
     body: Vec<u8>,
+    /// The room that the body takes.
+    held: room::Held,
 }
 
 /// What a person is shown of it.
@@ -38,7 +42,7 @@ impl Gateway {
             Preview::Yes => true,
         };
         let seen = match self.look(held, cancel).await {
-            Ok(look) => self.difference(held, look),
+            Ok(look) => self.difference(held, look).await,
             Err(refusal) => Err(refusal),
         };
         match seen {
@@ -61,20 +65,17 @@ impl Gateway {
         }
     }
 
-    fn difference(&self, held: &Held, look: Look) -> Result<(Change, State), Refusal> {
-        let Look { state, facts, body } = look;
-        let unknown = |why: String| {
-            Refusal::new(
-                Code::UpstreamError,
-                format!("what this write changes cannot be shown: {why}; it was not sent"),
-            )
+    async fn difference(&self, held: &Held, look: Look) -> Result<(Change, State), Refusal> {
+        let Look { state, facts, body, held: room } = look;
+        let (size, method, response) = (body.len(), held.request().method(), self.policy.response().clone());
+        let sent = held.request().body().map(|body| body.bytes().to_vec());
+        let compare = move || {
+            let before = answer::redacted(&facts, body, &response).map_err(|error| unknown(&error))?;
+            drop(room);
+            change(method, before.as_bytes(), sent.as_deref()).map_err(|error| unknown(&error))
         };
-        let before =
-            answer::redacted(&facts, body, self.policy.response()).map_err(|error| unknown(error.to_string()))?;
-        let request = held.request();
-        let body = request.body().map(crate::request::body::Body::bytes);
-        let change = change(request.method(), before.as_bytes(), body).map_err(|error| unknown(error.to_string()))?;
-        Ok((change, state))
+        let change = if size <= INLINE { compare() } else { self.shaping.work(compare).await? };
+        Ok((change?, state))
     }
 
     /// Reads the target of a held write, as the agent could: the same rules, limits and log.
@@ -108,6 +109,10 @@ impl Gateway {
 
 const UNLOGGED: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
 
+fn unknown(why: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(Code::UpstreamError, format!("what this write changes cannot be shown: {why}; it was not sent"))
+}
+
 fn unreadable(cause: &str) -> Refusal {
     let message = "this write is shown to a person together with what it changes, and the policy does not let that be read; \
         it was not sent";
@@ -125,7 +130,7 @@ fn looked(result: Result<Reply, Failure>) -> (Outcome, Result<Look, Refusal>) {
     match result {
         Ok(reply) => {
             let bytes = u64::try_from(reply.body.len()).ok();
-            let Reply { status, headers, body, retry_after, location, redacted, attempts } = reply;
+            let Reply { status, headers, body, retry_after, location, redacted, attempts, held } = reply;
             let outcome = Outcome { status: Some(status), bytes, attempts, redacted, ..Outcome::default() };
             if !(200..=299).contains(&status) {
                 let refusal = Refusal::new(
@@ -139,7 +144,7 @@ fn looked(result: Result<Reply, Failure>) -> (Outcome, Result<Look, Refusal>) {
             }
             let etag = headers.iter().find(|(name, _)| name == "etag").map(|(_, value)| value.as_str());
             let state = State::new(etag, &body);
-            (outcome, Ok(Look { state, facts: Facts { status, headers, location, retry_after }, body }))
+            (outcome, Ok(Look { state, facts: Facts { status, headers, location, retry_after }, body, held }))
         }
         Err(Failure::Upstream(why)) => {
             let refusal = failed(&why.error, Effect::Read);

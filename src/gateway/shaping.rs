@@ -18,8 +18,8 @@ use crate::upstream::reply::Reply;
 
 /// Up to so many bytes an answer is shaped at once: the way to another thread and back would cost as much.
 pub(super) const INLINE: usize = 128 << 10;
-/// How many answers are shaped at a time away from the event loop.
-const LANES: usize = 2;
+/// How many answers are shaped at a time away from the event loop: each may be held twice meanwhile.
+const LANES: usize = 1;
 
 /// Where large answers are shaped.
 #[derive(Debug)]
@@ -41,7 +41,10 @@ impl Lanes {
     }
 
     /// Does some work in its turn. A fault in it is one of the caller's. Refused when the process ends before that.
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refusal> {
+    pub(super) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
         let ended = || Refusal::new(Code::Internal, "the gateway ended before the answer was shaped");
         let lane = Arc::clone(&self.0).acquire_owned().await.map_err(|_| ended())?;
         let working = spawn_blocking(move || {
@@ -92,6 +95,7 @@ mod tests {
 
     use super::super::tests::gateway;
     use super::*;
+    use crate::upstream::room::Held;
 
     fn runtime() -> Runtime {
         Builder::new_current_thread().enable_all().build().unwrap()
@@ -102,6 +106,7 @@ mod tests {
             status: 200,
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: body.into(),
+            held: Held::default(),
             retry_after: None,
             location: None,
             redacted: 0,

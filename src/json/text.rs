@@ -55,7 +55,7 @@ pub(crate) fn unescape(inner: &str) -> Option<String> {
 }
 
 /// The character that `uXXXX` or `uXXXX\uXXXX` stands for, and the length of what was read.
-fn unescape_unit(escape: &str) -> Option<(char, usize)> {
+pub(crate) fn unescape_unit(escape: &str) -> Option<(char, usize)> {
     let first = hex4(escape.as_bytes().get(1..)?)?;
     if !(0xd800..=0xdbff).contains(&first) {
         return Some((char::from_u32(first)?, 5));

@@ -1,34 +1,58 @@
 //! Reads an answer's body, unpacked, up to a limit.
 //!
-//! Promises that no more than the limit is ever held, counted after unpacking and piece by piece, and that a body which ends before its
-//! end (by its length, its chunks, or its packing) is an error and never shown as complete. Refuses packings that were not asked for.
-//! Trusts `content-length` for one thing only: how much room to make at first.
+//! Promises that no more than the limit is ever held, counted after unpacking and piece by piece, that a large body has its room (see
+//! [`super::room`]) before it grows, and that a body which ends before its end (by its length, its chunks, or its packing) is an error
+//! and never shown as complete. Refuses packings that were not asked for. Trusts `content-length` for one thing only: how much room
+//! to make at first.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 
 use crate::upstream::error::UpstreamError;
+use crate::upstream::room::{Held, Room, SMALL};
 
 /// The value of `accept-encoding`: what [`read`] can unpack.
 pub(crate) const ACCEPTED: &str = "gzip, deflate";
 
+/// How much of a packed body is unpacked before its size is looked at: a byte of it may become a thousand.
+const SLICE: usize = 128;
+
+/// What a body may take, in bytes and in time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance<'a> {
+    /// The longest body that is read, unpacked.
+    pub(crate) limit: usize,
+    /// Where a large one is held.
+    pub(crate) room: &'a Room,
+    /// How long it waits for its room.
+    pub(crate) patience: Duration,
+}
+
 /// # Errors
-/// The body is too large, cut short, damaged, or packed in another way than [`ACCEPTED`].
-pub(crate) async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>, UpstreamError> {
+/// The body is too large, cut short, damaged, or packed in another way than [`ACCEPTED`], or there is no room for it.
+pub(crate) async fn read(mut response: Response, allowance: Allowance<'_>) -> Result<(Vec<u8>, Held), UpstreamError> {
+    let Allowance { limit, room, patience } = allowance;
     let announced = response.content_length().and_then(|length| usize::try_from(length).ok());
     let packing = packing(response.headers())?;
-    let mut body = match packing {
+    let mut held = Held::default();
+    let (mut body, slice) = match packing {
         Packing::None => {
-            if announced.is_some_and(|length| length > limit) {
+            let most = announced.unwrap_or(0);
+            if most > limit {
                 return Err(UpstreamError::TooLarge { received: 0, limit });
             }
-            Body::Plain(Bounded::new(limit, announced.unwrap_or(0)))
+            if most > SMALL {
+                // Boxed here and below: few bodies need it, and every call carries what it awaits.
+                Box::pin(room.grow(&mut held, most, patience)).await?;
+            }
+            (Body::Plain(Bounded::new(limit, most)), usize::MAX)
         }
-        Packing::Gzip => Body::Gzip(MultiGzDecoder::new(Bounded::new(limit, 0))),
-        Packing::Deflate => Body::Deflate(ZlibDecoder::new(Bounded::new(limit, 0))),
+        Packing::Gzip => (Body::Gzip(MultiGzDecoder::new(Bounded::new(limit, 0))), SLICE),
+        Packing::Deflate => (Body::Deflate(ZlibDecoder::new(Bounded::new(limit, 0))), SLICE),
     };
     let mut arrived = 0_usize;
     loop {
@@ -38,16 +62,28 @@ pub(crate) async fn read(mut response: Response, limit: usize) -> Result<Vec<u8>
             Err(error) => return Err(UpstreamError::within_answer(error, body.received())),
         };
         arrived = arrived.saturating_add(piece.len());
+        for slice in piece.chunks(slice) {
+            if body.received() > held.bytes() {
+                // As the bytes themselves do, it grows to twice its size.
+                let bytes = body.received().saturating_mul(2).min(limit);
+                Box::pin(room.grow(&mut held, bytes, patience)).await?;
+            }
+            if body.write_all(slice).is_err() {
+                return Err(body.failure(arrived, limit));
+            }
+        }
         // A packed body that never unpacks to anything is bounded by what arrives.
-        if body.write_all(&piece).is_err() || arrived > limit {
+        if arrived > limit {
             return Err(body.failure(arrived, limit));
         }
     }
     if arrived == 0 {
         // A packed body of nothing at all: some servers say `gzip` of every answer.
-        return Ok(Vec::new());
+        return Ok((Vec::new(), held));
     }
-    body.finish(arrived, limit)
+    let body = body.finish(arrived, limit)?;
+    held.shrink(body.len());
+    Ok((body, held))
 }
 
 enum Packing {
@@ -136,9 +172,24 @@ struct Bounded {
     is_full: bool,
 }
 
+/// From this size on a body gets [`MAPPED`] room at once.
+const LARGE: usize = 1 << 20;
+/// An allocation of more than 32 MiB goes back to the system at its end, where glibc keeps a smaller one for later: its heaps
+/// grew to twice of what was held. What is not written to takes no memory.
+const MAPPED: usize = (32 << 20) + 1;
+
 impl Bounded {
     fn new(limit: usize, room: usize) -> Self {
-        Self { bytes: Vec::with_capacity(room.min(limit)), limit, is_full: false }
+        let mut new = Self { bytes: Vec::new(), limit, is_full: false };
+        new.make_room(room.min(limit));
+        new
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        let mapped = bytes > LARGE && self.bytes.try_reserve_exact(MAPPED.saturating_sub(self.bytes.len())).is_ok();
+        if !mapped {
+            self.bytes.reserve(bytes.saturating_sub(self.bytes.len()));
+        }
     }
 }
 
@@ -149,6 +200,7 @@ impl Write for Bounded {
             self.is_full = true;
             return Err(io::ErrorKind::FileTooLarge.into());
         }
+        self.make_room(self.bytes.len() + piece.len());
         self.bytes.extend_from_slice(piece);
         Ok(piece.len())
     }

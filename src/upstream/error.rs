@@ -81,6 +81,11 @@ pub enum UpstreamError {
         /// Bytes of body that had been unpacked.
         received: usize,
     },
+    /// Too many large answers were being read or shaped.
+    #[error(
+        "the gateway holds as many large answers as it may, so this one was not read; try again later, or ask for less"
+    )]
+    Busy,
     /// The answer is longer than `read_max_bytes`.
     #[error(
         "the API's answer is too large: {received} bytes of it were read, {limit} are allowed; ask for less at once"
@@ -118,6 +123,7 @@ impl UpstreamError {
                 Code::UpstreamUnreachable
             }
             Self::Timeout => Code::UpstreamTimeout,
+            Self::Busy => Code::Busy,
             Self::TooLarge { .. } => Code::ResponseTooLarge,
             Self::Credential(_)
             | Self::Died(_)
@@ -153,6 +159,7 @@ impl UpstreamError {
             Self::CutShort { .. } => "cut_short",
             Self::Encoding => "encoding",
             Self::Unpack { .. } => "unpack",
+            Self::Busy => "busy",
             Self::TooLarge { .. } => "too_large",
         }
     }
@@ -178,6 +185,7 @@ impl UpstreamError {
             | Self::HeadersTooLarge
             | Self::Encoding
             | Self::Unpack { .. }
+            | Self::Busy
             | Self::TooLarge { .. } => return self.name().to_owned(),
         };
         format!("{}: {detail}", self.name())
@@ -205,6 +213,7 @@ impl UpstreamError {
             | Self::CutShort { .. }
             | Self::Encoding
             | Self::Unpack { .. }
+            | Self::Busy
             | Self::TooLarge { .. } => Delivery::Unknown,
         }
     }

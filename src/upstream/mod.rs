@@ -30,6 +30,7 @@ use crate::upstream::forward::Failed;
 use crate::upstream::redact::Redactor;
 use crate::upstream::reply::Reply;
 use crate::upstream::resolver::Lookup;
+use crate::upstream::room::{Held, Room};
 use crate::upstream::rotation::{CredentialChoice, Credentials};
 use crate::upstream::source::Surroundings;
 
@@ -43,6 +44,7 @@ mod loopback;
 mod redact;
 pub mod reply;
 mod resolver;
+pub mod room;
 pub mod rotation;
 pub mod source;
 
@@ -61,6 +63,7 @@ pub struct Upstream {
     headers: HeaderMap,
     timeout: Duration,
     read_max_bytes: usize,
+    room: Room,
     recipe: Arc<Recipe>,
     client: Client,
     /// Set once an answer was caught saying in two ways where it ends; from then on each call gets a connection of its own.
@@ -123,6 +126,7 @@ impl Upstream {
             headers: fixed_headers(spec)?,
             timeout: spec.timeout,
             read_max_bytes: usize::try_from(read_max_bytes).unwrap_or(usize::MAX),
+            room: Room::default(),
             recipe: Arc::new(recipe),
             client,
             ambiguous: AtomicBool::new(false),
@@ -253,6 +257,7 @@ impl Upstream {
             status: status.as_u16(),
             headers: reply::shown_headers(headers),
             body: Vec::new(),
+            held: Held::default(),
             retry_after: reply::retry_after(headers, self.clock.wall()),
             location: reply::location(status, headers, response.url()),
             redacted: 0,
@@ -260,7 +265,10 @@ impl Upstream {
         };
         let bodiless = method == Method::Head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         if !bodiless {
-            reply.body = body::read(response, self.read_max_bytes).await?;
+            // So that a wait for room ends as that and not as one for the API.
+            let patience = self.timeout / 2;
+            let allowance = body::Allowance { limit: self.read_max_bytes, room: &self.room, patience };
+            (reply.body, reply.held) = body::read(response, allowance).await?;
         }
         Ok(reply)
     }

@@ -8,8 +8,10 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 
+use crate::upstream::room::Held;
+
 /// An answer, as the gateway hands it on: capped, unpacked, without the credential.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Reply {
     /// The status, 200 to 599 in practice; the upstream's own.
     pub status: u16,
@@ -17,6 +19,8 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     /// The whole body, byte for byte but for redaction; empty for HEAD, 204 and 304.
     pub body: Vec<u8>,
+    /// The room that a large body takes, to be held until it is shaped.
+    pub held: Held,
     /// What `retry-after` asks for, at most one hour.
     pub retry_after: Option<Duration>,
     /// Where a redirect points, path and query, when that is on the same origin.

@@ -1,5 +1,7 @@
 //! What becomes of an answer on its way to the agent, through the real binary.
 
+use std::io::Write as _;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use portcullis::clock::{Clock, SystemClock};
@@ -9,10 +11,14 @@ use super::common::{
     MEMORY_CAP_KIB,
     gate::Gate,
     policy,
-    recorder::{Recorder, Reply},
+    recorder::{Recorder, Reply, head},
 };
 
 const PATH: &str = "/api/v1/organization/7";
+
+/// What large answers may take in all, in KiB, beside what a gate takes without them: 16 MiB that they share, one of 8 MiB
+/// without a share and its copy, 16 MiB of what was cut, and 1 MiB for each of sixteen calls.
+const LARGE_ANSWERS_KIB: u64 = 64 * 1024 + 8 * 1024;
 
 fn rows(count: usize) -> Value {
     (0..count).map(|id| json!({"id": id, "name": format!("row {id}"), "email": "ann@example.test"})).collect()
@@ -116,5 +122,76 @@ fn large_answers_stay_within_the_memory_of_the_gate() {
     let peak = gate.peak_memory();
     println!("{peak} KiB");
     assert!(peak < MEMORY_CAP_KIB, "{peak} KiB");
+    gate.finish();
+}
+
+#[test]
+fn many_large_answers_at_once_stay_within_the_memory_of_the_gate() {
+    let text = "x".repeat(1_900);
+    let rows: Value = (0..4_200).map(|id| json!({"id": id, "text": text, "email": "ann@example.test"})).collect();
+    let compact = serde_json::to_string(&rows).expect("JSON");
+    let pretty = serde_json::to_string_pretty(&rows).expect("JSON");
+    for body in [&compact, &pretty] {
+        assert!(body.len() > 8_000_000 && body.len() < 8 << 20, "{}", body.len());
+    }
+    let chunked = |body: &str| {
+        let (length, body) = (body.len(), body.to_owned());
+        let head = head("200 OK", &[("content-type", "application/json"), ("transfer-encoding", "chunked")], None);
+        Reply::Stream(Box::new(move |stream| write!(stream, "{head}{length:x}\r\n{body}\r\n0\r\n\r\n")))
+    };
+    let upstream = Recorder::start(move |seen| match seen.target().rsplit('/').next() {
+        Some("0") => Reply::json("{}"),
+        Some("1") => Reply::json(&compact),
+        Some("2") => Reply::json(&pretty),
+        Some("3") => chunked(&pretty),
+        Some(_) | None => Reply::json(format!("\u{feff}{pretty}")),
+    });
+    let mut gate = gate(&upstream, "redact = [\"email\"]");
+    let path = |n: usize| json!({"path": format!("/api/v1/organization/{n}")}).to_string();
+    assert!(gate.call("api_get", &json!({"path": "/api/v1/organization/0"})).is_success());
+    let idle = gate.peak_memory();
+    let calls: Vec<String> = (0..16).map(|n| gate.begin("api_get", &path(1 + n % 4))).collect();
+    let answers: Vec<_> = calls.iter().map(|call| gate.answer(call)).collect();
+    let (shown, busy): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.is_success());
+    // A slow machine may keep some waiting for too long.
+    assert!(shown.len() >= 4 && busy.iter().all(|answer| answer.code() == "busy"), "{busy:?}");
+    let peak = gate.peak_memory() - idle;
+    println!("{} shown, {peak} KiB above {idle} KiB", shown.len());
+    assert!(peak < LARGE_ANSWERS_KIB, "{peak} KiB");
+    gate.finish();
+}
+
+#[test]
+fn a_large_answer_that_finds_no_room_in_time_is_refused_as_busy_and_small_ones_need_none() {
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let upstream = Recorder::start(move |seen| match seen.target().rsplit('/').next() {
+        Some("1") => {
+            let head = head("200 OK", &[("content-type", "application/json")], Some(8_000_000));
+            Reply::Keep(head.into_bytes())
+        }
+        Some("2") => {
+            held.lock().expect("nobody panicked").recv().ok();
+            Reply::json(format!("[{}]", vec!["1"; 600_000].join(",")))
+        }
+        Some(_) | None => Reply::json("{}"),
+    });
+    let policy = policy::a(&upstream).replace("timeout = \"20s\"", "timeout = \"6s\"");
+    let mut gate = Gate::start(&policy);
+    let path = |n: usize| json!({"path": format!("/api/v1/organization/{n}")}).to_string();
+    // Two find room, and one more without.
+    let hanging: Vec<String> = (0..3).map(|_| gate.begin("api_get", &path(1))).collect();
+    upstream.wait_for(3);
+    let large = gate.begin("api_get", &path(2));
+    upstream.wait_for(4);
+    assert!(gate.get("/api/v1/organization/3").is_success());
+    release.send(()).expect("the upstream waits");
+    let refusal = gate.answer(&large).refusal();
+    assert_eq!((&refusal["code"], &refusal["retry_after_seconds"]), (&json!("busy"), &json!(1)), "{refusal}");
+    for call in hanging {
+        assert_eq!(gate.answer(&call).code(), "upstream_timeout");
+    }
+    drop(release);
+    assert!(gate.get("/api/v1/organization/2").is_success(), "there is room again");
     gate.finish();
 }
