@@ -3,8 +3,9 @@
 //! Promises: an OpenAPI document of version 3.0 or 3.1, in JSON or YAML, becomes operations with a name, a schema of
 //! their arguments and one way to write them into a request. It refuses whole documents that are none, and leaves out,
 //! with a warning, each operation that no request could express. It fetches nothing and follows references only within
-//! the document. Trusts: the document to describe the API, and nothing more; what a request may hold is judged by
-//! `request`, and whether it is sent by the policy.
+//! the document. It shows an agent nothing that a person who reads the document would not see. Trusts: the document to
+//! describe the API, and nothing more; what a request may hold is judged by `request`, and whether it is sent by the
+//! policy.
 //!
 //! Names: a tool is called after `operationId`, other characters than `[A-Za-z0-9_-]` made `_`; without one, after method
 //! and path. Arguments are called after path, query and header parameters (`ids[]` is `ids`) in that order, then the

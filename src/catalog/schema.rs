@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::document::{Document, Span, Work};
 use super::excerpt::Excerpt;
 use super::members::{Members, elements};
-use super::text::{MAX_DESCRIPTION, sentence};
+use super::text::{MAX_DESCRIPTION, hidden, hidden_in, sentence};
 use super::warning::Note;
 
 /// How much text is looked at for the schema of one operation, in bytes.
@@ -160,10 +160,13 @@ impl<'d> Reducer<'d> {
         for (keyword, most) in [("enum", MAX_ENUM), ("const", MAX_ENUM), ("default", MAX_DEFAULT)] {
             let raw = members.get(keyword).filter(|raw| raw.len() <= most);
             let value = raw.and_then(|raw| serde_json::from_str::<Value>(raw).ok());
-            if let Some(value) = value.filter(|value| keyword != "enum" || value.is_array()) {
-                self.spend(raw.map_or(0, str::len));
-                schema.insert(keyword.to_owned(), value);
+            let Some(value) = value.filter(|value| keyword != "enum" || value.is_array()) else { continue };
+            if let Some(found) = hidden_in(&value) {
+                self.note(Note::Hidden { what: keyword, found });
+                continue;
             }
+            self.spend(raw.map_or(0, str::len));
+            schema.insert(keyword.to_owned(), value);
         }
         for keyword in COUNTS {
             if let Some(count) = members.get(keyword).and_then(|raw| raw.parse::<u64>().ok()) {
@@ -177,6 +180,9 @@ impl<'d> Reducer<'d> {
 
     fn pattern(&mut self, members: &Members<'_>, schema: &mut Map<String, Value>) {
         let Some(pattern) = members.text("pattern") else { return };
+        if let Some(found) = hidden(&pattern) {
+            return self.note(Note::Hidden { what: "pattern", found });
+        }
         if !self.patterns.contains_key(pattern.as_ref()) {
             match compile(&pattern) {
                 Some(compiled) => self.patterns.insert(pattern.to_string(), compiled),
@@ -197,6 +203,11 @@ impl<'d> Reducer<'d> {
                     break;
                 }
                 if self.members(property).is_some_and(|property| property.is_true("readOnly")) {
+                    continue;
+                }
+                if let Some(found) = hidden(name) {
+                    self.note(Note::Hidden { what: "properties", found });
+                    complete = false;
                     continue;
                 }
                 self.spend(name.len() + 4);

@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::arguments::ArgumentError;
 use super::warning::TemplateError;
+use crate::request::fold::is_invisible;
 use crate::request::path::Path;
 
 /// What R2.2 does not let stand raw and R2.3 lets be encoded.
@@ -42,6 +43,10 @@ enum Piece {
 impl Template {
     /// Reads a key of `paths`.
     pub(super) fn read(text: &str) -> Result<Self, TemplateError> {
+        // The agent reads the path as it stands there.
+        if let Some(found) = text.chars().find(|c| is_invisible(*c)) {
+            return Err(TemplateError::Invisible { found });
+        }
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once('{') {
@@ -136,7 +141,17 @@ mod tests {
     fn an_odd_path_is_no_template() {
         let cases =
             ["", "a", "//", "/a//b", "/{", "/}", "/{}", "/{a", "/a}", "/{a}{a}", "/{a/b}", "/{{a}}", "/..", "/a/../b"];
-        for path in cases.into_iter().chain(["/a?b={c}", "/a#b", "/a b", "/a%2e", "/a;b", "/{a}/{a}", "/a\\b"]) {
+        for path in cases.into_iter().chain([
+            "/{a\u{200b}}",
+            "/{\n}",
+            "/a?b={c}",
+            "/a#b",
+            "/a b",
+            "/a%2e",
+            "/a;b",
+            "/{a}/{a}",
+            "/a\\b",
+        ]) {
             assert!(Template::read(path).is_err(), "{path}");
         }
     }

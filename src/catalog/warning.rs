@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::excerpt::Excerpt;
+use crate::request::fold::is_invisible;
 use crate::request::path::PathError;
 
 /// Why a text gives no catalog.
@@ -93,7 +94,7 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.place.chars() {
-            if c.is_control() || c == '`' { write!(f, "{}", c.escape_unicode())? } else { write!(f, "{c}")? }
+            if is_invisible(c) || c == '`' { write!(f, "{}", c.escape_unicode())? } else { write!(f, "{c}")? }
         }
         write!(f, ": {}", self.note)
     }
@@ -137,6 +138,14 @@ pub enum Note {
     /// A `pattern` that does not compile here.
     #[error("the pattern `{0}` is not checked: it needs look-around, a back reference or too much memory")]
     Pattern(Excerpt),
+    /// A keyword whose value would be shown as it is and holds what nobody sees.
+    #[error("`{what}` of a schema is not shown or checked: it holds the invisible character `{}`", found.escape_unicode())]
+    Hidden {
+        /// The keyword.
+        what: &'static str,
+        /// The first such character.
+        found: char,
+    },
     /// A schema that a reference does not lead to.
     #[error("a schema behind `{reference}` is taken as any value: {why}")]
     Schema {
@@ -262,6 +271,12 @@ pub enum TemplateError {
     /// A variable that stands there twice.
     #[error("it holds a variable twice")]
     Twice,
+    /// A text that cannot be shown.
+    #[error("it holds the invisible character `{}`", found.escape_unicode())]
+    Invisible {
+        /// The character.
+        found: char,
+    },
     /// The text around the variables (R2).
     #[error("{0}")]
     Path(#[from] PathError),

@@ -296,3 +296,6 @@ fn bad(error: &dyn std::fmt::Display) -> Refusal {
 
 /// The schema of a tool's arguments.
 type Schema = Arc<serde_json::Map<String, serde_json::Value>>;
+
+#[cfg(test)]
+mod tests;

@@ -195,3 +195,46 @@ paths:
     assert!(gate.call("item", &json!({"id": "ü x"})).is_success());
     assert_eq!(upstream.seen()[0].target(), "/items/%C3%BC%20x");
 }
+
+#[test]
+fn what_a_document_hides_from_people_is_hidden_from_agents() {
+    let upstream = Recorder::plain();
+    let hidden = ['\u{202e}', '\u{200b}', '\u{e0041}', '\u{fe0f}', '\u{9b}', '\u{1b}'];
+    let all: String = hidden.iter().collect();
+    let document = json!({"openapi": "3.1.0", "tags": [all], "paths": {
+        "/items": {"get": {"operationId": format!("list{all}"), "summary": format!("Lists{all} items"), "tags": [all], "parameters": [
+            {"name": "q", "in": "query", "description": format!("What{all} to find"), "schema": {
+                "title": all, "enum": ["plain", all], "default": all, "pattern": all}},
+            {"name": format!("x{all}"), "in": "query"}]},
+            "post": {"requestBody": {"content": {"application/json": {"schema": {"properties": {all.clone(): {"const": all}}}}}}}},
+        format!("/{{{all}}}"): {"get": {}},
+    }});
+    for mode in ["typed", "search"] {
+        let more = format!(
+            "[access]\nwrites = true\n[[allow]]\nid = \"all\"\nmethods = [\"POST\"]\npaths = [\"/**\"]\n[tools]\nmode = \"{mode}\"\n"
+        );
+        let policy = allstacks(&upstream, "\"/**\"", &more).replace("builtin:allstacks", "api.json");
+        let home = Home::new(&policy);
+        fs::write(home.path().join("api.json"), document.to_string()).expect("written");
+        for format in ["human", "json"] {
+            let output = home.tools(format);
+            assert!(output.status.success(), "{output:?}");
+            let said =
+                String::from_utf8(output.stdout).expect("UTF-8") + &String::from_utf8(output.stderr).expect("UTF-8");
+            assert!(said.contains("invisible") && !said.contains(hidden), "{said:?}");
+        }
+        let mut gate = Launch::new(&home).start();
+        let mut said = json!(tools(&mut gate)).to_string();
+        for uri in ["policy://sample", "openapi://sample"] {
+            said += &gate.request("resources/read", &json!({"uri": uri}).to_string()).message.to_string();
+        }
+        if mode == "search" {
+            let found = gate.call("find_operations", &json!({"query": "lists items"}));
+            let name = serde_json::from_str::<Value>(found.texts()[0]).expect("JSON")[0]["name"].clone();
+            said += found.texts()[0];
+            said += gate.call("describe_operation", &json!({"name": name})).texts()[0];
+        }
+        assert!(said.contains("Lists items") && said.contains("What to find"), "{said}");
+        assert!(!said.contains(hidden), "{said:?}");
+    }
+}
