@@ -4,6 +4,7 @@
 //! crates, one of them a backtracking regex engine, for keywords that are never written here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -64,14 +65,14 @@ pub(super) fn check(
     argument: &str,
     schema: &Value,
     value: &Value,
-    patterns: &HashMap<String, Regex>,
+    patterns: &HashMap<String, Arc<Regex>>,
 ) -> Result<(), Mismatch> {
     let mut place = argument.to_owned();
     Checker { patterns }.value(schema, value, &mut place, 0)
 }
 
 struct Checker<'a> {
-    patterns: &'a HashMap<String, Regex>,
+    patterns: &'a HashMap<String, Arc<Regex>>,
 }
 
 impl Checker<'_> {
@@ -108,7 +109,8 @@ impl Checker<'_> {
         }
         if let (Some(pattern), Value::String(text)) = (schema.get("pattern").and_then(Value::as_str), value)
             && text.len() <= MAX_SEARCHED
-            && self.patterns.get(pattern).is_some_and(|compiled| !compiled.is_match(text))
+            // A clone searches with memory of its own, which goes with it: what a pattern once needed is not kept.
+            && self.patterns.get(pattern).is_some_and(|compiled| !Regex::clone(compiled).is_match(text))
         {
             return Err(Expected::Pattern(Excerpt::of(pattern)));
         }
@@ -334,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_pattern_is_searched_for_in_the_text() {
-        let patterns = HashMap::from([("^[a-z]+$".to_owned(), Regex::new("^[a-z]+$").unwrap())]);
+        let patterns = HashMap::from([("^[a-z]+$".to_owned(), Arc::new(Regex::new("^[a-z]+$").unwrap()))]);
         let schema = json!({"pattern": "^[a-z]+$"});
         assert!(check("a", &schema, &json!("abc"), &patterns).is_ok());
         assert!(check("a", &schema, &json!("abc1"), &patterns).is_err());

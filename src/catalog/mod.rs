@@ -18,6 +18,7 @@
 mod allstacks;
 pub mod arguments;
 mod assemble;
+mod budget;
 mod check;
 mod document;
 pub mod excerpt;
@@ -26,6 +27,7 @@ pub mod generic;
 mod members;
 mod name;
 pub mod operation;
+mod outline;
 mod parameter;
 mod reader;
 mod schema;
@@ -54,7 +56,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads a document. Schemas are looked at when an operation is first described or called ([`Catalog::examine`]).
+    /// Reads a document. Schemas are looked at when an operation is first described or called
+    /// ([`Operation::schema_warnings`]).
     ///
     /// # Errors
     /// [`DocumentError`] for a text that is no OpenAPI 3.0 or 3.1 document as a whole. Whatever is wrong with single
@@ -84,12 +87,6 @@ impl Catalog {
     pub fn named(&self, name: &str) -> Option<&Operation> {
         let index = self.operations.binary_search_by(|operation| operation.name().cmp(name)).ok()?;
         self.operations.get(index)
-    }
-
-    /// Looks at every schema and says what is wrong with them: for a check of the document, not for each start.
-    #[must_use]
-    pub fn examine(&self) -> Vec<Warning> {
-        self.operations.iter().flat_map(Operation::schema_warnings).collect()
     }
 }
 

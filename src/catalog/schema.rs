@@ -5,18 +5,17 @@
 //! are translated or dropped. `oneOf` is given as `anyOf`: the API itself judges which one it was.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, Span, Work};
+use super::budget::Work;
+use super::document::{Document, Span};
 use super::excerpt::Excerpt;
 use super::members::{Members, elements};
 use super::text::{MAX_DESCRIPTION, hidden, hidden_in, sentence};
 use super::warning::Note;
-
-/// How much text is looked at for the schema of one operation, in bytes.
-pub(super) const MAX_WORK: usize = 8 << 20;
 
 /// How large the schema of one operation grows before inner schemas become bare types, in bytes.
 const MAX_SIZE: usize = 6 << 10;
@@ -31,14 +30,13 @@ const MAX_DEFAULT: usize = 80;
 /// The most parts of an `allOf`, `anyOf` or `oneOf`; a longer list is not checked.
 const MAX_PARTS: usize = 32;
 
-/// The longest pattern and the longest name of a member, in bytes.
-const MAX_TEXT: usize = 500;
+/// The longest name of a member and the longest `type`, in bytes; the most names that are required.
+const MAX_NAME: usize = 500;
+const MAX_TYPE: usize = 200;
+const MAX_REQUIRED: usize = 1_000;
 
 /// The most warnings of one operation's schemas.
 const MAX_NOTES: usize = 16;
-
-/// The most memory that a compiled pattern may take, in bytes.
-const MAX_PATTERN: usize = 256 << 10;
 
 /// The types of JSON Schema.
 const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
@@ -56,7 +54,7 @@ pub(super) struct Reducer<'d> {
     left: usize,
     /// The references that are being followed.
     open: Vec<Span>,
-    patterns: HashMap<String, Regex>,
+    patterns: HashMap<String, Arc<Regex>>,
     notes: Vec<Note>,
 }
 
@@ -64,7 +62,7 @@ impl<'d> Reducer<'d> {
     pub(super) fn new(document: &'d Document) -> Self {
         Self {
             document,
-            work: Work::of(MAX_WORK),
+            work: document.pool.lend(),
             left: MAX_SIZE,
             open: Vec::new(),
             patterns: HashMap::new(),
@@ -72,13 +70,48 @@ impl<'d> Reducer<'d> {
         }
     }
 
-    /// The schema at a place, reduced.
+    /// The schema at a place, reduced. It is any value where the schemas of the document take too much memory.
     pub(super) fn at(&mut self, span: &Span) -> Value {
-        self.schema(self.document.slice(span), 0)
+        let pool = &self.document.pool;
+        if pool.has_room() {
+            let schema = self.schema(self.document.slice(span), 0);
+            if pool.keeps(&schema) {
+                return schema;
+            }
+        }
+        self.note(Note::TooLarge);
+        json!({})
+    }
+
+    /// The members of an object, or of the one that it refers to.
+    pub(super) fn resolved(&mut self, text: &'d str) -> Option<Members<'d>> {
+        let members = self.members(text)?;
+        match members.text("$ref") {
+            Some(reference) => {
+                let target = self.document.resolve(&reference, &mut self.work).ok()?;
+                self.members(target)
+            }
+            None => Some(members),
+        }
+    }
+
+    /// The first elements of an array, at most so many.
+    pub(super) fn elements(&mut self, text: &'d str, most: usize) -> Option<Vec<&'d str>> {
+        self.work.charge(text.len()).ok()?;
+        elements(text, most)
+    }
+
+    /// Where a part of the document stands in it.
+    pub(super) fn span(&self, part: &'d str) -> Span {
+        self.document.span(part)
     }
 
     /// The compiled patterns, and what was found wrong.
-    pub(super) fn finish(self) -> (HashMap<String, Regex>, Vec<Note>) {
+    pub(super) fn finish(mut self) -> (HashMap<String, Arc<Regex>>, Vec<Note>) {
+        if self.work.is_spent() {
+            self.note(Note::TooMuch);
+        }
+        self.document.pool.give_back(&self.work);
         (self.patterns, self.notes)
     }
 
@@ -92,9 +125,8 @@ impl<'d> Reducer<'d> {
         }
     }
 
-    fn members(&mut self, text: &'d str) -> Option<Members<'d>> {
-        self.work.charge(text.len()).ok()?;
-        Members::read(text)
+    pub(super) fn members(&mut self, text: &'d str) -> Option<Members<'d>> {
+        self.work.members(text).ok().flatten()
     }
 
     fn schema(&mut self, text: &'d str, depth: usize) -> Value {
@@ -124,7 +156,7 @@ impl<'d> Reducer<'d> {
         self.properties(&members, &mut schema, depth);
         self.combined(&members, &mut schema, depth);
         self.spend(schema.keys().map(|key| key.len() + 6).sum());
-        with_null_if(nullable, Value::Object(schema))
+        with_null_if(nullable, Value::Object(snug(schema)))
     }
 
     fn referred(&mut self, reference: &str, members: &Members<'_>, depth: usize) -> Value {
@@ -137,7 +169,7 @@ impl<'d> Reducer<'d> {
         };
         let span = self.document.span(target);
         if self.open.contains(&span) {
-            return Members::read(target).map_or_else(|| json!({}), |members| bare(&members));
+            return self.members(target).map_or_else(|| json!({}), |members| bare(&members));
         }
         self.open.push(span);
         let mut schema = self.schema(target, depth);
@@ -180,15 +212,13 @@ impl<'d> Reducer<'d> {
 
     fn pattern(&mut self, members: &Members<'_>, schema: &mut Map<String, Value>) {
         let Some(pattern) = members.text("pattern") else { return };
+        let Some(compiled) = self.document.pool.pattern(&pattern) else {
+            return self.note(Note::Pattern(Excerpt::of(&pattern)));
+        };
         if let Some(found) = hidden(&pattern) {
             return self.note(Note::Hidden { what: "pattern", found });
         }
-        if !self.patterns.contains_key(pattern.as_ref()) {
-            match compile(&pattern) {
-                Some(compiled) => self.patterns.insert(pattern.to_string(), compiled),
-                None => return self.note(Note::Pattern(Excerpt::of(&pattern))),
-            };
-        }
+        self.patterns.insert(pattern.to_string(), compiled);
         self.spend(pattern.len());
         schema.insert("pattern".to_owned(), Value::from(pattern));
     }
@@ -198,7 +228,7 @@ impl<'d> Reducer<'d> {
         if let Some(properties) = members.get("properties").and_then(|text| self.members(text)) {
             let mut kept = Map::new();
             for (name, property) in properties.iter() {
-                if self.left == 0 || name.len() > MAX_TEXT {
+                if self.left == 0 || name.len() > MAX_NAME {
                     complete = false;
                     break;
                 }
@@ -215,13 +245,13 @@ impl<'d> Reducer<'d> {
             }
             let required: Vec<Value> = members
                 .get("required")
-                .and_then(elements)
+                .and_then(|required| self.elements(required, MAX_REQUIRED))
                 .unwrap_or_default()
                 .into_iter()
                 .filter_map(|name| serde_json::from_str(name).ok())
                 .filter(|name: &Value| name.as_str().is_some_and(|name| kept.contains_key(name)))
                 .collect();
-            schema.insert("properties".to_owned(), Value::Object(kept));
+            schema.insert("properties".to_owned(), Value::Object(snug(kept)));
             if !required.is_empty() {
                 schema.insert("required".to_owned(), Value::Array(required));
             }
@@ -238,7 +268,8 @@ impl<'d> Reducer<'d> {
 
     fn combined(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>, depth: usize) {
         for (keyword, ours) in [("allOf", "allOf"), ("anyOf", "anyOf"), ("oneOf", "anyOf")] {
-            let Some(parts) = members.get(keyword).and_then(elements) else { continue };
+            let parts = members.get(keyword).and_then(|parts| self.elements(parts, MAX_PARTS + 1));
+            let Some(parts) = parts else { continue };
             if self.left == 0 || parts.is_empty() || parts.len() > MAX_PARTS {
                 continue;
             }
@@ -265,12 +296,9 @@ impl<'d> Reducer<'d> {
     }
 }
 
-/// A pattern as the linear-time engine reads it; `None` where it does not, or where it is too large.
-fn compile(pattern: &str) -> Option<Regex> {
-    if pattern.len() > MAX_TEXT {
-        return None;
-    }
-    RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build().ok()
+/// The same map in no more memory than it needs: most have one or two members, and there are many of them.
+pub(super) fn snug(map: Map<String, Value>) -> Map<String, Value> {
+    map.into_iter().collect()
 }
 
 /// A schema's type alone.
@@ -284,7 +312,7 @@ fn kind(members: &Members<'_>) -> Option<Value> {
     if let Some(kind) = members.text("type") {
         return known(&kind).then(|| Value::from(kind));
     }
-    let kinds: Vec<Value> = serde_json::from_str(members.get("type")?).ok()?;
+    let kinds: Vec<Value> = serde_json::from_str(members.get("type").filter(|kinds| kinds.len() <= MAX_TYPE)?).ok()?;
     let all_known =
         (1..=TYPES.len()).contains(&kinds.len()) && kinds.iter().all(|kind| kind.as_str().is_some_and(known));
     all_known.then_some(Value::Array(kinds))
@@ -294,7 +322,8 @@ fn kind(members: &Members<'_>) -> Option<Value> {
 fn bounds(members: &Members<'_>, schema: &mut Map<String, Value>) {
     for (bound, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")] {
         let number = |keyword: &str| {
-            members.get(keyword).and_then(|raw| serde_json::from_str::<Value>(raw).ok()).filter(Value::is_number)
+            let raw = members.get(keyword).filter(|raw| raw.len() <= MAX_DEFAULT)?;
+            serde_json::from_str::<Value>(raw).ok().filter(Value::is_number)
         };
         if let Some(number) = number(bound) {
             let keyword = if members.is_true(exclusive) { exclusive } else { bound };

@@ -13,10 +13,14 @@ use crate::request::fold::is_invisible;
 /// The longest description of an argument or of a part of one, in characters.
 pub(super) const MAX_DESCRIPTION: usize = 100;
 
+/// How much of a text is looked at for its first sentence, in bytes.
+const MAX_LOOK: usize = 8 << 10;
+
 /// The first sentence of a text in one line, at most `most` characters long, without what is invisible.
 pub(super) fn sentence(text: &str, most: usize) -> String {
     let mut line = String::new();
-    // A paragraph or two hold the first sentence; a description may be pages long.
+    // The beginning holds the first sentence; a description may be pages long, or a megabyte of nothing.
+    let text = text.get(..text.floor_char_boundary(MAX_LOOK)).unwrap_or_default();
     for word in text.split_whitespace().take(most) {
         let word: String = word.chars().filter(|c| !is_invisible(*c)).take(most).collect();
         if !line.is_empty() && !word.is_empty() {
@@ -67,6 +71,7 @@ mod tests {
             ("a word that is cut off here", "a word that is cut\u{2026}"),
             ("\u{202e}One\u{200b} two\u{e0041}.\u{e0042} More", "One two"),
             ("\u{200b} \u{feff} a", "a"),
+            (&format!("a {}. b", "\u{200b}".repeat(MAX_LOOK)), "a"),
         ];
         for (text, expected) in cases {
             assert_eq!(sentence(text, 21), expected);

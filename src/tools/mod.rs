@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::answer::{Ask, Shaped};
 use crate::catalog::operation::Operation;
 use crate::catalog::search::{Entry, Index};
+use crate::catalog::warning::Warning;
 use crate::catalog::{Catalog, Tool as Generic};
 use crate::policy::{Passage, Policy, ToolMode};
 use crate::refusal::{Code, Refusal};
@@ -130,6 +131,11 @@ impl Toolbox {
                 })
             }
         }
+    }
+
+    /// What is wrong with the schemas of what is offered: for a look at the document, not for each start.
+    pub fn notes(&self) -> impl Iterator<Item = Warning> {
+        self.operations().flat_map(|(operation, _)| operation.schema_warnings())
     }
 
     /// What is offered, sorted by name.

@@ -28,8 +28,9 @@ fn shown(policy: &Policy, text: &str) -> Vec<String> {
         Ok(read) => read,
         Err(error) => return vec![error.to_string()],
     };
-    let mut shown: Vec<String> = warnings.iter().chain(&catalog.examine()).map(ToString::to_string).collect();
     let toolbox = Toolbox::new(policy, Some(catalog));
+    let notes: Vec<_> = toolbox.notes().collect();
+    let mut shown: Vec<String> = warnings.iter().chain(&notes).map(ToString::to_string).collect();
     for face in toolbox.faces() {
         shown.extend([face.name, face.description, json!(*face.schema).to_string()]);
     }

@@ -77,7 +77,7 @@ fn what_would_be_shown_with_something_invisible_in_it_is_not_shown_and_noted() {
         let text = document(&format!(
             r#"{{"/a":{{"post":{{"requestBody":{{"content":{{"application/json":{{"schema":{{"properties":{{"v":{schema}}}}}}}}}}}}}}}}}"#
         ));
-        let notes: Vec<String> = only(&text).examine().iter().map(ToString::to_string).collect();
+        let notes: Vec<String> = notes(&only(&text)).iter().map(ToString::to_string).collect();
         assert!(notes.len() == usize::from(!note.is_empty()) && notes.concat().contains(note), "{schema}: {notes:?}");
     }
 }
@@ -117,7 +117,7 @@ fn a_tool_says_what_it_does_and_takes() {
     let expected = json!({"type": "object", "properties": {"id": {"type": "integer"},
         "ids": {"type": "array", "items": {"type": "string"}, "description": "Which"},
         "answer": {"type": "string"}}, "required": ["id"], "additionalProperties": false});
-    assert_eq!(Value::Object(operation.input_schema().clone()), expected);
+    assert_eq!(json!(**operation.input_schema()), expected);
 }
 
 #[test]

@@ -1,0 +1,230 @@
+//! What one document may cost, whatever stands in it.
+//!
+//! Promises that work and memory end: to read a document costs so much text looked at, and to describe all its
+//! operations so much again; what is kept of their schemas has a weight, and patterns a number. References and repeated
+//! parts make a small document lead to much, so that the caps of each operation alone would not be enough. Where a
+//! budget ends while a document is read, the rest of its paths is left out with one warning; where it ends in a schema,
+//! the schema asks less and the API judges.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use regex::{Regex, RegexBuilder};
+use serde_json::Value;
+
+use super::MAX_DOCUMENT;
+use super::members::Members;
+use super::warning::ReferenceError;
+
+/// How much text is looked at to find the operations of a document, and how much to describe them all, in bytes.
+pub(super) const MAX_READING: usize = 8 * MAX_DOCUMENT;
+const MAX_DESCRIBING: usize = 8 * MAX_DOCUMENT;
+
+/// The same for the description of one operation.
+const MAX_DESCRIBING_ONE: usize = 8 << 20;
+
+/// What it costs to look at any text at all, as bytes of text: a short one takes its time too.
+const LOOK: usize = 64;
+
+/// How much memory the schemas of a document may take, in bytes, about.
+const MAX_WEIGHT: usize = 48 << 20;
+
+/// What the patterns of a document may cost to compile, in shares: most take one. It bounds their number, and so their
+/// memory.
+const MAX_SHARES: usize = 500;
+
+/// The longest pattern, in bytes; how many of them make a share, of one that folds case, whose classes become large,
+/// and of any other.
+const MAX_PATTERN: usize = 500;
+const FOLDING_SHARE: usize = 8;
+const SHARE: usize = 64;
+
+/// What a compiled pattern may take at most, and up to where it is small, in bytes; what a large one costs, in shares.
+const MAX_COMPILED: usize = 256 << 10;
+const SMALL: usize = 64 << 10;
+const LARGE_SHARES: usize = 4;
+
+/// How many bytes may still be looked at.
+#[derive(Debug)]
+pub(super) struct Work {
+    left: usize,
+    is_spent: bool,
+}
+
+impl Work {
+    pub(super) fn of(bytes: usize) -> Self {
+        Self { left: bytes, is_spent: bytes == 0 }
+    }
+
+    /// Whether a look was too much.
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_spent
+    }
+
+    /// Takes a look at so many bytes. Once that is too much, everything is.
+    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), ReferenceError> {
+        match self.left.checked_sub(bytes.saturating_add(LOOK)) {
+            Some(left) if !self.is_spent => {
+                self.left = left;
+                Ok(())
+            }
+            Some(_) | None => {
+                self.is_spent = true;
+                Err(ReferenceError::TooMuch)
+            }
+        }
+    }
+
+    /// The members of a text that is one object with each name once.
+    pub(super) fn members<'a>(&mut self, text: &'a str) -> Result<Option<Members<'a>>, ReferenceError> {
+        self.charge(text.len())?;
+        Ok(Members::read(text))
+    }
+}
+
+/// What is left to describe the operations of one document with.
+#[derive(Debug)]
+pub(super) struct Pool {
+    work: AtomicUsize,
+    weight: AtomicUsize,
+    patterns: Mutex<Patterns>,
+}
+
+/// The patterns of a document; `None` for one that is not understood or too large.
+#[derive(Debug)]
+struct Patterns {
+    compiled: HashMap<Box<str>, Option<Arc<Regex>>>,
+    shares: usize,
+}
+
+impl Pool {
+    pub(super) fn new() -> Self {
+        Self {
+            work: AtomicUsize::new(MAX_DESCRIBING),
+            weight: AtomicUsize::new(MAX_WEIGHT),
+            patterns: Mutex::new(Patterns { compiled: HashMap::new(), shares: MAX_SHARES }),
+        }
+    }
+
+    /// The work that one operation may take, to be given back.
+    pub(super) fn lend(&self) -> Work {
+        Work::of(take(&self.work, MAX_DESCRIBING_ONE))
+    }
+
+    /// What one operation has not used.
+    pub(super) fn give_back(&self, work: &Work) {
+        self.work.fetch_add(work.left, Ordering::Relaxed);
+    }
+
+    /// Whether there is room for more schemas at all.
+    pub(super) fn has_room(&self) -> bool {
+        self.weight.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether there is room for a schema, which then is taken.
+    pub(super) fn keeps(&self, schema: &Value) -> bool {
+        let weight = weight(schema);
+        take(&self.weight, weight) == weight
+    }
+
+    /// A pattern as the linear-time engine reads it; `None` where it does not, where it is too large, or where there
+    /// have been too many.
+    pub(super) fn pattern(&self, pattern: &str) -> Option<Arc<Regex>> {
+        if pattern.len() > MAX_PATTERN {
+            return None;
+        }
+        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = patterns.compiled.get(pattern) {
+            return known.clone();
+        }
+        let share = if folds_case(pattern) { FOLDING_SHARE } else { SHARE };
+        patterns.shares = patterns.shares.checked_sub(1 + pattern.len() / share)?;
+        let mut compiled = compile(pattern, SMALL);
+        if compiled.is_none() && patterns.shares >= LARGE_SHARES {
+            patterns.shares -= LARGE_SHARES;
+            compiled = compile(pattern, MAX_COMPILED);
+        }
+        patterns.compiled.insert(pattern.into(), compiled.clone());
+        compiled
+    }
+}
+
+fn compile(pattern: &str, most: usize) -> Option<Arc<Regex>> {
+    RegexBuilder::new(pattern).size_limit(most).dfa_size_limit(most).build().ok().map(Arc::new)
+}
+
+/// Whether some group sets the flag `i`.
+fn folds_case(pattern: &str) -> bool {
+    let flags = |group: &str| group.chars().take_while(|c| c.is_ascii_alphabetic() || *c == '-').any(|c| c == 'i');
+    pattern.split("(?").skip(1).any(flags)
+}
+
+/// Takes as much as there is, up to `most`.
+fn take(from: &AtomicUsize, most: usize) -> usize {
+    let before = from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(most)));
+    before.unwrap_or_else(|left| left).min(most)
+}
+
+/// About how much memory a value takes, in bytes.
+fn weight(value: &Value) -> usize {
+    /// What a value takes where it stands, what an allocation costs, and what a map or a member has beside.
+    const VALUE: usize = size_of::<Value>();
+    const ALLOCATION: usize = 16;
+    const MAP: usize = 96;
+    const MEMBER: usize = size_of::<String>() + size_of::<u64>() + ALLOCATION;
+    let member = |(name, member): (&String, &Value)| weight(member) + MEMBER + name.len();
+    VALUE
+        + match value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len() + ALLOCATION,
+            Value::Array(items) => ALLOCATION + items.iter().map(weight).sum::<usize>(),
+            Value::Object(members) => MAP + members.iter().map(member).sum::<usize>(),
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn work_ends_and_stays_at_its_end() {
+        let mut work = Work::of(3 * LOOK);
+        assert!(work.members("{}").unwrap().is_some() && work.members("[]").unwrap().is_none());
+        assert!(!work.is_spent());
+        assert_eq!(work.charge(LOOK), Err(ReferenceError::TooMuch));
+        assert!(work.is_spent() && work.charge(0).is_err());
+    }
+
+    #[test]
+    fn what_is_lent_comes_back_and_no_more_than_there_is() {
+        let pool = Pool::new();
+        let lent: Vec<Work> = std::iter::repeat_with(|| pool.lend()).take_while(|work| !work.is_spent()).collect();
+        assert_eq!(lent.iter().map(|work| work.left).sum::<usize>(), MAX_DESCRIBING);
+        pool.give_back(&lent[0]);
+        assert_eq!(pool.lend().left, MAX_DESCRIBING_ONE);
+        let schema = json!({"enum": ["a", 1, [true]]});
+        let kept = std::iter::repeat_with(|| pool.keeps(&schema)).take_while(|kept| *kept).count();
+        assert_eq!(kept, MAX_WEIGHT / weight(&schema));
+        assert!(!pool.has_room());
+    }
+
+    #[test]
+    fn patterns_cost_by_their_length_and_size_and_run_out() {
+        let count = |make: &dyn Fn(usize) -> String| {
+            let pool = Pool::new();
+            (0..2 * MAX_SHARES).take_while(|number| pool.pattern(&make(*number)).is_some()).count()
+        };
+        assert_eq!(count(&|number| format!("^a{number}$")), MAX_SHARES);
+        assert_eq!(count(&|_| "^a$".to_owned()), 2 * MAX_SHARES);
+        assert_eq!(count(&|number| format!("[a-z]{{{}}}", 3_000 - number)), MAX_SHARES / (1 + LARGE_SHARES));
+        assert_eq!(count(&|number| format!("{number:03}{}", "a".repeat(397))), MAX_SHARES / (1 + 400 / SHARE));
+        let folding = count(&|number| format!("(?s-u)(?m:{number:03})|(?si)a"));
+        assert_eq!(folding, MAX_SHARES / (1 + 23 / FOLDING_SHARE));
+        let pool = Pool::new();
+        assert!(pool.pattern("(?=a)").is_none() && pool.pattern(&"a".repeat(MAX_PATTERN + 1)).is_none());
+        assert!(pool.pattern("\\w{64}").is_none(), "it is larger than MAX_COMPILED");
+    }
+}
