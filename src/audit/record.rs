@@ -52,6 +52,12 @@ pub(super) struct Question<'a> {
     pub(super) effect: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) credential: Option<&'a str>,
+    /// The operation that is described, or called by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<&'a str>,
+    /// What a call without a request gives: its name and the digest of its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) argument: Option<(&'a str, &'a str)>,
     #[serde(flatten)]
     pub(super) request: Option<Subject<'a>>,
 }

@@ -114,6 +114,26 @@ pub enum ArgumentError {
     NameTwice(String),
 }
 
+impl ArgumentError {
+    /// The same for the log, which holds no values.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Mismatch(mismatch) => mismatch.cause(),
+            Self::NotAnObject
+            | Self::Unknown { .. }
+            | Self::Missing(_)
+            | Self::Unreadable(_)
+            | Self::Segment { .. }
+            | Self::Path { .. }
+            | Self::Kind { .. }
+            | Self::Empty(_)
+            | Self::Separator { .. }
+            | Self::NameTwice(_) => self.to_string(),
+        }
+    }
+}
+
 /// The names of the arguments that a tool takes, for a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Takes(Box<str>);

@@ -28,7 +28,7 @@ const MAX_DESCRIBING_ONE: usize = 8 << 20;
 const LOOK: usize = 64;
 
 /// How much memory the schemas of a document may take, in bytes, about.
-const MAX_WEIGHT: usize = 48 << 20;
+const MAX_WEIGHT: usize = 40 << 20;
 
 /// What the patterns of a document may cost to compile, in shares: most take one. It bounds their number, and so their
 /// memory.

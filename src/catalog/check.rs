@@ -19,12 +19,19 @@ const MAX_DEPTH: usize = 64;
 
 /// A value that does not keep its schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the argument `{place}` must {expected}, and is `{found}`")]
+#[error("{}, and is `{found}`", self.cause())]
 pub struct Mismatch {
     /// The argument and, below it, a JSON pointer.
     place: Excerpt,
     expected: Expected,
     found: Excerpt,
+}
+
+impl Mismatch {
+    /// What was expected where, without what was found.
+    pub(super) fn cause(&self) -> String {
+        format!("the argument `{}` must {}", self.place, self.expected)
+    }
 }
 
 /// What a schema asks for.

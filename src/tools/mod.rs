@@ -56,6 +56,15 @@ pub enum Resolved {
     More(String),
 }
 
+/// What a call names beside the request that comes of it, for the log. It is known where the call is refused, too.
+#[derive(Debug, Default)]
+pub struct About {
+    /// The operation that is described or called by name, as the agent wrote it.
+    pub operation: Option<String>,
+    /// A value, and what it is called: the `query` of a search, the `handle` of an answer.
+    pub value: Option<(&'static str, String)>,
+}
+
 /// A resource as a list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
@@ -243,11 +252,17 @@ impl Toolbox {
         matches!(self.style, Style::Search(_))
     }
 
-    /// What the call of a tool comes to, `arguments` being the JSON object as it arrived.
+    /// What the call of a tool comes to, `arguments` being the JSON object as it arrived; and what it is about.
     ///
     /// # Errors
     /// `bad_request`, naming the argument or the part of the request.
-    pub fn resolve(&self, tool: Tool, arguments: &str) -> Result<Resolved, Refusal> {
+    pub fn resolve(&self, tool: Tool, arguments: &str) -> (About, Result<Resolved, Refusal>) {
+        let mut about = About::default();
+        let resolved = self.resolve_about(tool, arguments, &mut about);
+        (about, resolved)
+    }
+
+    fn resolve_about(&self, tool: Tool, arguments: &str, about: &mut About) -> Result<Resolved, Refusal> {
         match tool {
             Tool::Generic(generic) => {
                 let arguments = generic.arguments(arguments).map_err(|error| bad(&error))?;
@@ -257,11 +272,11 @@ impl Toolbox {
                 Some((operation, _)) => typed(operation, arguments),
                 None => Err(bad(&"this tool is gone")),
             },
-            Tool::Find => self.find(arguments).map(Resolved::Tell),
-            Tool::Describe => self.describe(arguments).map(Resolved::Tell),
-            Tool::CallRead => self.call(arguments, Passage::Read),
-            Tool::CallWrite => self.call(arguments, Passage::Write),
-            Tool::ReadMore => meta::handle(arguments).map(Resolved::More),
+            Tool::Find => self.find(arguments, about).map(Resolved::Tell),
+            Tool::Describe => self.describe(arguments, about).map(Resolved::Tell),
+            Tool::CallRead => self.call(arguments, Passage::Read, about),
+            Tool::CallWrite => self.call(arguments, Passage::Write, about),
+            Tool::ReadMore => meta::handle(arguments, about).map(Resolved::More),
             Tool::Policy => Ok(Resolved::Tell(Shaped::text(self.policy_words.clone()))),
             Tool::Operations => Ok(Resolved::Tell(Shaped::text(self.listing()))),
         }
@@ -286,7 +301,7 @@ fn entry(operation: &Operation) -> Entry<'_> {
 }
 
 fn typed(operation: &Operation, arguments: &str) -> Result<Resolved, Refusal> {
-    let parts = operation.request(arguments).map_err(|error| bad(&error))?;
+    let parts = operation.request(arguments).map_err(|error| bad(&error).because(error.cause()))?;
     ask(&parts.raw(), parts.answer.as_deref())
 }
 

@@ -35,7 +35,7 @@ fn shown(policy: &Policy, text: &str) -> Vec<String> {
         shown.extend([face.name, face.description, json!(*face.schema).to_string()]);
     }
     shown.extend(toolbox.resources().into_iter().flat_map(|shown| [shown.uri, shown.name, shown.description]));
-    let mut say = |tool: Tool, arguments: Value| match toolbox.resolve(tool, &arguments.to_string()) {
+    let mut say = |tool: Tool, arguments: Value| match toolbox.resolve(tool, &arguments.to_string()).1 {
         Ok(Resolved::Tell(shaped)) => shown.extend(shaped.blocks),
         Ok(Resolved::Ask(..) | Resolved::More(_)) => {}
         Err(refusal) => shown.extend([refusal.message, refusal.cause]),

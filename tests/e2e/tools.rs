@@ -238,3 +238,42 @@ fn what_a_document_hides_from_people_is_hidden_from_agents() {
         assert!(!said.contains(hidden), "{said:?}");
     }
 }
+
+#[test]
+fn the_log_says_which_operation_a_call_means_and_what_else_it_names_as_digests() {
+    let upstream = Recorder::plain();
+    let mut gate = Gate::start(&allstacks(&upstream, "\"/organization/**\"", "[tools]\nmode = \"search\"\n"));
+    for query in ["secret words", "secret words", "other words"] {
+        assert!(gate.call("find_operations", &json!({"query": query})).is_success());
+    }
+    let by_name = [
+        ("describe_operation", json!({"name": "get_organization"})),
+        ("call_read", json!({"name": "get_organization", "arguments": {"org_id": 5}})),
+        ("call_read", json!({"name": "get_organization", "arguments": {"org_id": ["secret value"]}})),
+        ("describe_operation", json!({"name": format!("no-such-operation{}", "x".repeat(1_000))})),
+    ];
+    for (tool, arguments) in &by_name {
+        gate.call(tool, arguments);
+    }
+    for handle in ["secret-handle", "secret-handle"] {
+        assert_eq!(gate.call("read_more", &json!({"handle": handle})).code(), "bad_request");
+    }
+    let records = gate.home.records();
+    let text = json!(records).to_string();
+    assert!(!text.contains("secret"), "{text}");
+    let asked: Vec<&Value> = records.iter().filter(|record| record["kind"] == "question").collect();
+    let digests: Vec<_> = asked.iter().filter_map(|question| question["argument"].as_array()).collect();
+    assert_eq!(
+        digests.iter().map(|pair| &pair[0]).collect::<Vec<_>>(),
+        ["query", "query", "query", "handle", "handle"]
+    );
+    assert!(digests[0] == digests[1] && digests[1] != digests[2] && digests[3] == digests[4], "{digests:?}");
+    assert!(digests.iter().all(|pair| pair[1].as_str().is_some_and(|digest| digest.len() == 32)), "{digests:?}");
+    let operations: Vec<&str> = asked.iter().filter_map(|question| question["operation"].as_str()).collect();
+    assert_eq!(operations[..3], ["get_organization"; 3]);
+    assert!(operations[3].starts_with("no-such-operation") && operations[3].len() == 128, "{operations:?}");
+    assert_eq!((&asked[4]["tool"], &asked[4]["path"]), (&json!("call_read"), &json!("/organization/5/")));
+    let cause = asked[5]["cause"].as_str().expect("a cause");
+    assert!(cause.contains("`org_id` must be"), "{cause}");
+    assert!(gate.home.verify().status.success());
+}
