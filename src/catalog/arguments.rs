@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use super::check::Mismatch;
 use super::excerpt::Excerpt;
+use super::mismatch::Mismatch;
 use crate::request::RawRequest;
 use crate::request::body::DeleteBody;
 use crate::request::method::Method;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::arguments::{ArgumentError, Parts, Takes};
-use super::check::check;
+use super::check::Checker;
 use super::document::{Document, Span};
 use super::excerpt::Excerpt;
 use super::face::{ANSWER, BodyFace, Face};
@@ -77,10 +77,11 @@ fn check_all(face: &Face, given: &Members<'_>) -> Result<(), ArgumentError> {
             return Err(ArgumentError::Missing(name.to_owned()));
         }
     }
+    let checker = Checker::new(&face.patterns);
     for (name, text) in given.iter() {
         let Some(schema) = face.argument(name) else { continue };
         let value: Value = serde_json::from_str(text).map_err(|_| ArgumentError::Unreadable(name.to_owned()))?;
-        check(name, schema, &value, &face.patterns)?;
+        checker.check(name, schema, &value)?;
     }
     Ok(())
 }

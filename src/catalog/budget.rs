@@ -6,15 +6,15 @@
 //! budget ends while a document is read, the rest of its paths is left out with one warning; where it ends in a schema,
 //! the schema asks less and the API judges.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde_json::Value;
 
 use super::MAX_DOCUMENT;
 use super::members::Members;
+use super::pattern::Patterns;
 use super::warning::ReferenceError;
 
 /// How much text is looked at to find the operations of a document, and how much to describe them all, in bytes.
@@ -29,21 +29,6 @@ const LOOK: usize = 64;
 
 /// How much memory the schemas of a document may take, in bytes, about.
 const MAX_WEIGHT: usize = 40 << 20;
-
-/// What the patterns of a document may cost to compile, in shares: most take one. It bounds their number, and so their
-/// memory.
-const MAX_SHARES: usize = 500;
-
-/// The longest pattern, in bytes; how many of them make a share, of one that folds case, whose classes become large,
-/// and of any other.
-const MAX_PATTERN: usize = 500;
-const FOLDING_SHARE: usize = 8;
-const SHARE: usize = 64;
-
-/// What a compiled pattern may take at most, and up to where it is small, in bytes; what a large one costs, in shares.
-const MAX_COMPILED: usize = 256 << 10;
-const SMALL: usize = 64 << 10;
-const LARGE_SHARES: usize = 4;
 
 /// How many bytes may still be looked at.
 #[derive(Debug)]
@@ -91,19 +76,12 @@ pub(super) struct Pool {
     patterns: Mutex<Patterns>,
 }
 
-/// The patterns of a document; `None` for one that is not understood or too large.
-#[derive(Debug)]
-struct Patterns {
-    compiled: HashMap<Box<str>, Option<Arc<Regex>>>,
-    shares: usize,
-}
-
 impl Pool {
     pub(super) fn new() -> Self {
         Self {
             work: AtomicUsize::new(MAX_DESCRIBING),
             weight: AtomicUsize::new(MAX_WEIGHT),
-            patterns: Mutex::new(Patterns { compiled: HashMap::new(), shares: MAX_SHARES }),
+            patterns: Mutex::new(Patterns::new()),
         }
     }
 
@@ -128,36 +106,10 @@ impl Pool {
         take(&self.weight, weight) == weight
     }
 
-    /// A pattern as the linear-time engine reads it; `None` where it does not, where it is too large, or where there
-    /// have been too many.
+    /// A pattern, compiled; `None` where it is not understood, too large, or one too many.
     pub(super) fn pattern(&self, pattern: &str) -> Option<Arc<Regex>> {
-        if pattern.len() > MAX_PATTERN {
-            return None;
-        }
-        let mut patterns = self.patterns.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = patterns.compiled.get(pattern) {
-            return known.clone();
-        }
-        let share = if folds_case(pattern) { FOLDING_SHARE } else { SHARE };
-        patterns.shares = patterns.shares.checked_sub(1 + pattern.len() / share)?;
-        let mut compiled = compile(pattern, SMALL);
-        if compiled.is_none() && patterns.shares >= LARGE_SHARES {
-            patterns.shares -= LARGE_SHARES;
-            compiled = compile(pattern, MAX_COMPILED);
-        }
-        patterns.compiled.insert(pattern.into(), compiled.clone());
-        compiled
+        self.patterns.lock().unwrap_or_else(PoisonError::into_inner).get(pattern)
     }
-}
-
-fn compile(pattern: &str, most: usize) -> Option<Arc<Regex>> {
-    RegexBuilder::new(pattern).size_limit(most).dfa_size_limit(most).build().ok().map(Arc::new)
-}
-
-/// Whether some group sets the flag `i`.
-fn folds_case(pattern: &str) -> bool {
-    let flags = |group: &str| group.chars().take_while(|c| c.is_ascii_alphabetic() || *c == '-').any(|c| c == 'i');
-    pattern.split("(?").skip(1).any(flags)
 }
 
 /// Takes as much as there is, up to `most`.
@@ -209,22 +161,5 @@ mod tests {
         let kept = std::iter::repeat_with(|| pool.keeps(&schema)).take_while(|kept| *kept).count();
         assert_eq!(kept, MAX_WEIGHT / weight(&schema));
         assert!(!pool.has_room());
-    }
-
-    #[test]
-    fn patterns_cost_by_their_length_and_size_and_run_out() {
-        let count = |make: &dyn Fn(usize) -> String| {
-            let pool = Pool::new();
-            (0..2 * MAX_SHARES).take_while(|number| pool.pattern(&make(*number)).is_some()).count()
-        };
-        assert_eq!(count(&|number| format!("^a{number}$")), MAX_SHARES);
-        assert_eq!(count(&|_| "^a$".to_owned()), 2 * MAX_SHARES);
-        assert_eq!(count(&|number| format!("[a-z]{{{}}}", 3_000 - number)), MAX_SHARES / (1 + LARGE_SHARES));
-        assert_eq!(count(&|number| format!("{number:03}{}", "a".repeat(397))), MAX_SHARES / (1 + 400 / SHARE));
-        let folding = count(&|number| format!("(?s-u)(?m:{number:03})|(?si)a"));
-        assert_eq!(folding, MAX_SHARES / (1 + 23 / FOLDING_SHARE));
-        let pool = Pool::new();
-        assert!(pool.pattern("(?=a)").is_none() && pool.pattern(&"a".repeat(MAX_PATTERN + 1)).is_none());
-        assert!(pool.pattern("\\w{64}").is_none(), "it is larger than MAX_COMPILED");
     }
 }

@@ -7,9 +7,10 @@ use regex::Regex;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, Span};
+use super::keywords::without_null;
 use super::operation::Operation;
 use super::parameter::{Parameter, Place, free_name, is_argument_name};
-use super::schema::{Reducer, snug, without_null};
+use super::schema::{Reducer, snug};
 use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::Note;
 use crate::json;
@@ -17,6 +18,22 @@ use crate::request::method::Method;
 
 /// What the agent asks of an answer's form. Where an operation has an argument of that name, it is the operation's.
 pub(super) const ANSWER: &str = "answer";
+
+/// Keywords that say something of several members together.
+const WHOLE: [&str; 12] = [
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "not",
+    "if",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "nullable",
+];
 
 /// The most members of a body that stand side by side with the parameters.
 const MAX_SIDE_BY_SIDE: usize = 64;
@@ -181,8 +198,7 @@ fn side_by_side<'d>(
     taken: &Map<String, Value>,
 ) -> Option<Spread<'d>> {
     let schema = reducer.resolved(text).filter(|_| document.pool.has_room())?;
-    let whole = ["oneOf", "anyOf", "allOf", "not", "if", "patternProperties", "nullable"];
-    if whole.iter().any(|keyword| schema.get(keyword).is_some_and(|value| value != "false"))
+    if WHOLE.iter().any(|keyword| schema.get(keyword).is_some_and(|value| value != "false"))
         || schema.text("type").is_some_and(|kind| kind != "object")
         || schema.get("type").is_some_and(|kind| kind.starts_with('['))
     {

@@ -10,7 +10,8 @@
 //! Names: a tool is called after `operationId`, other characters than `[A-Za-z0-9_-]` made `_`; without one, after method
 //! and path. Arguments are called after path, query and header parameters (`ids[]` is `ids`) in that order, then the
 //! members of the body; a name that is taken gets `_query`, `_header` or `_body` behind it. A body whose schema does not
-//! declare its members, or one of whose members is called like a parameter, is one argument, `body`.
+//! declare its members, or says something of several of them together, or one of whose members is called like a
+//! parameter, is one argument, `body`.
 //!
 //! Absent arguments are not sent, with two exceptions: a required parameter or member with only one value (`const`, or
 //! an `enum` of one), and a schema with `default` that says `x-send-default: true`, a key of our own.
@@ -20,15 +21,19 @@ pub mod arguments;
 mod assemble;
 mod budget;
 mod check;
+mod decimal;
 mod document;
 pub mod excerpt;
 mod face;
 pub mod generic;
+mod keywords;
 mod members;
+mod mismatch;
 mod name;
 pub mod operation;
 mod outline;
 mod parameter;
+mod pattern;
 mod reader;
 mod schema;
 mod template;

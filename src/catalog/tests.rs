@@ -4,6 +4,7 @@ mod bad;
 mod calls;
 mod costs;
 mod described;
+mod keywords;
 mod large;
 mod parity;
 
