@@ -39,12 +39,12 @@ fn choose_and_list_what_the_example_policy_opens(bencher: Bencher<'_, '_>) {
 fn make_a_request_of_a_call(bencher: Bencher<'_, '_>) {
     let toolbox = toolbox("");
     let tool = toolbox.named("list_service_items").unwrap();
-    bencher.bench(|| toolbox.resolve(tool, black_box(r#"{"limit": 20}"#)).unwrap());
+    bencher.bench(|| toolbox.resolve(tool, black_box(r#"{"limit": 20}"#)).1.unwrap());
 }
 
 #[divan::bench(sample_size = 10)]
 fn find_an_operation(bencher: Bencher<'_, '_>) {
     let toolbox = toolbox("mode = \"search\"");
     let tool = toolbox.named("find_operations").unwrap();
-    bencher.bench(|| toolbox.resolve(tool, black_box(r#"{"query": "list the labels of an organization"}"#)).unwrap());
+    bencher.bench(|| toolbox.resolve(tool, black_box(r#"{"query": "list the labels of an organization"}"#)).1.unwrap());
 }

@@ -177,7 +177,10 @@ impl Gateway {
                 return entry.refuse(&throttle(throttled), None);
             }
         };
-        let (request, ask) = match self.toolbox.resolve(call.tool, &call.arguments) {
+        let (about, resolved) = self.toolbox.resolve(call.tool, &call.arguments);
+        let entry =
+            entry.about(about.operation.as_deref(), about.value.as_ref().map(|(name, value)| (*name, &**value)));
+        let (request, ask) = match resolved {
             Ok(Resolved::Ask(request, ask)) => (request, ask),
             Ok(_) | Err(_) if person.retry().is_some() => return self.stray(entry, None),
             Ok(Resolved::Tell(shaped)) => return entry.tell(shaped),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::record::{Abandoned, Ask, Fact, Outcome as Line, Person, Question, Subject, SubjectBody};
-use super::{AuditError, Shared};
+use super::{AuditError, Shared, capped};
 use crate::agent::Agent;
 use crate::answer::Shaped;
 use crate::confirm::person::Form;
@@ -84,6 +84,8 @@ struct Open {
     call: String,
     agent: Agent,
     tool: String,
+    operation: Option<String>,
+    argument: Option<(&'static str, String)>,
     started: Duration,
     /// Whether the question is in the log.
     asked: bool,
@@ -101,7 +103,29 @@ impl Entry {
     pub(super) fn new(shared: Arc<Shared>, call: String, agent: Agent, tool: String) -> Self {
         let started = shared.clock.monotonic();
         shared.open.fetch_add(1, Ordering::Relaxed);
-        Self(Open { shared, call, agent, tool, started, asked: false, closed: false, person: None })
+        let (operation, argument) = (None, None);
+        Self(Open {
+            shared,
+            call,
+            agent,
+            tool,
+            operation,
+            argument,
+            started,
+            asked: false,
+            closed: false,
+            person: None,
+        })
+    }
+
+    /// Says what the call names beside its request: an operation, in clear as tools are, and a value, as its digest.
+    #[must_use]
+    pub fn about(mut self, operation: Option<&str>, value: Option<(&'static str, &str)>) -> Self {
+        let open = &mut self.0;
+        open.operation = operation.map(capped);
+        open.argument =
+            value.map(|(name, value)| (name, open.shared.key.of(&[b"argument", name.as_bytes(), value.as_bytes()])));
+        self
     }
 
     /// Ends the call without sending anything: its question and its answer are recorded together.
@@ -350,6 +374,8 @@ impl Open {
             credential: None,
             person: self.person.as_ref().map(|(no, witness)| person(*no, witness)),
             idempotency_key: None,
+            operation: self.operation.as_deref(),
+            argument: self.argument.as_ref().map(|(name, digest)| (*name, digest.as_str())),
             request: request.map(|request| self.subject(request)),
         }
     }

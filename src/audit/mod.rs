@@ -32,7 +32,7 @@ use sync::Syncer;
 /// Up to so many open calls each writes its records at once: letting others go first costs a turn of the runtime, which
 /// is more than a `write` that few would share.
 const FEW_CALLS: usize = 16;
-/// Characters of an unknown tool's, a method's or a client's name that a record keeps.
+/// Characters of an unknown tool's, an operation's, a method's or a client's name that a record keeps.
 const NAME_CAP: usize = 128;
 
 /// Why the log cannot be opened or written. Each is an exit code 2 at the start and `audit_unavailable` later.

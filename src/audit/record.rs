@@ -62,6 +62,12 @@ pub(super) struct Question<'a> {
     pub(super) person: Option<Person>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) idempotency_key: Option<&'a str>,
+    /// The operation that is described, or called by its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<&'a str>,
+    /// What a call without a request gives: its name and the digest of its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) argument: Option<(&'a str, &'a str)>,
     #[serde(flatten)]
     pub(super) request: Option<Subject<'a>>,
 }

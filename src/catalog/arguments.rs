@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde_json::value::RawValue;
 
-use super::check::Mismatch;
 use super::excerpt::Excerpt;
+use super::mismatch::Mismatch;
 use crate::request::RawRequest;
 use crate::request::body::DeleteBody;
 use crate::request::method::Method;
@@ -112,6 +112,26 @@ pub enum ArgumentError {
     /// Two arguments that are sent under one name.
     #[error("the argument `{0}` gives a name of the query that another one gives")]
     NameTwice(String),
+}
+
+impl ArgumentError {
+    /// The same for the log, which holds no values.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        match self {
+            Self::Mismatch(mismatch) => mismatch.cause(),
+            Self::NotAnObject
+            | Self::Unknown { .. }
+            | Self::Missing(_)
+            | Self::Unreadable(_)
+            | Self::Segment { .. }
+            | Self::Path { .. }
+            | Self::Kind { .. }
+            | Self::Empty(_)
+            | Self::Separator { .. }
+            | Self::NameTwice(_) => self.to_string(),
+        }
+    }
 }
 
 /// The names of the arguments that a tool takes, for a message.

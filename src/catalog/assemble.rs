@@ -10,9 +10,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::arguments::{ArgumentError, Parts, Takes};
-use super::check::check;
+use super::check::Checker;
+use super::document::{Document, Span};
 use super::excerpt::Excerpt;
-use super::face::{ANSWER, BodyFace, Face, Member};
+use super::face::{ANSWER, BodyFace, Face};
 use super::members::{Members, elements};
 use super::operation::Operation;
 use super::parameter::{Parameter, Place, Style};
@@ -31,8 +32,10 @@ pub(super) fn parts(operation: &Operation, face: &Face, arguments: &str) -> Resu
     let mut query = Object::default();
     let mut headers = Object::default();
     let mut in_path: Vec<(&str, String)> = Vec::new();
+    let document = &*operation.document;
     for (parameter, fill) in operation.parameters.iter().zip(&face.fills) {
-        let Some(value) = given.get(&parameter.argument).or(fill.as_deref()) else {
+        let fill = fill.as_ref().map(|span| document.slice(span));
+        let Some(value) = given.get(&parameter.argument).or(fill) else {
             if parameter.required {
                 return Err(ArgumentError::Missing(parameter.argument.clone()));
             }
@@ -53,7 +56,7 @@ pub(super) fn parts(operation: &Operation, face: &Face, arguments: &str) -> Resu
         path: operation.template.with(|name| value(name).unwrap_or_default()),
         query: query.finish()?,
         headers: headers.finish()?,
-        body: body(&face.body, &given)?,
+        body: body(document, &face.body, &given)?,
         answer: if face.asks { given.text(ANSWER).map(Cow::into_owned) } else { None },
         delete_body: match face.body {
             BodyFace::None => DeleteBody::Refused,
@@ -74,10 +77,11 @@ fn check_all(face: &Face, given: &Members<'_>) -> Result<(), ArgumentError> {
             return Err(ArgumentError::Missing(name.to_owned()));
         }
     }
+    let checker = Checker::new(&face.patterns);
     for (name, text) in given.iter() {
         let Some(schema) = face.argument(name) else { continue };
         let value: Value = serde_json::from_str(text).map_err(|_| ArgumentError::Unreadable(name.to_owned()))?;
-        check(name, schema, &value, &face.patterns)?;
+        checker.check(name, schema, &value)?;
     }
     Ok(())
 }
@@ -119,7 +123,7 @@ fn members<'a>(argument: &str, object: &'a str) -> Result<Vec<(Cow<'a, str>, &'a
 
 /// A scalar, or an array of scalars, as JSON that a query may hold.
 fn scalars(argument: &str, value: &str) -> Result<String, ArgumentError> {
-    let Some(items) = value.starts_with('[').then(|| elements(value)).flatten() else {
+    let Some(items) = value.starts_with('[').then(|| elements(value, usize::MAX)).flatten() else {
         return scalar(argument, value, SCALARS);
     };
     if items.is_empty() {
@@ -153,7 +157,7 @@ fn joined(parameter: &Parameter, value: &str, separator: char) -> Result<String,
     let mut parts = Vec::new();
     match value.as_bytes().first() {
         Some(b'[') => {
-            for item in elements(value).unwrap_or_default() {
+            for item in elements(value, usize::MAX).unwrap_or_default() {
                 parts.push(plain(item)?);
             }
         }
@@ -173,10 +177,11 @@ fn joined(parameter: &Parameter, value: &str, separator: char) -> Result<String,
     Ok(parts.join(&separator.to_string()))
 }
 
-fn body(face: &BodyFace, given: &Members<'_>) -> Result<Option<Box<RawValue>>, ArgumentError> {
+fn body(document: &Document, face: &BodyFace, given: &Members<'_>) -> Result<Option<Box<RawValue>>, ArgumentError> {
+    let filled = |fill: &Option<Span>| fill.as_ref().map(|span| document.slice(span));
     match face {
         BodyFace::None => Ok(None),
-        BodyFace::Whole { argument, required, fill } => match given.get(argument).or(fill.as_deref()) {
+        BodyFace::Whole { argument, required, fill } => match given.get(argument).or_else(|| filled(fill)) {
             Some(text) => raw(text.to_owned()).map(Some),
             None if *required => Err(ArgumentError::Missing(argument.clone())),
             None => Ok(None),
@@ -185,21 +190,17 @@ fn body(face: &BodyFace, given: &Members<'_>) -> Result<Option<Box<RawValue>>, A
             if !*required && !names.iter().any(|member| given.get(&member.name).is_some()) {
                 return Ok(None);
             }
-            side_by_side(names, given).map(Some)
+            let mut object = Object::default();
+            for member in names {
+                match given.get(&member.name).or_else(|| filled(&member.fill)) {
+                    Some(value) => object.push(&member.name, value),
+                    None if member.required => return Err(ArgumentError::Missing(member.name.clone())),
+                    None => {}
+                }
+            }
+            raw(object.text.map_or_else(|| "{}".to_owned(), |text| text + "}")).map(Some)
         }
     }
-}
-
-fn side_by_side(names: &[Member], given: &Members<'_>) -> Result<Box<RawValue>, ArgumentError> {
-    let mut object = Object::default();
-    for member in names {
-        match given.get(&member.name).or(member.fill.as_deref()) {
-            Some(value) => object.push(&member.name, value),
-            None if member.required => return Err(ArgumentError::Missing(member.name.clone())),
-            None => {}
-        }
-    }
-    raw(object.text.map_or_else(|| "{}".to_owned(), |text| text + "}"))
 }
 
 /// The text of a JSON object that grows by a member at a time, values as raw text.

@@ -9,13 +9,11 @@ use std::fmt;
 use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
-use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 use super::MAX_DOCUMENT;
-use super::excerpt::Excerpt;
-use super::members::{Key, Members, elements};
+use super::budget::{Pool, Work};
+use super::members::{elements, member};
+use super::outline::{Raws, Root};
 use super::warning::{DocumentError, ReferenceError};
 use super::yaml;
 
@@ -25,16 +23,22 @@ const MAX_HOPS: usize = 16;
 /// The most tokens of one JSON pointer.
 const MAX_TOKENS: usize = 32;
 
+/// The longest array that a JSON pointer leads into.
+const MAX_INDEX: usize = 10_000;
+
 /// Where a value stands in the text, in bytes.
 pub(super) type Span = Range<usize>;
 
 /// A document whose outermost shape is that of OpenAPI 3.
 pub(super) struct Document {
     text: Cow<'static, str>,
-    paths: Vec<(String, Span)>,
-    by_path: HashMap<String, usize>,
-    components: HashMap<String, HashMap<String, Span>>,
-    rest: HashMap<String, Span>,
+    paths: Vec<(Box<str>, Span)>,
+    /// Places in `paths`, sorted by path.
+    by_path: Vec<usize>,
+    components: HashMap<Box<str>, HashMap<Box<str>, Span>>,
+    rest: HashMap<Box<str>, Span>,
+    /// What is left to describe its operations with.
+    pub(super) pool: Pool,
 }
 
 impl Document {
@@ -44,37 +48,28 @@ impl Document {
             return Err(DocumentError::TooLong);
         }
         let text = if text.trim_start().starts_with(['{', '[']) { text } else { Cow::Owned(yaml::to_json(&text)?) };
-        let root: Node<Root<'_>> = serde_json::from_str(&text)
-            .map_err(|error| DocumentError::Json { line: error.line(), column: error.column() })?;
-        let Node::Object(root) = root else {
-            return Err(DocumentError::NotAnObject);
-        };
+        let root = Root::read(&text)?;
         root.check_version()?;
-        let Some(Node::Object(Level(items))) = root.paths else {
+        let Some(Some(items)) = root.paths else {
             return Err(DocumentError::Paths);
         };
-        let spans = |level: Level<'_, &RawValue>| -> Vec<(String, Span)> {
-            level.0.into_iter().map(|(name, raw)| (name.into_owned(), span_in(&text, raw.get()))).collect()
+        let spans = |members: Raws<'_>| -> Vec<(Box<str>, Span)> {
+            members.into_iter().map(|(name, raw)| (name.into(), span_in(&text, raw.get()))).collect()
         };
-        let paths = spans(Level(items));
-        let by_path = paths.iter().enumerate().map(|(index, (path, _))| (path.clone(), index)).collect();
-        let components = match root.components {
-            Some(Node::Object(Level(sections))) => sections
-                .into_iter()
-                .filter_map(|(name, section)| match section {
-                    Node::Object(members) => Some((name.into_owned(), spans(members).into_iter().collect())),
-                    Node::Other => None,
-                })
-                .collect(),
-            Some(Node::Other) | None => HashMap::new(),
-        };
-        let rest = spans(Level(root.rest)).into_iter().collect();
-        Ok(Self { paths, by_path, components, rest, text })
+        let paths = spans(items);
+        let name = |place: &usize| paths.get(*place).map(|(path, _)| path);
+        let mut by_path: Vec<usize> = (0..paths.len()).collect();
+        by_path.sort_by_key(name);
+        let sections = root.components.flatten().unwrap_or_default().into_iter();
+        let components =
+            sections.filter_map(|(name, section)| Some((name.into(), spans(section?).into_iter().collect()))).collect();
+        let rest = spans(root.rest).into_iter().collect();
+        Ok(Self { paths, by_path, components, rest, pool: Pool::new(), text })
     }
 
     /// Paths and the texts of their items, in the document's order.
     pub(super) fn paths(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.paths.iter().map(|(path, span)| (path.as_str(), self.slice(span)))
+        self.paths.iter().map(|(path, span)| (&**path, self.slice(span)))
     }
 
     /// Whether the document says which servers to call or how to identify.
@@ -93,14 +88,12 @@ impl Document {
         span_in(&self.text, part)
     }
 
-    /// The text that a reference leads to, through other references if need be. `work` counts the bytes that were
-    /// looked at; they end at `most`.
+    /// The text that a reference leads to, through other references if need be.
     pub(super) fn resolve<'a>(&'a self, reference: &str, work: &mut Work) -> Result<&'a str, ReferenceError> {
         let mut reference = Cow::Borrowed(reference);
         for _ in 0..MAX_HOPS {
             let target = self.target(&reference, work)?;
-            work.charge(target.len())?;
-            let next = Members::read(target).and_then(|members| members.text("$ref"));
+            let next = work.members(target)?.and_then(|members| members.text("$ref"));
             match next {
                 Some(next) => reference = Cow::Owned(next.into_owned()),
                 None => return Ok(target),
@@ -110,22 +103,24 @@ impl Document {
     }
 
     fn target(&self, reference: &str, work: &mut Work) -> Result<&str, ReferenceError> {
+        work.charge(reference.len())?;
         let pointer = reference.strip_prefix('#').ok_or(ReferenceError::Outside)?;
         let pointer = percent_decode_str(pointer).decode_utf8().map_err(|_| ReferenceError::Missing)?;
-        let tokens: Vec<String> =
-            pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect();
+        let tokens: Vec<String> = pointer
+            .split('/')
+            .skip(1)
+            .take(MAX_TOKENS + 1)
+            .map(|token| token.replace("~1", "/").replace("~0", "~"))
+            .collect();
         if tokens.len() > MAX_TOKENS {
             return Err(ReferenceError::Missing);
         }
         let (span, deeper) = match tokens.as_slice() {
             [first, section, name, deeper @ ..] if first == "components" => {
-                (self.components.get(section).and_then(|section| section.get(name)), deeper)
+                (self.components.get(&**section).and_then(|section| section.get(&**name)), deeper)
             }
-            [first, path, deeper @ ..] if first == "paths" => {
-                let item = self.by_path.get(path).and_then(|index| self.paths.get(*index));
-                (item.map(|(_, span)| span), deeper)
-            }
-            [first, deeper @ ..] => (self.rest.get(first), deeper),
+            [first, path, deeper @ ..] if first == "paths" => (self.item(path), deeper),
+            [first, deeper @ ..] => (self.rest.get(&**first), deeper),
             [] => (None, [].as_slice()),
         };
         let mut text = self.slice(span.ok_or(ReferenceError::Missing)?);
@@ -135,6 +130,13 @@ impl Document {
         }
         Ok(text)
     }
+
+    /// Where the item of a path stands; of a path that stands there twice, the first.
+    fn item(&self, path: &str) -> Option<&Span> {
+        let at = |place: &usize| self.paths.get(*place);
+        let first = self.by_path.partition_point(|place| at(place).is_some_and(|(known, _)| **known < *path));
+        self.by_path.get(first).and_then(at).filter(|(known, _)| **known == *path).map(|(_, span)| span)
+    }
 }
 
 impl fmt::Debug for Document {
@@ -143,145 +145,19 @@ impl fmt::Debug for Document {
     }
 }
 
-/// How many bytes may still be looked at along references: small ones that lead to large texts multiply.
-#[derive(Debug)]
-pub(super) struct Work(usize);
-
-impl Work {
-    pub(super) fn of(bytes: usize) -> Self {
-        Self(bytes)
-    }
-
-    pub(super) fn charge(&mut self, bytes: usize) -> Result<(), ReferenceError> {
-        self.0 = self.0.checked_sub(bytes).ok_or(ReferenceError::TooMuch)?;
-        Ok(())
-    }
-}
-
 /// One step of a JSON pointer (RFC 6901 section 4).
 fn child<'a>(text: &'a str, token: &str) -> Option<&'a str> {
-    match Members::read(text) {
-        Some(members) => members.get(token),
-        None => elements(text)?.get(token.parse::<usize>().ok()?).copied(),
+    if text.starts_with('{') {
+        return member(text, token);
     }
+    let index = token.parse::<usize>().ok().filter(|index| *index < MAX_INDEX)?;
+    elements(text, index + 1)?.get(index).copied()
 }
 
 /// Where a slice stands in the text that it was cut from.
 fn span_in(text: &str, part: &str) -> Span {
     let from = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
     from..from + part.len()
-}
-
-/// An object, or any other value, which is passed over.
-enum Node<T> {
-    Object(T),
-    Other,
-}
-
-/// The members of an object. A name that stands twice keeps its last value.
-struct Level<'a, T>(Vec<(Cow<'a, str>, T)>);
-
-/// The top of the document.
-#[derive(Default)]
-struct Root<'a> {
-    paths: Option<Node<Level<'a, &'a RawValue>>>,
-    components: Option<Node<Level<'a, Node<Level<'a, &'a RawValue>>>>>,
-    rest: Vec<(Cow<'a, str>, &'a RawValue)>,
-}
-
-impl Root<'_> {
-    fn check_version(&self) -> Result<(), DocumentError> {
-        let word = |name: &str| {
-            let raw = self.rest.iter().find(|(known, _)| known == name).map(|(_, raw)| raw.get());
-            raw.map(|raw| raw.trim_matches('"'))
-        };
-        if let Some(version) = word("swagger") {
-            return Err(DocumentError::Swagger { version: Excerpt::of(version) });
-        }
-        let version = word("openapi").ok_or(DocumentError::NotOpenApi)?;
-        let read = ["3.0", "3.1"].into_iter().any(|known| {
-            version.strip_prefix(known).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-']))
-        });
-        if read { Ok(()) } else { Err(DocumentError::Version { version: Excerpt::of(version) }) }
-    }
-}
-
-/// What can be read from the members of an object, one after another.
-trait FromMembers<'de>: Sized {
-    fn from_members<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error>;
-}
-
-impl<'de, T: Deserialize<'de>> FromMembers<'de> for Level<'de, T> {
-    fn from_members<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut members = Vec::new();
-        while let Some((Key(key), value)) = map.next_entry::<Key<'de>, T>()? {
-            members.push((key, value));
-        }
-        Ok(Self(members))
-    }
-}
-
-impl<'de> FromMembers<'de> for Root<'de> {
-    fn from_members<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
-        let mut root = Self::default();
-        while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
-            match key.as_ref() {
-                "paths" => root.paths = Some(map.next_value()?),
-                "components" => root.components = Some(map.next_value()?),
-                _ => root.rest.push((key, map.next_value()?)),
-            }
-        }
-        Ok(root)
-    }
-}
-
-impl<'de, T: FromMembers<'de>> Deserialize<'de> for Node<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Read(std::marker::PhantomData))
-    }
-}
-
-struct Read<T>(std::marker::PhantomData<T>);
-
-impl<'de, T: FromMembers<'de>> Visitor<'de> for Read<T> {
-    type Value = Node<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Node<T>, A::Error> {
-        T::from_members(map).map(Node::Object)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node<T>, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Node::Other)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Node<T>, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Node<T>, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Node<T>, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Node<T>, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Node<T>, E> {
-        Ok(Node::Other)
-    }
-
-    fn visit_unit<E>(self) -> Result<Node<T>, E> {
-        Ok(Node::Other)
-    }
 }
 
 #[cfg(test)]
@@ -317,6 +193,6 @@ mod tests {
         for (reference, expected) in cases {
             assert_eq!(resolve(&document, reference).as_deref(), expected.as_ref().copied(), "{reference}");
         }
-        assert_eq!(document.resolve("#/x-more/list", &mut Work::of(3)), Err(ReferenceError::TooMuch));
+        assert_eq!(document.resolve("#/x-more/list", &mut Work::of(140)), Err(ReferenceError::TooMuch));
     }
 }

@@ -1,15 +1,16 @@
 //! What an operation shows of its arguments: the schema, and how the body is spread over them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, Work};
-use super::members::{Members, elements};
+use super::document::{Document, Span};
+use super::keywords::without_null;
 use super::operation::Operation;
 use super::parameter::{Parameter, Place, free_name, is_argument_name};
-use super::schema::{MAX_WORK, Reducer, without_null};
+use super::schema::{Reducer, snug};
 use super::text::{MAX_DESCRIPTION, sentence};
 use super::warning::Note;
 use crate::json;
@@ -18,17 +19,33 @@ use crate::request::method::Method;
 /// What the agent asks of an answer's form. Where an operation has an argument of that name, it is the operation's.
 pub(super) const ANSWER: &str = "answer";
 
+/// Keywords that say something of several members together.
+const WHOLE: [&str; 12] = [
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "not",
+    "if",
+    "patternProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "nullable",
+];
+
 /// The most members of a body that stand side by side with the parameters.
 const MAX_SIDE_BY_SIDE: usize = 64;
 
 /// The schema of an operation's arguments, and what goes with it.
 #[derive(Debug)]
 pub(super) struct Face {
-    pub(super) schema: Map<String, Value>,
+    pub(super) schema: Arc<Map<String, Value>>,
     /// The patterns in the schema, compiled.
-    pub(super) patterns: HashMap<String, Regex>,
-    /// For each parameter of the operation the JSON that is sent where the argument is absent.
-    pub(super) fills: Vec<Option<String>>,
+    pub(super) patterns: HashMap<String, Arc<Regex>>,
+    /// For each parameter of the operation where the JSON stands that is sent where the argument is absent.
+    pub(super) fills: Vec<Option<Span>>,
     pub(super) body: BodyFace,
     /// Whether the argument [`ANSWER`] is ours, and not the operation's.
     pub(super) asks: bool,
@@ -44,8 +61,8 @@ pub(super) enum BodyFace {
     Whole {
         argument: String,
         required: bool,
-        /// What is sent where the argument is absent.
-        fill: Option<String>,
+        /// Where that stands which is sent where the argument is absent.
+        fill: Option<Span>,
     },
     /// Each member is an argument of its own.
     Members { names: Vec<Member>, required: bool },
@@ -56,7 +73,7 @@ pub(super) enum BodyFace {
 pub(super) struct Member {
     pub(super) name: String,
     pub(super) required: bool,
-    pub(super) fill: Option<String>,
+    pub(super) fill: Option<Span>,
 }
 
 impl Face {
@@ -66,12 +83,14 @@ impl Face {
         let mut required = Vec::new();
         let mut fills = Vec::with_capacity(operation.parameters.len());
         for parameter in &operation.parameters {
-            let fill = parameter_fill(&operation.document, parameter);
+            let document = &operation.document;
+            let schema = parameter.schema.as_ref().map(|span| document.slice(span));
+            let fill = schema.and_then(|schema| fill(&mut reducer, schema, parameter.required));
             if parameter.required && fill.is_none() {
                 required.push(Value::from(parameter.argument.as_str()));
             }
             fills.push(fill);
-            properties.insert(parameter.argument.clone(), argument(&operation.document, &mut reducer, parameter));
+            properties.insert(parameter.argument.clone(), argument(document, &mut reducer, parameter));
         }
         let body = body(operation, &mut reducer, &mut properties, &mut required);
         let asks = !properties.contains_key(ANSWER);
@@ -80,13 +99,13 @@ impl Face {
         }
         let mut schema = Map::new();
         schema.insert("type".to_owned(), json!("object"));
-        schema.insert("properties".to_owned(), Value::Object(properties));
+        schema.insert("properties".to_owned(), Value::Object(snug(properties)));
         if !required.is_empty() {
             schema.insert("required".to_owned(), Value::Array(required));
         }
         schema.insert("additionalProperties".to_owned(), json!(false));
         let (patterns, notes) = reducer.finish();
-        Self { schema, patterns, fills, body, asks, notes }
+        Self { schema: Arc::new(snug(schema)), patterns, fills, body, asks, notes }
     }
 
     /// The schema of one argument.
@@ -114,30 +133,25 @@ fn argument(document: &Document, reducer: &mut Reducer<'_>, parameter: &Paramete
     schema
 }
 
-fn parameter_fill(document: &Document, parameter: &Parameter) -> Option<String> {
-    fill(document, document.slice(parameter.schema.as_ref()?), parameter.required)
-}
-
 /// What is sent for an absent value: the only one that a schema admits where it is required, or its `default` where
 /// `x-send-default` says that the API wants it written out.
-fn fill(document: &Document, schema: &str, required: bool) -> Option<String> {
-    let mut members = Members::read(schema)?;
-    if let Some(reference) = members.text("$ref") {
-        members = Members::read(document.resolve(&reference, &mut Work::of(MAX_WORK)).ok()?)?;
-    }
-    if let Some(default) = members.get("default").filter(|_| members.is_true("x-send-default")) {
-        return Some(default.to_owned());
-    }
-    let only = members.get("const").or_else(|| match elements(members.get("enum")?)?.as_slice() {
-        [only] => Some(*only),
-        _ => None,
-    });
-    only.filter(|_| required).map(str::to_owned)
+fn fill<'d>(reducer: &mut Reducer<'d>, schema: &'d str, required: bool) -> Option<Span> {
+    let members = reducer.resolved(schema)?;
+    let sent = members.get("default").filter(|_| members.is_true("x-send-default"));
+    let only = match members.get("const") {
+        _ if sent.is_some() || !required => None,
+        Some(only) => Some(only),
+        None => match reducer.elements(members.get("enum")?, 2)?.as_slice() {
+            [only] => Some(*only),
+            _ => None,
+        },
+    };
+    sent.or(only).map(|value| reducer.span(value))
 }
 
-fn body(
-    operation: &Operation,
-    reducer: &mut Reducer<'_>,
+fn body<'d>(
+    operation: &'d Operation,
+    reducer: &mut Reducer<'d>,
     properties: &mut Map<String, Value>,
     required: &mut Vec<Value>,
 ) -> BodyFace {
@@ -148,22 +162,20 @@ fn body(
     // A PATCH is never sent without a body, whatever the document says.
     let wanted = part.required || operation.method == Method::Patch;
     let text = part.schema.as_ref().map_or("{}", |span| document.slice(span));
-    if let Some((names, schemas)) = side_by_side(document, text, properties) {
-        let names: Vec<Member> = names
-            .into_iter()
-            .zip(&schemas)
-            .map(|((name, required), schema)| Member { fill: fill(document, schema, required), name, required })
-            .collect();
-        for (member, schema) in names.iter().zip(schemas) {
-            if wanted && member.required && member.fill.is_none() {
-                required.push(Value::from(member.name.as_str()));
+    if let Some(spread) = side_by_side(document, reducer, text, properties) {
+        let mut names = Vec::with_capacity(spread.len());
+        for (name, schema, needed) in spread {
+            let fill = fill(reducer, schema, needed);
+            if wanted && needed && fill.is_none() {
+                required.push(Value::from(name.as_str()));
             }
-            properties.insert(member.name.clone(), reducer.at(&document.span(schema)));
+            properties.insert(name.clone(), reducer.at(&document.span(schema)));
+            names.push(Member { name, required: needed, fill });
         }
         return BodyFace::Members { names, required: wanted };
     }
     let argument = free_name("body", "body", |name| properties.contains_key(name));
-    let fill = fill(document, text, wanted);
+    let fill = fill(reducer, text, wanted);
     let mut schema = part.schema.as_ref().map_or_else(|| json!({}), |span| reducer.at(span));
     if schema == json!({}) {
         schema = json!({"type": ["object", "array"]});
@@ -176,37 +188,35 @@ fn body(
     BodyFace::Whole { argument, required: needed, fill }
 }
 
-/// The members of a body that can stand beside the parameters, whether each is required, and their schemas.
-type Spread<'d> = (Vec<(String, bool)>, Vec<&'d str>);
+/// The members of a body that can stand beside the parameters: name, schema, and whether it is required.
+type Spread<'d> = Vec<(String, &'d str, bool)>;
 
-fn side_by_side<'d>(document: &'d Document, text: &'d str, taken: &Map<String, Value>) -> Option<Spread<'d>> {
-    let mut work = Work::of(MAX_WORK);
-    let mut schema = Members::read(text)?;
-    if let Some(reference) = schema.text("$ref") {
-        schema = Members::read(document.resolve(&reference, &mut work).ok()?)?;
-    }
-    let whole = ["oneOf", "anyOf", "allOf", "not", "if", "patternProperties", "nullable"];
-    if whole.iter().any(|keyword| schema.get(keyword).is_some_and(|value| value != "false"))
+fn side_by_side<'d>(
+    document: &'d Document,
+    reducer: &mut Reducer<'d>,
+    text: &'d str,
+    taken: &Map<String, Value>,
+) -> Option<Spread<'d>> {
+    let schema = reducer.resolved(text).filter(|_| document.pool.has_room())?;
+    if WHOLE.iter().any(|keyword| schema.get(keyword).is_some_and(|value| value != "false"))
         || schema.text("type").is_some_and(|kind| kind != "object")
         || schema.get("type").is_some_and(|kind| kind.starts_with('['))
     {
         return None;
     }
-    let properties = Members::read(schema.get("properties")?).filter(|all| all.len() <= 4 * MAX_SIDE_BY_SIDE)?;
-    let required: Vec<_> =
-        schema.get("required").and_then(elements).unwrap_or_default().into_iter().filter_map(json::string).collect();
-    let mut names = Vec::with_capacity(properties.len());
-    let mut schemas = Vec::with_capacity(properties.len());
+    let properties = reducer.members(schema.get("properties")?).filter(|all| all.len() <= 4 * MAX_SIDE_BY_SIDE)?;
+    let required = schema.get("required").and_then(|names| reducer.elements(names, MAX_SIDE_BY_SIDE + 1));
+    let required: Vec<_> = required.unwrap_or_default().into_iter().filter_map(json::string).collect();
+    let mut spread = Vec::with_capacity(properties.len());
     for (name, schema) in properties.iter() {
-        if Members::read(schema).is_some_and(|schema| schema.is_true("readOnly")) {
+        if reducer.members(schema).is_some_and(|schema| schema.is_true("readOnly")) {
             continue;
         }
         if !is_argument_name(name) || taken.contains_key(name) {
             return None;
         }
-        names.push((name.to_owned(), required.iter().any(|required| required == name)));
-        schemas.push(schema);
+        spread.push((name.to_owned(), schema, required.iter().any(|required| required == name)));
     }
     let covered = required.iter().all(|name| properties.get(name).is_some());
-    (covered && (1..=MAX_SIDE_BY_SIDE).contains(&names.len())).then_some((names, schemas))
+    (covered && (1..=MAX_SIDE_BY_SIDE).contains(&spread.len())).then_some(spread)
 }

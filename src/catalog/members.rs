@@ -1,17 +1,21 @@
 //! One level of a JSON object: names read, values left as the text they are.
 //!
-//! An object that holds a name twice is refused, since its readers would disagree. Nothing below the level is looked at
+//! An object that holds a name twice is refused, since its readers would disagree, and so is one with more members than
+//! anybody writes. Nothing below the level is looked at
 //! but for its grammar, so that a large document costs one pass and what is never asked for costs no memory.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::json;
+
+/// The most members of an object.
+const MAX_MEMBERS: usize = 10_000;
 
 /// Up to this many names an object is searched at each new one; a larger one keeps a set of them.
 const FEW: usize = 16;
@@ -62,7 +66,7 @@ impl<'a> IntoIterator for Members<'a> {
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Read;
         impl<'de> Visitor<'de> for Read {
             type Value = Members<'de>;
@@ -81,8 +85,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                         }
                         !many.insert(key.clone())
                     };
-                    if known {
-                        return Err(A::Error::custom("an object holds the same key again"));
+                    if known || members.len() == MAX_MEMBERS {
+                        return Err(A::Error::custom("an object holds the same key again, or too many"));
                     }
                     members.push((key, value));
                 }
@@ -93,17 +97,60 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// The texts of an array's elements; `None` for a text that is no array.
-pub(super) fn elements(text: &str) -> Option<Vec<&str>> {
-    let raw: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-    Some(raw.into_iter().map(RawValue::get).collect())
+/// The texts of an array's first elements, at most so many; `None` for a text that is no array.
+pub(super) fn elements(text: &str, most: usize) -> Option<Vec<&str>> {
+    struct Read(usize);
+    impl<'de> Visitor<'de> for Read {
+        type Value = Vec<&'de str>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while elements.len() < self.0 {
+                let Some(raw) = seq.next_element::<&'de RawValue>()? else { return Ok(elements) };
+                elements.push(raw.get());
+            }
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(elements)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let elements = reader.deserialize_seq(Read(most)).ok()?;
+    reader.end().ok().map(|()| elements)
+}
+
+/// The value of one member, all others passed over; `None` where it is not there once, or the text is no object.
+pub(super) fn member<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    struct Read<'n>(&'n str);
+    impl<'de> Visitor<'de> for Read<'_> {
+        type Value = Option<&'de RawValue>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(Key(key)) = map.next_key::<Key<'de>>()? {
+                if key != self.0 {
+                    map.next_value::<IgnoredAny>()?;
+                } else if found.replace(map.next_value()?).is_some() {
+                    return Err(A::Error::custom("an object holds the same key again"));
+                }
+            }
+            Ok(found)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let found = reader.deserialize_map(Read(name)).ok()?;
+    reader.end().ok()?;
+    found.map(RawValue::get)
 }
 
 /// A key, borrowed where it has no escape.
 pub(super) struct Key<'a>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Read;
         impl<'de> Visitor<'de> for Read {
             type Value = Key<'de>;
@@ -143,6 +190,21 @@ mod tests {
         assert_eq!(members.get("n"), Some("1.50"));
         assert_eq!(members.text("s").as_deref(), Some("a\n"));
         assert!(members.is_true("t") && !members.is_true("n"));
-        assert_eq!(elements("[1, [2] ]"), Some(vec!["1", "[2]"]));
+        assert_eq!(elements("[1, [2] ]", 9), Some(vec!["1", "[2]"]));
+        assert_eq!(elements("[1, [2] , 3]", 2), Some(vec!["1", "[2]"]));
+        for text in ["[1, 2 3]", "[1] 2", "{}", "[1,", "7"] {
+            assert_eq!(elements(text, 1), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn one_member_is_found_however_many_there_are() {
+        let many: String = (0..=MAX_MEMBERS).map(|n| format!("\"k{n}\":{n},")).collect();
+        let text = format!("{{{many}\"\\u0061\": [1] }}");
+        assert!(Members::read(&text).is_none());
+        assert_eq!((member(&text, "a"), member(&text, "k7"), member(&text, "b")), (Some("[1]"), Some("7"), None));
+        for text in [r#"{"a":1,"a":1}"#, r#"{"a":1} 2"#, r#"{"a":1"#, "[]", "7"] {
+            assert_eq!(member(text, "a"), None, "{text}");
+        }
     }
 }

@@ -3,13 +3,15 @@
 //! Promises: an OpenAPI document of version 3.0 or 3.1, in JSON or YAML, becomes operations with a name, a schema of
 //! their arguments and one way to write them into a request. It refuses whole documents that are none, and leaves out,
 //! with a warning, each operation that no request could express. It fetches nothing and follows references only within
-//! the document. Trusts: the document to describe the API, and nothing more; what a request may hold is judged by
-//! `request`, and whether it is sent by the policy.
+//! the document. It shows an agent nothing that a person who reads the document would not see. Trusts: the document to
+//! describe the API, and nothing more; what a request may hold is judged by `request`, and whether it is sent by the
+//! policy.
 //!
 //! Names: a tool is called after `operationId`, other characters than `[A-Za-z0-9_-]` made `_`; without one, after method
 //! and path. Arguments are called after path, query and header parameters (`ids[]` is `ids`) in that order, then the
 //! members of the body; a name that is taken gets `_query`, `_header` or `_body` behind it. A body whose schema does not
-//! declare its members, or one of whose members is called like a parameter, is one argument, `body`.
+//! declare its members, or says something of several of them together, or one of whose members is called like a
+//! parameter, is one argument, `body`.
 //!
 //! Absent arguments are not sent, with two exceptions: a required parameter or member with only one value (`const`, or
 //! an `enum` of one), and a schema with `default` that says `x-send-default: true`, a key of our own.
@@ -17,15 +19,21 @@
 mod allstacks;
 pub mod arguments;
 mod assemble;
+mod budget;
 mod check;
+mod decimal;
 mod document;
 pub mod excerpt;
 mod face;
 pub mod generic;
+mod keywords;
 mod members;
+mod mismatch;
 mod name;
 pub mod operation;
+mod outline;
 mod parameter;
+mod pattern;
 mod reader;
 mod schema;
 mod template;
@@ -53,7 +61,8 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads a document. Schemas are looked at when an operation is first described or called ([`Catalog::examine`]).
+    /// Reads a document. Schemas are looked at when an operation is first described or called
+    /// ([`Operation::schema_warnings`]).
     ///
     /// # Errors
     /// [`DocumentError`] for a text that is no OpenAPI 3.0 or 3.1 document as a whole. Whatever is wrong with single
@@ -83,12 +92,6 @@ impl Catalog {
     pub fn named(&self, name: &str) -> Option<&Operation> {
         let index = self.operations.binary_search_by(|operation| operation.name().cmp(name)).ok()?;
         self.operations.get(index)
-    }
-
-    /// Looks at every schema and says what is wrong with them: for a check of the document, not for each start.
-    #[must_use]
-    pub fn examine(&self) -> Vec<Warning> {
-        self.operations.iter().flat_map(Operation::schema_warnings).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use super::face::Face;
 use super::parameter::Parameter;
 use super::template::Template;
 use super::text::sentence;
-use super::warning::Warning;
+use super::warning::{Pointer, Warning};
 use crate::request::method::Method;
 
 /// The longest summary in a description, in characters.
@@ -23,13 +23,13 @@ pub struct Operation {
     pub(super) document: Arc<Document>,
     pub(super) name: String,
     pub(super) method: Method,
-    pub(super) template: Template,
+    /// The key of the path item that holds it.
+    pub(super) key: &'static str,
+    pub(super) template: Arc<Template>,
     pub(super) summary: String,
     pub(super) tags: Vec<String>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) body: Option<BodyPart>,
-    /// The JSON pointer of the operation.
-    pub(super) place: String,
     /// Made when the operation is first described or called.
     pub(super) face: OnceLock<Face>,
 }
@@ -82,14 +82,15 @@ impl Operation {
 
     /// The arguments' schema: JSON Schema 2020-12 that refers to nothing outside of itself.
     #[must_use]
-    pub fn input_schema(&self) -> &Map<String, Value> {
+    pub fn input_schema(&self) -> &Arc<Map<String, Value>> {
         &self.face().schema
     }
 
     /// What is wrong with the operation's schemas.
     #[must_use]
     pub fn schema_warnings(&self) -> Vec<Warning> {
-        self.face().notes.iter().map(|note| Warning::new(self.place.clone(), note.clone())).collect()
+        let place = Pointer::Operation(self.template(), self.key);
+        self.face().notes.iter().map(|note| Warning::new(&place, note.clone())).collect()
     }
 
     /// The parts of the request that a call asks for, `arguments` being the JSON object as it arrived.

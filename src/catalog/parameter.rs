@@ -1,6 +1,7 @@
 //! One parameter of an operation: what it is called as an argument, and how its value is written into a request.
 
-use super::document::{Document, Span, Work};
+use super::budget::Work;
+use super::document::{Document, Span};
 use super::excerpt::Excerpt;
 use super::members::Members;
 use super::warning::{ParameterFault, Unusable};
@@ -8,6 +9,9 @@ use crate::request::query::Query;
 
 /// The longest name of an argument, in bytes.
 pub(super) const MAX_ARGUMENT: usize = 64;
+
+/// Longer names than R6 allows are not shown to its judge.
+const MAX_WIRE: usize = 1_000;
 
 /// The headers that a call may set (R7).
 const HEADERS: [&str; 4] = ["accept", "accept-language", "if-none-match", "if-modified-since"];
@@ -62,24 +66,24 @@ pub(super) enum Read {
 /// Reads an entry of `parameters`. The argument's name is not settled yet.
 pub(super) fn read(document: &Document, entry: &str, work: &mut Work) -> Read {
     let unknown = |why: ParameterFault| Read::Fail(Unusable::Parameter { name: Excerpt::of("?"), why });
-    let Some(mut members) = Members::read(entry) else {
-        return unknown(ParameterFault::Kind);
+    let mut members = match work.members(entry) {
+        Ok(Some(members)) => members,
+        Ok(None) => return unknown(ParameterFault::Kind),
+        Err(why) => return unknown(why.into()),
     };
     if let Some(reference) = members.text("$ref") {
-        let target = match document.resolve(&reference, work) {
-            Ok(target) => target,
+        let target = document.resolve(&reference, work).and_then(|target| work.members(target));
+        members = match target {
+            Ok(Some(members)) => members,
+            Ok(None) => return unknown(ParameterFault::Kind),
             Err(why) => return Read::Fail(Unusable::Parameter { name: Excerpt::of(&reference), why: why.into() }),
         };
-        let Some(read) = Members::read(target) else {
-            return unknown(ParameterFault::Kind);
-        };
-        members = read;
     }
     let (Some(wire), Some(place)) = (members.text("name"), members.text("in")) else {
         return unknown(ParameterFault::Kind);
     };
     let required = place == "path" || members.is_true("required");
-    match understood(document, &members, &wire, &place) {
+    match understood(document, &members, &wire, &place, work) {
         Ok((place, style, schema)) => Read::Parameter(Parameter {
             argument: argument_name(&wire),
             place,
@@ -101,6 +105,7 @@ fn understood(
     members: &Members<'_>,
     wire: &str,
     place: &str,
+    work: &mut Work,
 ) -> Result<(Place, Style, Option<Span>), ParameterFault> {
     let style = members.text("style");
     let style = style.as_deref();
@@ -114,13 +119,14 @@ fn understood(
         "query" => (Place::Query, query_style(style, explode)?),
         _ => return Err(ParameterFault::Place),
     };
-    let (style, schema) = match members.get("content").and_then(Members::read) {
+    let content = members.get("content").map(|content| work.members(content)).transpose()?.flatten();
+    let (style, schema) = match content {
         None => (style, members.get("schema")),
         Some(content) => {
             let json = content.iter().find(|(media, _)| is_json(media));
             let (_, media) = json.filter(|_| content.len() == 1).ok_or(ParameterFault::Content)?;
             let style = if place == Place::Query { Style::Json } else { return Err(ParameterFault::Content) };
-            (style, Members::read(media).and_then(|media| media.get("schema")))
+            (style, work.members(media)?.and_then(|media| media.get("schema")))
         }
     };
     if place == Place::Query && !can_be_sent(wire, style) {
@@ -142,6 +148,9 @@ fn query_style(style: Option<&str>, explode: Option<&str>) -> Result<Style, Para
 
 /// Whether R6 lets a query hold the name. The judge is asked, so that the two never part.
 fn can_be_sent(wire: &str, style: Style) -> bool {
+    if wire.len() > MAX_WIRE {
+        return false;
+    }
     let wire = if style == Style::Deep { format!("{wire}[x]") } else { wire.to_owned() };
     Query::parse(Some(&serde_json::json!({ wire: "x" }).to_string())).is_ok()
 }

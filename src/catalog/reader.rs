@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
-use super::MAX_DOCUMENT;
-use super::document::{Document, Work};
+use super::budget::{MAX_READING, Work};
+use super::document::{Document, Span};
 use super::excerpt::Excerpt;
 use super::members::{Members, elements};
 use super::name::{Origin, names};
@@ -13,7 +13,9 @@ use super::operation::{BodyPart, Operation};
 use super::parameter::{self, Parameter, Place, free_name, is_json};
 use super::template::Template;
 use super::text::sentence;
-use super::warning::{BodyFault, DocumentError, Note, ParameterFault, Unusable, Warning};
+use super::warning::{
+    BodyFault, DocumentError, Note, ParameterFault, Pointer, ReferenceError, TemplateError, Unusable, Warning,
+};
 use crate::json;
 use crate::request::method::Method;
 
@@ -30,8 +32,8 @@ const MAX_WARNINGS: usize = 1_000;
 const MAX_TAGS: usize = 16;
 const MAX_TAG: usize = 64;
 
-/// How much text references may lead to while one document is read, in bytes.
-const MAX_WORK: usize = 8 * MAX_DOCUMENT;
+/// What a parameter costs that is kept, beside the look at its text, in bytes: memory is not only text.
+const KEPT: usize = 2 << 10;
 
 /// The longest summary that is kept, in characters.
 const MAX_SUMMARY: usize = 160;
@@ -48,14 +50,20 @@ const METHODS: [(&str, Method); 6] = [
 
 /// Reads all operations, sorted by name.
 pub(super) fn operations(document: &Arc<Document>) -> Result<(Vec<Operation>, Vec<Warning>), DocumentError> {
-    let mut reader = Reader { document, warnings: Vec::new(), work: Work::of(MAX_WORK), drafts: Vec::new() };
+    let mut reader = Reader { document, warnings: Vec::new(), work: Work::of(MAX_READING), drafts: Vec::new() };
     if document.owns_policy() {
-        reader.warn("/", Note::PolicyOwns);
+        reader.warn(Pointer::Top, Note::PolicyOwns);
     }
     let mut seen = HashSet::new();
+    let mut last = "";
     for (path, item) in document.paths() {
+        if reader.work.is_spent() {
+            reader.warn(Pointer::Paths, Note::Rest { last: Excerpt::of(last) });
+            break;
+        }
+        last = path;
         if !seen.insert(path) {
-            reader.warn(&format!("/paths/{}", escape(path)), Note::PathTwice);
+            reader.warn(Pointer::Item(path), Note::PathTwice);
             continue;
         }
         // An extension may stand beside the paths.
@@ -76,77 +84,87 @@ struct Reader<'d> {
     drafts: Vec<Draft<'d>>,
 }
 
+/// One method of a path.
+struct Spot<'d> {
+    path: &'d str,
+    template: Result<Arc<Template>, TemplateError>,
+    key: &'static str,
+    method: Method,
+}
+
 /// An operation without its name.
 struct Draft<'d> {
-    place: String,
-    method: Method,
     path: &'d str,
+    key: &'static str,
+    method: Method,
     id: Option<Cow<'d, str>>,
     summary: String,
     tags: Vec<String>,
-    template: Template,
+    template: Arc<Template>,
     parameters: Vec<Parameter>,
     body: Option<BodyPart>,
 }
 
 impl<'d> Reader<'d> {
-    fn warn(&mut self, place: &str, note: Note) {
+    fn warn(&mut self, place: Pointer<'_>, note: Note) {
         match self.warnings.len() {
-            0..MAX_WARNINGS => self.warnings.push(Warning::new(place, note)),
-            MAX_WARNINGS => self.warnings.push(Warning::new("/paths", Note::More)),
+            0..MAX_WARNINGS => self.warnings.push(Warning::new(&place, note)),
+            MAX_WARNINGS => self.warnings.push(Warning::new(&Pointer::Paths, Note::More)),
             _ => {}
         }
     }
 
     fn item(&mut self, path: &'d str, text: &'d str) {
-        let place = format!("/paths/{}", escape(path));
-        let mut item = Members::read(text);
-        if let Some(reference) = item.as_ref().and_then(|item| item.text("$ref")) {
-            match self.document.resolve(&reference, &mut self.work) {
-                Ok(target) => item = Members::read(target),
-                Err(why) => return self.warn(&place, Note::PathReference(why)),
-            }
-        }
-        let Some(item) = item else {
-            return self.warn(&place, Note::PathKind);
+        let item = match self.members(text) {
+            Ok(item) => item,
+            Err(why) => return self.warn(Pointer::Item(path), Note::PathReference(why)),
         };
+        let Some(item) = item else {
+            return self.warn(Pointer::Item(path), Note::PathKind);
+        };
+        let template = Template::read(path).map(Arc::new);
         for (key, method) in METHODS {
             let Some(operation) = item.get(key) else { continue };
-            let place = format!("{place}/{key}");
-            match self.operation(&place, path, method, &item, operation) {
+            let spot = Spot { path, template: template.clone(), key, method };
+            match self.operation(&spot, &item, operation) {
                 Ok(draft) => self.drafts.push(draft),
-                Err(why) => self.warn(&place, Note::LeftOut(why)),
+                Err(why) => self.warn(Pointer::Operation(path, key), Note::LeftOut(why)),
             }
         }
     }
 
-    fn operation(
-        &mut self,
-        place: &str,
-        path: &'d str,
-        method: Method,
-        item: &Members<'d>,
-        text: &'d str,
-    ) -> Result<Draft<'d>, Unusable> {
-        let members = Members::read(text).ok_or(Unusable::Kind)?;
-        let template = Template::read(path)?;
-        let parameters = self.parameters(place, &template, [item.get("parameters"), members.get("parameters")])?;
-        let body = self.body(place, method, members.get("requestBody"))?;
-        if method == Method::Patch && body.is_none() {
+    /// The members of an object, or of the one that it refers to.
+    fn members(&mut self, text: &'d str) -> Result<Option<Members<'d>>, ReferenceError> {
+        let members = self.work.members(text)?;
+        match members.as_ref().and_then(|members| members.text("$ref")) {
+            Some(reference) => {
+                let target = self.document.resolve(&reference, &mut self.work)?;
+                self.work.members(target)
+            }
+            None => Ok(members),
+        }
+    }
+
+    fn operation(&mut self, spot: &Spot<'d>, item: &Members<'d>, text: &'d str) -> Result<Draft<'d>, Unusable> {
+        let members = self.work.members(text)?.ok_or(Unusable::Kind)?;
+        let template = spot.template.clone()?;
+        let parameters = self.parameters(spot, &template, [item.get("parameters"), members.get("parameters")])?;
+        let body = self.body(spot, members.get("requestBody"))?;
+        if spot.method == Method::Patch && body.is_none() {
             return Err(Unusable::PatchWithoutBody);
         }
         if [item, &members].iter().any(|level| level.get("servers").is_some()) {
-            self.warn(place, Note::OwnServer);
+            self.warn(spot.pointer(), Note::OwnServer);
         }
         let summary = members.text("summary").or_else(|| members.text("description")).unwrap_or_default();
-        let tags = members.get("tags").and_then(elements).unwrap_or_default();
+        let tags = members.get("tags").and_then(|tags| elements(tags, MAX_TAGS)).unwrap_or_default();
         Ok(Draft {
-            place: place.to_owned(),
-            method,
-            path,
+            path: spot.path,
+            key: spot.key,
+            method: spot.method,
             id: members.text("operationId"),
             summary: sentence(&summary, MAX_SUMMARY),
-            tags: tags.into_iter().filter_map(json::string).map(|tag| sentence(&tag, MAX_TAG)).take(MAX_TAGS).collect(),
+            tags: tags.into_iter().filter_map(json::string).map(|tag| sentence(&tag, MAX_TAG)).collect(),
             template,
             parameters,
             body,
@@ -156,14 +174,15 @@ impl<'d> Reader<'d> {
     /// The parameters of the path item and of the operation, which come last and win.
     fn parameters(
         &mut self,
-        place: &str,
+        spot: &Spot<'d>,
         template: &Template,
         lists: [Option<&'d str>; 2],
     ) -> Result<Vec<Parameter>, Unusable> {
         let mut found: Vec<(Parameter, usize)> = Vec::new();
         for (level, list) in lists.into_iter().enumerate() {
             let Some(list) = list else { continue };
-            let entries = elements(list).ok_or(Unusable::Parameters)?;
+            self.work.charge(list.len())?;
+            let entries = elements(list, MAX_PARAMETERS + 1).ok_or(Unusable::Parameters)?;
             if entries.len() > MAX_PARAMETERS {
                 return Err(Unusable::TooManyParameters);
             }
@@ -172,12 +191,13 @@ impl<'d> Reader<'d> {
                     parameter::Read::Fail(why) => return Err(why),
                     parameter::Read::Skip(name, why) => Some((name, why)),
                     parameter::Read::Parameter(parameter) => {
+                        self.work.charge(KEPT)?;
                         let name = Excerpt::of(&parameter.wire);
                         add(&mut found, template, parameter, level).map(|why| (name, why))
                     }
                 };
                 if let Some((name, why)) = skipped {
-                    self.warn(place, Note::ParameterLeftOut { name, why });
+                    self.warn(spot.pointer(), Note::ParameterLeftOut { name, why });
                 }
             }
         }
@@ -191,18 +211,18 @@ impl<'d> Reader<'d> {
         Ok(found)
     }
 
-    fn body(&mut self, place: &str, method: Method, text: Option<&'d str>) -> Result<Option<BodyPart>, Unusable> {
+    fn body(&mut self, spot: &Spot<'d>, text: Option<&'d str>) -> Result<Option<BodyPart>, Unusable> {
         let Some(text) = text else { return Ok(None) };
-        let (required, body) = self.body_part(method, text);
+        let (required, body) = self.body_part(spot.method, text);
         match body {
             Ok(body) => Ok(Some(body)),
             Err(BodyFault::Method) => {
-                self.warn(place, Note::BodyLeftOut(BodyFault::Method));
+                self.warn(spot.pointer(), Note::BodyLeftOut(BodyFault::Method));
                 Ok(None)
             }
             Err(why) if required => Err(Unusable::Body(why)),
             Err(why) => {
-                self.warn(place, Note::BodyLeftOut(why));
+                self.warn(spot.pointer(), Note::BodyLeftOut(why));
                 Ok(None)
             }
         }
@@ -213,30 +233,30 @@ impl<'d> Reader<'d> {
         if matches!(method, Method::Get | Method::Head) {
             return (false, Err(BodyFault::Method));
         }
-        let mut members = Members::read(text);
-        if let Some(reference) = members.as_ref().and_then(|members| members.text("$ref")) {
-            match self.document.resolve(&reference, &mut self.work) {
-                Ok(target) => members = Members::read(target),
-                Err(why) => return (true, Err(why.into())),
+        match self.members(text) {
+            Err(why) => (true, Err(why.into())),
+            Ok(None) => (true, Err(BodyFault::Kind)),
+            Ok(Some(body)) => {
+                let required = body.is_true("required");
+                let schema = self.json_schema(&body);
+                (required, schema.map(|schema| BodyPart { required, schema }))
             }
         }
-        let Some(members) = members else {
-            return (true, Err(BodyFault::Kind));
-        };
-        let required = members.is_true("required");
-        let Some(content) = members.get("content").and_then(Members::read) else {
-            return (required, Err(BodyFault::Kind));
-        };
-        let exact = content.iter().find(|(media, _)| *media == "application/json");
-        let Some((_, media)) = exact.or_else(|| content.iter().find(|(media, _)| is_json(media))) else {
-            return (required, Err(BodyFault::MediaType));
-        };
-        let schema = Members::read(media).and_then(|media| media.get("schema"));
-        (required, Ok(BodyPart { required, schema: schema.map(|schema| self.document.span(schema)) }))
     }
 
-    fn finish(self) -> (Vec<Operation>, Vec<Warning>) {
-        let Self { document, mut warnings, drafts, .. } = self;
+    /// Where the schema of a body's JSON stands.
+    fn json_schema(&mut self, body: &Members<'d>) -> Result<Option<Span>, BodyFault> {
+        let content = body.get("content").map(|content| self.work.members(content)).transpose()?.flatten();
+        let content = content.ok_or(BodyFault::Kind)?;
+        let exact = content.iter().find(|(media, _)| *media == "application/json");
+        let json = exact.or_else(|| content.iter().find(|(media, _)| is_json(media)));
+        let (_, media) = json.ok_or(BodyFault::MediaType)?;
+        let schema = self.work.members(media)?.and_then(|media| media.get("schema"));
+        Ok(schema.map(|schema| self.document.span(schema)))
+    }
+
+    fn finish(mut self) -> (Vec<Operation>, Vec<Warning>) {
+        let drafts = std::mem::take(&mut self.drafts);
         let origins: Vec<Origin<'_>> = drafts
             .iter()
             .map(|draft| Origin { id: draft.id.as_deref(), method: draft.method, path: draft.path })
@@ -245,24 +265,30 @@ impl<'d> Reader<'d> {
         let mut operations = Vec::with_capacity(drafts.len());
         for (draft, name) in drafts.into_iter().zip(names) {
             let Some(name) = name else {
-                warnings.push(Warning::new(draft.place, Note::LeftOut(Unusable::Name)));
+                self.warn(Pointer::Operation(draft.path, draft.key), Note::LeftOut(Unusable::Name));
                 continue;
             };
             operations.push(Operation {
-                document: Arc::clone(document),
+                document: Arc::clone(self.document),
                 name,
                 method: draft.method,
+                key: draft.key,
                 template: draft.template,
                 summary: draft.summary,
                 tags: draft.tags,
                 parameters: draft.parameters,
                 body: draft.body,
-                place: draft.place,
                 face: OnceLock::new(),
             });
         }
         operations.sort_by(|one, other| one.name.cmp(&other.name));
-        (operations, warnings)
+        (operations, self.warnings)
+    }
+}
+
+impl<'d> Spot<'d> {
+    fn pointer(&self) -> Pointer<'d> {
+        Pointer::Operation(self.path, self.key)
     }
 }
 
@@ -300,9 +326,4 @@ fn settle_names(parameters: &mut [Parameter]) {
         taken.insert(name.clone());
         parameter.argument = name;
     }
-}
-
-/// A token of a JSON pointer (RFC 6901 section 3).
-fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }

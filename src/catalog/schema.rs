@@ -2,21 +2,24 @@
 //!
 //! Promises: plain JSON Schema 2020-12 without references, small, and never stricter than the document's. Where a
 //! schema is too deep, too large or runs in a circle, its inner part becomes its bare type; keywords of OpenAPI alone
-//! are translated or dropped. `oneOf` is given as `anyOf`: the API itself judges which one it was.
+//! are translated or dropped. `oneOf` is given as `anyOf`: the API itself judges which one it was. What may only ask less
+//! must not stand where less means more: `not`, `if` and `maxContains` are given where their schema is kept to the letter.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 
-use super::document::{Document, Span, Work};
+use super::budget::Work;
+use super::document::{Document, Span};
 use super::excerpt::Excerpt;
+use super::keywords::{bare, count, is_annotation, kind, measures, with_null};
 use super::members::{Members, elements};
-use super::text::{MAX_DESCRIPTION, sentence};
+use super::text::{MAX_DESCRIPTION, hidden, hidden_in, sentence};
 use super::warning::Note;
-
-/// How much text is looked at for the schema of one operation, in bytes.
-pub(super) const MAX_WORK: usize = 8 << 20;
+use crate::json;
 
 /// How large the schema of one operation grows before inner schemas become bare types, in bytes.
 const MAX_SIZE: usize = 6 << 10;
@@ -24,30 +27,22 @@ const MAX_SIZE: usize = 6 << 10;
 /// How deep a schema is followed before inner schemas become bare types.
 const MAX_DEPTH: usize = 6;
 
-/// The longest `enum` and the longest `default` that are kept, in bytes.
+/// The longest `enum`, `dependentRequired` or list of names, and the longest `default` that are kept, in bytes.
 const MAX_ENUM: usize = 1_500;
 const MAX_DEFAULT: usize = 80;
 
 /// The most parts of an `allOf`, `anyOf` or `oneOf`; a longer list is not checked.
 const MAX_PARTS: usize = 32;
 
-/// The longest pattern and the longest name of a member, in bytes.
-const MAX_TEXT: usize = 500;
+/// The longest name of a member, in bytes; the most names that are required.
+const MAX_NAME: usize = 500;
+const MAX_REQUIRED: usize = 1_000;
 
 /// The most warnings of one operation's schemas.
 const MAX_NOTES: usize = 16;
 
-/// The most memory that a compiled pattern may take, in bytes.
-const MAX_PATTERN: usize = 256 << 10;
-
-/// The types of JSON Schema.
-const TYPES: [&str; 7] = ["array", "boolean", "integer", "null", "number", "object", "string"];
-
 /// Formats that say how a text is written where its description often does not.
 const FORMATS: [&str; 6] = ["date", "date-time", "email", "time", "uri", "uuid"];
-
-/// Keywords whose value is a count and is kept as it is.
-const COUNTS: [&str; 4] = ["minLength", "maxLength", "minItems", "maxItems"];
 
 /// Reduces the schemas of one operation, under one budget.
 pub(super) struct Reducer<'d> {
@@ -56,7 +51,12 @@ pub(super) struct Reducer<'d> {
     left: usize,
     /// The references that are being followed.
     open: Vec<Span>,
-    patterns: HashMap<String, Regex>,
+    /// The members that the schemas seen so far of one value name, which may be required.
+    named: Vec<String>,
+    /// Whether something was left out of a schema that has to be kept to the letter, if there is one.
+    is_lost: bool,
+    exactly: usize,
+    patterns: HashMap<String, Arc<Regex>>,
     notes: Vec<Note>,
 }
 
@@ -64,21 +64,59 @@ impl<'d> Reducer<'d> {
     pub(super) fn new(document: &'d Document) -> Self {
         Self {
             document,
-            work: Work::of(MAX_WORK),
+            work: document.pool.lend(),
             left: MAX_SIZE,
             open: Vec::new(),
+            named: Vec::new(),
+            is_lost: false,
+            exactly: 0,
             patterns: HashMap::new(),
             notes: Vec::new(),
         }
     }
 
-    /// The schema at a place, reduced.
+    /// The schema at a place, reduced. It is any value where the schemas of the document take too much memory.
     pub(super) fn at(&mut self, span: &Span) -> Value {
-        self.schema(self.document.slice(span), 0)
+        let pool = &self.document.pool;
+        if pool.has_room() {
+            let schema = self.schema(self.document.slice(span), 0);
+            if pool.keeps(&schema) {
+                return schema;
+            }
+        }
+        self.note(Note::TooLarge);
+        json!({})
+    }
+
+    /// The members of an object, or of the one that it refers to.
+    pub(super) fn resolved(&mut self, text: &'d str) -> Option<Members<'d>> {
+        let members = self.members(text)?;
+        match members.text("$ref") {
+            Some(reference) => {
+                let target = self.document.resolve(&reference, &mut self.work).ok()?;
+                self.members(target)
+            }
+            None => Some(members),
+        }
+    }
+
+    /// The first elements of an array, at most so many.
+    pub(super) fn elements(&mut self, text: &'d str, most: usize) -> Option<Vec<&'d str>> {
+        self.work.charge(text.len()).ok()?;
+        elements(text, most)
+    }
+
+    /// Where a part of the document stands in it.
+    pub(super) fn span(&self, part: &'d str) -> Span {
+        self.document.span(part)
     }
 
     /// The compiled patterns, and what was found wrong.
-    pub(super) fn finish(self) -> (HashMap<String, Regex>, Vec<Note>) {
+    pub(super) fn finish(mut self) -> (HashMap<String, Arc<Regex>>, Vec<Note>) {
+        if self.work.is_spent() {
+            self.note(Note::TooMuch);
+        }
+        self.document.pool.give_back(&self.work);
         (self.patterns, self.notes)
     }
 
@@ -92,9 +130,8 @@ impl<'d> Reducer<'d> {
         }
     }
 
-    fn members(&mut self, text: &'d str) -> Option<Members<'d>> {
-        self.work.charge(text.len()).ok()?;
-        Members::read(text)
+    pub(super) fn members(&mut self, text: &'d str) -> Option<Members<'d>> {
+        self.work.members(text).ok().flatten()
     }
 
     fn schema(&mut self, text: &'d str, depth: usize) -> Value {
@@ -102,42 +139,72 @@ impl<'d> Reducer<'d> {
             return json!(false);
         }
         let Some(members) = self.members(text) else {
+            self.is_lost |= text != "true";
             return json!({});
         };
         if let Some(reference) = members.text("$ref") {
             return self.referred(&reference, &members, depth);
         }
         let nullable = members.is_true("nullable");
-        if depth > MAX_DEPTH || self.left == 0 {
-            return with_null_if(nullable, bare(&members));
-        }
         let mut schema = Map::new();
-        self.plain_keywords(&members, &mut schema);
-        bounds(&members, &mut schema);
-        self.pattern(&members, &mut schema);
-        if let Some(items) = members.get("items") {
-            let items = self.schema(items, depth + 1);
-            if items != json!({}) {
-                schema.insert("items".to_owned(), items);
-            }
+        if depth > MAX_DEPTH || self.left == 0 {
+            schema.extend(kind(&members).map(|kind| ("type".to_owned(), kind)));
+        } else {
+            self.plain_keywords(&members, &mut schema);
+            measures(&members, &mut schema);
+            self.pattern(&members, &mut schema);
+            self.of_array(&members, &mut schema, depth);
+            self.of_object(&members, &mut schema, depth);
+            self.combined(&members, &mut schema, depth);
+            self.required(&members, &mut schema);
+            self.negated(&members, &mut schema, depth);
         }
-        self.properties(&members, &mut schema, depth);
-        self.combined(&members, &mut schema, depth);
+        self.is_lost |= !members.iter().all(|(keyword, _)| is_annotation(keyword) || schema.contains_key(keyword));
         self.spend(schema.keys().map(|key| key.len() + 6).sum());
-        with_null_if(nullable, Value::Object(schema))
+        let schema = Value::Object(snug(schema));
+        if nullable { with_null(schema) } else { schema }
+    }
+
+    /// A schema of another value than the one that is looked at: what was named so far is no member of it.
+    fn below(&mut self, text: &'d str, depth: usize) -> Value {
+        let outer = std::mem::take(&mut self.named);
+        let schema = self.schema(text, depth + 1);
+        self.named = outer;
+        schema
+    }
+
+    /// A schema of the same value that need not hold: what it names may not be there.
+    fn beside(&mut self, text: &'d str, depth: usize) -> Value {
+        let outer = self.named.len();
+        let schema = self.schema(text, depth + 1);
+        self.named.truncate(outer);
+        schema
+    }
+
+    /// A schema by one of these, with nothing left out of it; `None` where that cannot be.
+    fn exact(&mut self, text: &'d str, depth: usize, reduce: fn(&mut Self, &'d str, usize) -> Value) -> Option<Value> {
+        let outer = std::mem::replace(&mut self.is_lost, false);
+        self.exactly += 1;
+        let schema = reduce(self, text, depth);
+        self.exactly -= 1;
+        let lost = std::mem::replace(&mut self.is_lost, outer);
+        (!lost).then_some(schema)
     }
 
     fn referred(&mut self, reference: &str, members: &Members<'_>, depth: usize) -> Value {
+        self.is_lost |= members.iter().any(|(keyword, _)| keyword != "$ref" && !is_annotation(keyword));
         let target = match self.document.resolve(reference, &mut self.work) {
             Ok(target) => target,
             Err(why) => {
+                self.is_lost = true;
                 self.note(Note::Schema { reference: Excerpt::of(reference), why });
                 return json!({});
             }
         };
         let span = self.document.span(target);
         if self.open.contains(&span) {
-            return Members::read(target).map_or_else(|| json!({}), |members| bare(&members));
+            self.is_lost = true;
+            return self.members(target).map_or_else(|| json!({}), |members| bare(&members));
         }
         self.open.push(span);
         let mut schema = self.schema(target, depth);
@@ -158,92 +225,166 @@ impl<'d> Reducer<'d> {
             schema.insert("description".to_owned(), Value::from(text));
         }
         for (keyword, most) in [("enum", MAX_ENUM), ("const", MAX_ENUM), ("default", MAX_DEFAULT)] {
-            let raw = members.get(keyword).filter(|raw| raw.len() <= most);
-            let value = raw.and_then(|raw| serde_json::from_str::<Value>(raw).ok());
+            let value = members.get(keyword).and_then(|raw| self.shown(keyword, raw, most));
             if let Some(value) = value.filter(|value| keyword != "enum" || value.is_array()) {
-                self.spend(raw.map_or(0, str::len));
                 schema.insert(keyword.to_owned(), value);
             }
         }
-        for keyword in COUNTS {
-            if let Some(count) = members.get(keyword).and_then(|raw| raw.parse::<u64>().ok()) {
-                schema.insert(keyword.to_owned(), Value::from(count));
+        if let Some(format) = members.text("format") {
+            // Some hold a value against it, and some do not.
+            self.is_lost = true;
+            if FORMATS.contains(&format.as_ref()) {
+                schema.insert("format".to_owned(), Value::from(format));
             }
         }
-        if let Some(format) = members.text("format").filter(|format| FORMATS.contains(&format.as_ref())) {
-            schema.insert("format".to_owned(), Value::from(format));
+    }
+
+    /// A value that is shown as it is, if it is short enough and all of it can be seen.
+    fn shown(&mut self, what: &'static str, raw: &str, most: usize) -> Option<Value> {
+        let value: Value = serde_json::from_str(raw).ok().filter(|_| raw.len() <= most)?;
+        if let Some(found) = hidden_in(&value) {
+            self.note(Note::Hidden { what, found });
+            return None;
         }
+        self.spend(raw.len());
+        Some(value)
     }
 
     fn pattern(&mut self, members: &Members<'_>, schema: &mut Map<String, Value>) {
         let Some(pattern) = members.text("pattern") else { return };
-        if !self.patterns.contains_key(pattern.as_ref()) {
-            match compile(&pattern) {
-                Some(compiled) => self.patterns.insert(pattern.to_string(), compiled),
-                None => return self.note(Note::Pattern(Excerpt::of(&pattern))),
-            };
+        let Some(compiled) = self.document.pool.pattern(&pattern) else {
+            return self.note(Note::Pattern(Excerpt::of(&pattern)));
+        };
+        if let Some(found) = hidden(&pattern) {
+            return self.note(Note::Hidden { what: "pattern", found });
         }
+        self.patterns.insert(pattern.to_string(), compiled);
         self.spend(pattern.len());
         schema.insert("pattern".to_owned(), Value::from(pattern));
     }
 
-    fn properties(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>, depth: usize) {
+    fn of_array(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>, depth: usize) {
+        // `items` is about what comes behind `prefixItems`.
+        if let Some(items) = members.get("items").filter(|_| members.get("prefixItems").is_none()) {
+            let items = self.below(items, depth);
+            if items != json!({}) || self.exactly > 0 {
+                schema.insert("items".to_owned(), items);
+            }
+        }
+        let Some(text) = members.get("contains") else { return };
+        let (least, most) = (count(members, "minContains"), count(members, "maxContains"));
+        // An element that keeps a schema which asks less may not be one that is meant.
+        let contains = match most {
+            Some(_) => self.exact(text, depth, Self::below),
+            None => Some(self.below(text, depth)),
+        };
+        let Some(contains) = contains else { return };
+        schema.insert("contains".to_owned(), contains);
+        let counts = [("minContains", least), ("maxContains", most)];
+        schema
+            .extend(counts.into_iter().filter_map(|(keyword, count)| Some((keyword.to_owned(), Value::from(count?)))));
+    }
+
+    fn of_object(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>, depth: usize) {
         let mut complete = true;
         if let Some(properties) = members.get("properties").and_then(|text| self.members(text)) {
             let mut kept = Map::new();
             for (name, property) in properties.iter() {
-                if self.left == 0 || name.len() > MAX_TEXT {
+                if self.left == 0 || name.len() > MAX_NAME {
                     complete = false;
                     break;
                 }
                 if self.members(property).is_some_and(|property| property.is_true("readOnly")) {
+                    self.is_lost = true;
+                    continue;
+                }
+                if let Some(found) = hidden(name) {
+                    self.note(Note::Hidden { what: "properties", found });
+                    complete = false;
                     continue;
                 }
                 self.spend(name.len() + 4);
-                kept.insert(name.to_owned(), self.schema(property, depth + 1));
+                kept.insert(name.to_owned(), self.below(property, depth));
+                self.named.push(name.to_owned());
             }
-            let required: Vec<Value> = members
-                .get("required")
-                .and_then(elements)
-                .unwrap_or_default()
-                .into_iter()
-                .filter_map(|name| serde_json::from_str(name).ok())
-                .filter(|name: &Value| name.as_str().is_some_and(|name| kept.contains_key(name)))
-                .collect();
-            schema.insert("properties".to_owned(), Value::Object(kept));
-            if !required.is_empty() {
-                schema.insert("required".to_owned(), Value::Array(required));
-            }
+            schema.insert("properties".to_owned(), Value::Object(snug(kept)));
         }
-        let additional = members.get("additionalProperties").filter(|text| complete && *text != "true");
+        self.is_lost |= !complete;
+        let says = |text: &&str| complete && (*text != "true" || self.exactly > 0);
+        let additional = members.get("additionalProperties").filter(says);
         let patterned = members.get("patternProperties").is_some();
         if let Some(text) = additional.filter(|text| *text != "false" || !patterned) {
-            let additional = self.schema(text, depth + 1);
-            if additional != json!({}) && !patterned {
+            let additional = self.below(text, depth);
+            if (additional != json!({}) || self.exactly > 0) && !patterned {
                 schema.insert("additionalProperties".to_owned(), additional);
             }
         }
     }
 
+    /// `required` and `dependentRequired`, of the members that are known: others may be read-only.
+    fn required(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>) {
+        let names = members.get("required").and_then(|names| self.elements(names, MAX_REQUIRED + 1));
+        let names = names.unwrap_or_default().into_iter().filter_map(json::string);
+        let required = self.known(names.map(Cow::into_owned).collect());
+        if !required.is_empty() {
+            // Some may be there, of an `allOf` that was put in.
+            if let Value::Array(all) = schema.entry("required").or_insert_with(|| json!([])) {
+                let more = required.into_iter().map(Value::from).filter(|name| !all.contains(name));
+                let more: Vec<Value> = more.collect();
+                all.extend(more);
+            }
+        }
+        let raw = members.get("dependentRequired");
+        let Some(Value::Object(dependent)) = raw.and_then(|raw| self.shown("dependentRequired", raw, MAX_ENUM)) else {
+            return;
+        };
+        let mut kept = Map::new();
+        for (name, names) in dependent {
+            let Ok(names) = serde_json::from_value::<Vec<String>>(names) else { continue };
+            kept.insert(name, Value::from(self.known(names)));
+        }
+        schema.insert("dependentRequired".to_owned(), Value::Object(kept));
+    }
+
+    /// Those of the names that may be required here.
+    fn known(&mut self, names: Vec<String>) -> Vec<String> {
+        let before = names.len();
+        // Each is looked for among all.
+        let looked_for = self.work.charge(before * self.named.len());
+        let short = self.exactly == 0 || names.iter().map(String::len).sum::<usize>() <= MAX_ENUM;
+        let within = before <= MAX_REQUIRED && looked_for.is_ok() && short;
+        let is_known = |name: &String| match self.exactly {
+            0 => self.named.contains(name),
+            _ => hidden(name).is_none(),
+        };
+        let known: Vec<String> = names.into_iter().filter(|name| within && is_known(name)).collect();
+        self.is_lost |= known.len() < before;
+        self.spend(known.iter().map(String::len).sum());
+        known
+    }
+
     fn combined(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>, depth: usize) {
         for (keyword, ours) in [("allOf", "allOf"), ("anyOf", "anyOf"), ("oneOf", "anyOf")] {
-            let Some(parts) = members.get(keyword).and_then(elements) else { continue };
+            let parts = members.get(keyword).and_then(|parts| self.elements(parts, MAX_PARTS + 1));
+            let Some(parts) = parts else { continue };
             if self.left == 0 || parts.is_empty() || parts.len() > MAX_PARTS {
                 continue;
             }
-            let parts: Vec<Value> = parts.into_iter().map(|part| self.schema(part, depth + 1)).collect();
+            let all = keyword == "allOf" || parts.len() == 1;
+            let reduce = |part| if all { self.schema(part, depth + 1) } else { self.beside(part, depth) };
+            let parts: Vec<Value> = parts.into_iter().map(reduce).collect();
             let alone = match parts.as_slice() {
-                [Value::Object(part)] => Some(part),
+                [Value::Object(part)] if self.exactly == 0 => Some(part),
                 _ => None,
             };
             // `allOf` around one reference is how 3.0 gives a reference a description or a null.
-            if let Some(part) =
-                alone.filter(|part| part.keys().all(|key| key == "description" || !schema.contains_key(key)))
-            {
+            let fits =
+                |part: &&Map<String, Value>| part.keys().all(|key| key == "description" || !schema.contains_key(key));
+            if let Some(part) = alone.filter(fits) {
                 for (key, value) in part {
                     schema.entry(key).or_insert_with(|| value.clone());
                 }
-            } else if ours == "allOf" || !parts.contains(&json!({})) {
+            } else if ours == "allOf" || self.exactly > 0 || !parts.contains(&json!({})) {
                 match schema.get_mut(ours) {
                     // Both `anyOf` and `oneOf`: each must hold.
                     Some(_) => schema.insert("allOf".to_owned(), json!([{ ours: parts }])),
@@ -252,92 +393,27 @@ impl<'d> Reducer<'d> {
             }
         }
     }
-}
 
-/// A pattern as the linear-time engine reads it; `None` where it does not, or where it is too large.
-fn compile(pattern: &str) -> Option<Regex> {
-    if pattern.len() > MAX_TEXT {
-        return None;
-    }
-    RegexBuilder::new(pattern).size_limit(MAX_PATTERN).build().ok()
-}
-
-/// A schema's type alone.
-fn bare(members: &Members<'_>) -> Value {
-    kind(members).map_or_else(|| json!({}), |kind| json!({ "type": kind }))
-}
-
-/// `type`, where it says something that JSON Schema knows.
-fn kind(members: &Members<'_>) -> Option<Value> {
-    let known = |kind: &str| TYPES.contains(&kind);
-    if let Some(kind) = members.text("type") {
-        return known(&kind).then(|| Value::from(kind));
-    }
-    let kinds: Vec<Value> = serde_json::from_str(members.get("type")?).ok()?;
-    let all_known =
-        (1..=TYPES.len()).contains(&kinds.len()) && kinds.iter().all(|kind| kind.as_str().is_some_and(known));
-    all_known.then_some(Value::Array(kinds))
-}
-
-/// Bounds of numbers; `exclusiveMinimum: true` is how 3.0 says that `minimum` itself is out.
-fn bounds(members: &Members<'_>, schema: &mut Map<String, Value>) {
-    for (bound, exclusive) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")] {
-        let number = |keyword: &str| {
-            members.get(keyword).and_then(|raw| serde_json::from_str::<Value>(raw).ok()).filter(Value::is_number)
-        };
-        if let Some(number) = number(bound) {
-            let keyword = if members.is_true(exclusive) { exclusive } else { bound };
-            schema.insert(keyword.to_owned(), number);
+    /// `not`, and `if` with what hangs on it.
+    fn negated(&mut self, members: &Members<'d>, schema: &mut Map<String, Value>, depth: usize) {
+        if let Some(barred) = members.get("not").and_then(|text| self.exact(text, depth, Self::beside)) {
+            schema.insert("not".to_owned(), barred);
         }
-        if let Some(number) = number(exclusive) {
-            schema.insert(exclusive.to_owned(), number);
+        let branches = ["then", "else"].map(|keyword| (keyword, members.get(keyword)));
+        if branches.iter().all(|(_, branch)| branch.is_none()) {
+            return;
         }
-    }
-}
-
-fn with_null_if(nullable: bool, schema: Value) -> Value {
-    if nullable { with_null(schema) } else { schema }
-}
-
-/// The schema, with null besides what it admits.
-fn with_null(schema: Value) -> Value {
-    let Value::Object(mut schema) = schema else {
-        return schema;
-    };
-    if let Some(Value::Array(values)) = schema.get_mut("enum")
-        && !values.contains(&Value::Null)
-    {
-        values.push(Value::Null);
-    }
-    let combined = schema.contains_key("allOf");
-    match schema.get_mut("type") {
-        Some(Value::Array(kinds)) => kinds.push(json!("null")),
-        Some(kind) => *kind = json!([kind.take(), "null"]),
-        None if combined => return json!({"anyOf": [Value::Object(schema), {"type": "null"}]}),
-        None => {
-            if let Some(Value::Array(parts)) = schema.get_mut("anyOf") {
-                parts.push(json!({"type": "null"}));
+        let Some(condition) = members.get("if").and_then(|text| self.exact(text, depth, Self::beside)) else { return };
+        schema.insert("if".to_owned(), condition);
+        for (keyword, branch) in branches {
+            if let Some(branch) = branch {
+                schema.insert(keyword.to_owned(), self.beside(branch, depth));
             }
         }
     }
-    Value::Object(schema)
 }
 
-/// The schema, without null.
-pub(super) fn without_null(mut schema: Value) -> Value {
-    if let Some(Value::Array(values)) = schema.get_mut("enum") {
-        values.retain(|value| !value.is_null());
-    }
-    if let Some(kind) = schema.get_mut("type")
-        && let Value::Array(kinds) = kind
-    {
-        kinds.retain(|kind| kind != "null");
-        if let [only] = kinds.as_mut_slice() {
-            *kind = only.take();
-        }
-    }
-    if let Some(Value::Array(parts)) = schema.get_mut("anyOf") {
-        parts.retain(|part| *part != json!({"type": "null"}));
-    }
-    schema
+/// The same map in no more memory than it needs: most have one or two members, and there are many of them.
+pub(super) fn snug(map: Map<String, Value>) -> Map<String, Value> {
+    map.into_iter().collect()
 }

@@ -20,8 +20,11 @@ use crate::request::method::Method;
 /// What is read of a query: so many characters, and so many different words.
 const MAX_QUERY: usize = 256;
 const MAX_QUERY_WORDS: usize = 16;
-/// What is read of one field of an operation, in words.
-const MAX_FIELD_WORDS: usize = 64;
+/// What is read of an operation, in words, the most prominent places first; how long a word may be, in bytes; and how
+/// many different ones are known, about ten for each of the most operations that there may be.
+const MAX_WORDS: usize = 64;
+const MAX_WORD: usize = 64;
+const MAX_KNOWN: usize = 100_000;
 /// How many known words an unknown beginning of one may stand for.
 const MAX_COMPLETIONS: usize = 8;
 /// How long such a beginning must be, in letters.
@@ -111,8 +114,6 @@ enum Field {
 }
 
 impl Field {
-    const ALL: [Self; 5] = [Self::Name, Self::Summary, Self::Path, Self::Variable, Self::Tag];
-
     fn weight(self) -> f64 {
         match self {
             Self::Name => 3.0,
@@ -202,14 +203,15 @@ impl Index {
     /// Reads operations; the answers of [`Index::find`] are their positions in this order.
     pub fn new<'a>(entries: impl Iterator<Item = Entry<'a>>) -> Self {
         let entries: Vec<Entry<'a>> = entries.collect();
-        let read: Vec<Vec<(Field, Vec<String>)>> = entries.iter().map(fields).collect();
         let mut index = Self { words: BTreeMap::new(), operations: Vec::with_capacity(entries.len()) };
-        let usual = Field::ALL.map(|field| (field, usual_length(field, &read)));
-        for (at, fields) in read.iter().enumerate() {
-            for (word, (weight, said)) in weights(fields, &usual) {
-                let place = Place { at, weight: weight / (SATURATION + weight), said };
+        let usual = usual_lengths(&entries);
+        for (at, entry) in (0_u32..).zip(&entries) {
+            for (word, Weight { sum, in_name, in_summary }) in weights(&fields(entry), &usual) {
+                let place = Place { at, in_name, in_summary, weight: sum / (SATURATION + sum) };
+                let is_full = index.words.len() == MAX_KNOWN;
                 match index.words.get_mut(word) {
                     Some(known) => known.places.push(place),
+                    None if is_full => {}
                     None => drop(index.words.insert(word.into(), Word { places: vec![place], worth: 0.0 })),
                 }
             }
@@ -219,8 +221,8 @@ impl Index {
             let (all, having) = (count(entries.len()), count(word.places.len()));
             word.worth = (1.0 + (all - having + 0.5) / (having + 0.5)).ln();
             for place in &word.places {
-                if let Some(said) = said.get_mut(place.at) {
-                    said.add(place.said, word.worth);
+                if let Some(said) = said.get_mut(place.at()) {
+                    said.add(place.said(), word.worth);
                 }
             }
         }
@@ -251,9 +253,9 @@ impl Index {
         for (word, share) in asked.iter().flat_map(|word| self.known(word)) {
             best += word.worth * share;
             for place in &word.places {
-                let Some(found) = found.get_mut(place.at) else { continue };
+                let Some(found) = found.get_mut(place.at()) else { continue };
                 found.words += word.worth * share * place.weight;
-                found.said.add(place.said, word.worth * share);
+                found.said.add(place.said(), word.worth * share);
             }
         }
         let ranked = found.iter().zip(&self.operations).enumerate().filter(|(_, (found, _))| found.words > 0.0);
@@ -286,13 +288,32 @@ impl Index {
     }
 }
 
-/// One operation in which a word stands.
+/// One operation in which a word stands. There are many of these.
 #[derive(Debug)]
 struct Place {
-    at: usize,
+    at: u32,
+    in_name: bool,
+    in_summary: bool,
     weight: f64,
+}
+
+impl Place {
+    fn at(&self) -> usize {
+        usize::try_from(self.at).unwrap_or(usize::MAX)
+    }
+
     /// 1 where it stands.
-    said: Said,
+    fn said(&self) -> Said {
+        Said { name: f64::from(u8::from(self.in_name)), summary: f64::from(u8::from(self.in_summary)) }
+    }
+}
+
+/// What a word weighs in one operation, and whether name or summary say it.
+#[derive(Debug, Default)]
+struct Weight {
+    sum: f64,
+    in_name: bool,
+    in_summary: bool,
 }
 
 /// What speaks for an operation.
@@ -302,37 +323,46 @@ struct Found {
     said: Said,
 }
 
-fn fields(entry: &Entry<'_>) -> Vec<(Field, Vec<String>)> {
-    let mut fields = vec![(Field::Name, stems(entry.name)), (Field::Summary, stems(entry.summary))];
-    let (mut path, mut variables) = (Vec::new(), Vec::new());
-    for (at, part) in entry.path.split(['{', '}']).enumerate() {
-        let into = if at % 2 == 0 { &mut path } else { &mut variables };
-        into.extend(stems(part));
+/// The words of each field.
+fn fields(entry: &Entry<'_>) -> [(Field, Vec<String>); 5] {
+    let parts = |nth: usize| entry.path.split(['{', '}']).skip(nth).step_by(2);
+    let mut room = MAX_WORDS;
+    let mut read = |texts: &mut dyn Iterator<Item = &str>| -> Vec<String> {
+        let read: Vec<String> = texts.flat_map(stems).take(room).collect();
+        room -= read.len();
+        read
+    };
+    [
+        (Field::Name, read(&mut std::iter::once(entry.name))),
+        (Field::Summary, read(&mut std::iter::once(entry.summary))),
+        (Field::Path, read(&mut parts(0))),
+        (Field::Variable, read(&mut parts(1))),
+        (Field::Tag, read(&mut entry.tags.iter().map(String::as_str))),
+    ]
+}
+
+/// The number of words that each field has on average.
+fn usual_lengths(entries: &[Entry<'_>]) -> [f64; 5] {
+    let mut sums = [0_usize; 5];
+    for entry in entries {
+        for (sum, (_, words)) in sums.iter_mut().zip(fields(entry)) {
+            *sum += words.len();
+        }
     }
-    path.truncate(MAX_FIELD_WORDS);
-    variables.truncate(MAX_FIELD_WORDS);
-    let tags = entry.tags.iter().flat_map(|tag| stems(tag)).take(MAX_FIELD_WORDS).collect();
-    fields.extend([(Field::Path, path), (Field::Variable, variables), (Field::Tag, tags)]);
-    fields
+    sums.map(|sum| (count(sum) / count(entries.len()).max(1.0)).max(1.0))
 }
 
-/// The number of words that a field has on average.
-fn usual_length(field: Field, read: &[Vec<(Field, Vec<String>)>]) -> f64 {
-    let lengths = read.iter().flatten().filter(|(of, _)| *of == field).map(|(_, words)| words.len());
-    (count(lengths.sum()) / count(read.len()).max(1.0)).max(1.0)
-}
-
-/// Every word of an operation with the sum of its weights, and whether name or summary say it.
-fn weights<'w>(fields: &'w [(Field, Vec<String>)], usual: &[(Field, f64)]) -> BTreeMap<&'w str, (f64, Said)> {
-    let mut weights: BTreeMap<&str, (f64, Said)> = BTreeMap::new();
-    for ((field, words), (_, usual)) in fields.iter().zip(usual) {
+/// Every word of an operation with its weight.
+fn weights<'w>(fields: &'w [(Field, Vec<String>); 5], usual: &[f64; 5]) -> BTreeMap<&'w str, Weight> {
+    let mut weights: BTreeMap<&str, Weight> = BTreeMap::new();
+    for ((field, words), usual) in fields.iter().zip(usual) {
         let weight = field.weight() / (1.0 - LENGTH + LENGTH * count(words.len()) / usual);
         for word in words {
-            let (sum, said) = weights.entry(word).or_default();
-            *sum += weight;
+            let known = weights.entry(word).or_default();
+            known.sum += weight;
             match field {
-                Field::Name => said.name = 1.0,
-                Field::Summary => said.summary = 1.0,
+                Field::Name => known.in_name = true,
+                Field::Summary => known.in_summary = true,
                 Field::Path | Field::Variable | Field::Tag => {}
             }
         }
@@ -354,15 +384,16 @@ fn orders(entries: &[Entry<'_>]) -> Vec<usize> {
     orders
 }
 
-fn stems(text: &str) -> Vec<String> {
-    words(text).take(MAX_FIELD_WORDS).map(stem).collect()
+fn stems(text: &str) -> impl Iterator<Item = String> {
+    words(text).map(stem)
 }
 
 /// The words of a text in lower case, cut at everything that is no letter or digit and where lower case turns to upper,
 /// without those that say nothing.
 fn words(text: &str) -> impl Iterator<Item = String> {
     let parts = text.split(|character: char| !character.is_alphanumeric()).flat_map(humps);
-    parts.map(str::to_lowercase).filter(|word| word.len() > 4 || !STOP.contains(&word.as_str()))
+    let short = |part: &&str| part.len() <= MAX_WORD;
+    parts.filter(short).map(str::to_lowercase).filter(|word| word.len() > 4 || !STOP.contains(&word.as_str()))
 }
 
 /// `list` and `Issues` of `listIssues`.
@@ -559,7 +590,7 @@ mod tests {
             assert!(stems.windows(2).all(|two| two[0] == two[1]), "{forms:?}: {stems:?}");
         }
         for (one, other) in [("user", "use"), ("run", "runner"), ("string", "str"), ("team", "teamwork")] {
-            assert_ne!(stems(one), stems(other), "{one} and {other}");
+            assert!(stems(one).ne(stems(other)), "{one} and {other}");
         }
     }
 

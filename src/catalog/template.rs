@@ -3,10 +3,13 @@
 //! Promises: a filled template has exactly the template's segments. It refuses a value that would end, begin or empty a
 //! segment, in any spelling: with a slash or backslash, a percent sign, `?`, `#`, `;`, a control, or nothing but dots.
 
+use std::ops::Range;
+
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::arguments::ArgumentError;
 use super::warning::TemplateError;
+use crate::request::fold::is_invisible;
 use crate::request::path::Path;
 
 /// What R2.2 does not let stand raw and R2.3 lets be encoded.
@@ -26,41 +29,45 @@ const ENCODED: &AsciiSet = &CONTROLS
 /// The longest name of a variable, in bytes.
 const MAX_VARIABLE: usize = 128;
 
+/// The longest template, in bytes: any path that it could make would be longer (R2.8).
+const MAX_TEMPLATE: usize = 8_192;
+
 /// A path with variables, as the document writes it.
 #[derive(Debug)]
 pub(super) struct Template {
-    text: String,
-    pieces: Vec<Piece>,
-}
-
-#[derive(Debug)]
-enum Piece {
-    Literal(String),
-    Variable(String),
+    text: Box<str>,
+    /// Where the names of the variables stand in the text, in order.
+    variables: Vec<Range<usize>>,
 }
 
 impl Template {
     /// Reads a key of `paths`.
     pub(super) fn read(text: &str) -> Result<Self, TemplateError> {
-        let mut pieces = Vec::new();
+        // Before anything is made of it: a key of `paths` may be as long as the document.
+        if text.len() > MAX_TEMPLATE {
+            return Err(TemplateError::TooLong);
+        }
+        // The agent reads the path as it stands there.
+        if let Some(found) = text.chars().find(|c| is_invisible(*c)) {
+            return Err(TemplateError::Invisible { found });
+        }
+        let mut template = Self { text: text.into(), variables: Vec::new() };
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once('{') {
             let (name, after) = after.split_once('}').ok_or(TemplateError::Braces)?;
             if name.is_empty() || name.len() > MAX_VARIABLE || name.contains(['{', '/']) || literal.contains('}') {
                 return Err(TemplateError::Braces);
             }
-            if pieces.iter().any(|piece| matches!(piece, Piece::Variable(known) if known == name)) {
+            if template.variables().any(|known| known == name) {
                 return Err(TemplateError::Twice);
             }
-            pieces.push(Piece::Literal(literal.to_owned()));
-            pieces.push(Piece::Variable(name.to_owned()));
+            let end = text.len() - after.len() - 1;
+            template.variables.push(end - name.len()..end);
             rest = after;
         }
         if rest.contains('}') {
             return Err(TemplateError::Braces);
         }
-        pieces.push(Piece::Literal(rest.to_owned()));
-        let template = Self { text: text.to_owned(), pieces };
         Path::parse(&template.with(|_| "x".to_owned()))?;
         Ok(template)
     }
@@ -72,21 +79,21 @@ impl Template {
 
     /// The names of the variables, in order.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Variable(name) => Some(name.as_str()),
-            Piece::Literal(_) => None,
-        })
+        self.variables.iter().filter_map(|range| self.text.get(range.clone()))
     }
 
     /// The path with encoded values in the places of the variables.
     pub(super) fn with(&self, mut value: impl FnMut(&str) -> String) -> String {
-        self.pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Literal(text) => text.clone(),
-                Piece::Variable(name) => value(name),
-            })
-            .collect()
+        let mut path = String::with_capacity(self.text.len());
+        let mut from = 0;
+        for (range, name) in self.variables.iter().zip(self.variables()) {
+            // One before and one behind are the braces.
+            path.push_str(self.text.get(from..range.start - 1).unwrap_or_default());
+            path.push_str(&value(name));
+            from = range.end + 1;
+        }
+        path.push_str(self.text.get(from..).unwrap_or_default());
+        path
     }
 }
 
@@ -136,7 +143,17 @@ mod tests {
     fn an_odd_path_is_no_template() {
         let cases =
             ["", "a", "//", "/a//b", "/{", "/}", "/{}", "/{a", "/a}", "/{a}{a}", "/{a/b}", "/{{a}}", "/..", "/a/../b"];
-        for path in cases.into_iter().chain(["/a?b={c}", "/a#b", "/a b", "/a%2e", "/a;b", "/{a}/{a}", "/a\\b"]) {
+        for path in cases.into_iter().chain([
+            "/{a\u{200b}}",
+            "/{\n}",
+            "/a?b={c}",
+            "/a#b",
+            "/a b",
+            "/a%2e",
+            "/a;b",
+            "/{a}/{a}",
+            "/a\\b",
+        ]) {
             assert!(Template::read(path).is_err(), "{path}");
         }
     }

@@ -2,7 +2,9 @@
 
 mod bad;
 mod calls;
+mod costs;
 mod described;
+mod keywords;
 mod large;
 mod parity;
 
@@ -19,6 +21,11 @@ fn only(text: &str) -> Catalog {
     let (catalog, warnings) = Catalog::read(text.to_owned()).unwrap_or_else(|error| panic!("{text}: {error}"));
     assert_eq!((catalog.operations().len(), warnings.as_slice()), (1, [].as_slice()), "{text}");
     catalog
+}
+
+/// What is wrong with the schemas of all operations.
+fn notes(catalog: &Catalog) -> Vec<Warning> {
+    catalog.operations().iter().flat_map(Operation::schema_warnings).collect()
 }
 
 /// What a call of the only operation sends: method, target, body.

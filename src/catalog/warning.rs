@@ -1,9 +1,13 @@
 //! What is wrong with a document: the errors that end its reading, and the warnings after which the rest is still good.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use super::excerpt::Excerpt;
+use crate::request::fold::is_invisible;
 use crate::request::path::PathError;
+
+/// How many characters of a path a place holds.
+const MAX_PLACE: usize = 256;
 
 /// Why a text gives no catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +37,12 @@ pub enum DocumentError {
         /// Counted from 1.
         line: usize,
     },
+    /// More nodes than are read.
+    #[error("the YAML document holds too many values or anchors at line {line}: cut it down, or give it as JSON")]
+    YamlTooMany {
+        /// Counted from 1.
+        line: usize,
+    },
     /// Nesting beyond the bound.
     #[error("the YAML document is nested too deep at line {line}")]
     YamlTooDeep {
@@ -57,6 +67,11 @@ pub enum DocumentError {
         /// What it says of itself.
         version: Excerpt,
     },
+    /// More names than are kept.
+    #[error(
+        "the document holds more than 100,000 paths, components and other names: cut it down to the operations that are needed"
+    )]
+    TooManyNames,
     /// `paths` is missing or no object.
     #[error("`/paths` is not an object")]
     Paths,
@@ -73,8 +88,8 @@ pub struct Warning {
 }
 
 impl Warning {
-    pub(super) fn new(place: impl Into<String>, note: Note) -> Self {
-        Self { place: place.into(), note }
+    pub(super) fn new(place: &Pointer<'_>, note: Note) -> Self {
+        Self { place: place.to_string(), note }
     }
 
     /// The JSON pointer of what it is about.
@@ -93,10 +108,46 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.place.chars() {
-            if c.is_control() || c == '`' { write!(f, "{}", c.escape_unicode())? } else { write!(f, "{c}")? }
+            if is_invisible(c) || c == '`' { write!(f, "{}", c.escape_unicode())? } else { write!(f, "{c}")? }
         }
         write!(f, ": {}", self.note)
     }
+}
+
+/// A place in a document as a JSON pointer (RFC 6901 section 3).
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Pointer<'p> {
+    /// The document itself.
+    Top,
+    /// `/paths`.
+    Paths,
+    /// The item of a path.
+    Item(&'p str),
+    /// An operation: its path, its method in lower case.
+    Operation(&'p str, &'static str),
+}
+
+impl fmt::Display for Pointer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Top => f.write_str("/"),
+            Self::Paths => f.write_str("/paths"),
+            Self::Item(path) => write_item(f, path),
+            Self::Operation(path, method) => write_item(f, path).and_then(|()| write!(f, "/{method}")),
+        }
+    }
+}
+
+fn write_item(f: &mut fmt::Formatter<'_>, path: &str) -> fmt::Result {
+    f.write_str("/paths/")?;
+    for c in path.chars().take(MAX_PLACE) {
+        match c {
+            '~' => f.write_str("~0")?,
+            '/' => f.write_str("~1")?,
+            other => f.write_char(other)?,
+        }
+    }
+    if path.chars().nth(MAX_PLACE).is_some() { f.write_str("...") } else { Ok(()) }
 }
 
 /// What a warning says.
@@ -134,9 +185,31 @@ pub enum Note {
     /// There are more.
     #[error("there are more warnings than are shown")]
     More,
+    /// The document costs too much.
+    #[error("the paths behind `{last}` are left out: {}", ReferenceError::TooMuch)]
+    Rest {
+        /// The last path that was read.
+        last: Excerpt,
+    },
     /// A `pattern` that does not compile here.
-    #[error("the pattern `{0}` is not checked: it needs look-around, a back reference or too much memory")]
+    #[error(
+        "the pattern `{0}` is not checked: it needs look-around, a back reference or too much memory, or there are too many"
+    )]
     Pattern(Excerpt),
+    /// A keyword whose value would be shown as it is and holds what nobody sees.
+    #[error("`{what}` of a schema is not shown or checked: it holds the invisible character `{}`", found.escape_unicode())]
+    Hidden {
+        /// The keyword.
+        what: &'static str,
+        /// The first such character.
+        found: char,
+    },
+    /// The document costs too much.
+    #[error("a part of its schemas is taken as any value: {}", ReferenceError::TooMuch)]
+    TooMuch,
+    /// All schemas together are too large.
+    #[error("a schema is taken as any value: the document's schemas take too much memory")]
+    TooLarge,
     /// A schema that a reference does not lead to.
     #[error("a schema behind `{reference}` is taken as any value: {why}")]
     Schema {
@@ -179,6 +252,9 @@ pub enum Unusable {
     /// PATCH without a JSON body (R8).
     #[error("it is a PATCH without a JSON body")]
     PatchWithoutBody,
+    /// The document costs too much.
+    #[error(transparent)]
+    TooMuch(#[from] ReferenceError),
     /// Two operations whose names cannot be told apart.
     #[error("its name is another operation's")]
     Name,
@@ -249,7 +325,7 @@ pub enum ReferenceError {
     #[error("its references lead in a circle")]
     Circle,
     /// More text than is read for one document.
-    #[error("its references lead to too much text")]
+    #[error("the document leads to too much text")]
     TooMuch,
 }
 
@@ -262,6 +338,15 @@ pub enum TemplateError {
     /// A variable that stands there twice.
     #[error("it holds a variable twice")]
     Twice,
+    /// Longer than any path.
+    #[error("it is longer than any path can be")]
+    TooLong,
+    /// A text that cannot be shown.
+    #[error("it holds the invisible character `{}`", found.escape_unicode())]
+    Invisible {
+        /// The character.
+        found: char,
+    },
     /// The text around the variables (R2).
     #[error("{0}")]
     Path(#[from] PathError),

@@ -1,8 +1,8 @@
 //! YAML becomes JSON text, so that one reader does for both.
 //!
 //! Promises: the JSON says what the YAML said under the core schema, keys being strings. It refuses what would grow
-//! without end: an alias is put in as the text of its anchor, and the text has a greatest length. Numbers keep their
-//! digits; what is no number of JSON (`.inf`, `0x1f`, `012`) is a string.
+//! without end: an alias is put in as the text of its anchor, and the text has a greatest length; values and anchors have
+//! a greatest number, since reading them takes its time and memory. Numbers keep their digits; what is no number of JSON (`.inf`, `0x1f`, `012`) is a string.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -17,11 +17,21 @@ use super::warning::DocumentError;
 /// The deepest nesting.
 const MAX_DEPTH: usize = 100;
 
+/// The most scalars, aliases, beginnings and ends; a tenth of that is what documents of 10 MB hold.
+const MAX_EVENTS: usize = 2_000_000;
+
+/// The most anchors.
+const MAX_ANCHORS: usize = 10_000;
+
 /// The JSON that a YAML document stands for.
 pub(super) fn to_json(text: &str) -> Result<String, DocumentError> {
-    let mut writer = Writer { json: String::with_capacity(text.len()), ..Writer::default() };
+    // The reader puts the text of such a directive into every tag that uses it, and nobody needs one.
+    if let Some(line) = text.lines().take_while(|line| !line.starts_with("---")).position(|l| l.starts_with("%TAG")) {
+        return Err(DocumentError::Yaml { line: line + 1, found: Excerpt::of("`%TAG` is not read") });
+    }
+    let mut writer = Writer { json: Vec::with_capacity(text.len()), ..Writer::default() };
     let mut documents = 0;
-    for event in Parser::new_from_str(text) {
+    for (count, event) in Parser::new_from_str(text).enumerate() {
         let (event, span) = event
             .map_err(|error| DocumentError::Yaml { line: error.marker().line(), found: Excerpt::of(error.info()) })?;
         let line = span.start.line();
@@ -35,11 +45,15 @@ pub(super) fn to_json(text: &str) -> Result<String, DocumentError> {
         if writer.json.len() > MAX_DOCUMENT {
             return Err(DocumentError::YamlTooLong { line });
         }
+        if count > MAX_EVENTS || writer.anchors.len() > MAX_ANCHORS {
+            return Err(DocumentError::YamlTooMany { line });
+        }
     }
     if writer.json.is_empty() {
-        writer.json.push_str("null");
+        writer.json.extend(b"null");
     }
-    Ok(writer.json)
+    // Scalars are text, and all else is ASCII.
+    Ok(String::from_utf8(writer.json).unwrap_or_default())
 }
 
 /// What an open container waits for.
@@ -51,7 +65,7 @@ enum Open {
 
 #[derive(Default)]
 struct Writer {
-    json: String,
+    json: Vec<u8>,
     open: Vec<(Open, usize, usize)>,
     anchors: HashMap<usize, Range<usize>>,
 }
@@ -61,16 +75,16 @@ impl Writer {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {}
             Event::Alias(anchor) => self.alias(anchor, line)?,
-            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref()),
-            Event::SequenceStart(anchor, _) => self.begin('[', Open::Sequence { empty: true }, anchor, line)?,
-            Event::MappingStart(anchor, _) => self.begin('{', Open::Key { empty: true }, anchor, line)?,
-            Event::SequenceEnd => self.end(']'),
-            Event::MappingEnd => self.end('}'),
+            Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), line)?,
+            Event::SequenceStart(anchor, _) => self.begin(b'[', Open::Sequence { empty: true }, anchor, line)?,
+            Event::MappingStart(anchor, _) => self.begin(b'{', Open::Key { empty: true }, anchor, line)?,
+            Event::SequenceEnd => self.end(b']'),
+            Event::MappingEnd => self.end(b'}'),
         }
         Ok(())
     }
 
-    fn begin(&mut self, bracket: char, open: Open, anchor: usize, line: usize) -> Result<(), DocumentError> {
+    fn begin(&mut self, bracket: u8, open: Open, anchor: usize, line: usize) -> Result<(), DocumentError> {
         if self.at_key() {
             return Err(DocumentError::Yaml { line, found: Excerpt::of("a key is not a scalar") });
         }
@@ -83,7 +97,7 @@ impl Writer {
         Ok(())
     }
 
-    fn end(&mut self, bracket: char) {
+    fn end(&mut self, bracket: u8) {
         self.json.push(bracket);
         if let Some((_, anchor, from)) = self.open.pop() {
             self.keep(anchor, from);
@@ -91,32 +105,40 @@ impl Writer {
         self.after();
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>) {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        line: usize,
+    ) -> Result<(), DocumentError> {
         let key = self.at_key();
         self.before();
         let from = self.json.len();
         let plain = style == ScalarStyle::Plain && tag.is_none_or(|tag| tag.suffix != "str");
         match (plain && !key).then(|| bare(text)).flatten() {
-            Some(bare) => self.json.push_str(&bare),
-            None => self.json.push_str(&serde_json::Value::from(text).to_string()),
+            Some(bare) => self.json.extend(bare.bytes()),
+            // Writing text to memory cannot fail.
+            None => serde_json::to_writer(&mut self.json, text).map_err(|_| DocumentError::YamlTooLong { line })?,
         }
         self.keep(anchor, from);
         self.after();
+        Ok(())
     }
 
     fn alias(&mut self, anchor: usize, line: usize) -> Result<(), DocumentError> {
-        let Some(text) = self.anchors.get(&anchor).and_then(|range| self.json.get(range.clone())) else {
+        let Some(range) = self.anchors.get(&anchor).cloned() else {
             return Err(DocumentError::Yaml { line, found: Excerpt::of("an alias stands before its anchor ends") });
         };
-        if self.at_key() && !text.starts_with('"') {
+        if self.at_key() && self.json.get(range.start) != Some(&b'"') {
             return Err(DocumentError::Yaml { line, found: Excerpt::of("a key is not a string") });
         }
-        if self.json.len() + text.len() > MAX_DOCUMENT {
+        if self.json.len() + range.len() > MAX_DOCUMENT {
             return Err(DocumentError::YamlTooLong { line });
         }
-        let text = text.to_owned();
         self.before();
-        self.json.push_str(&text);
+        self.json.extend_from_within(range);
         self.after();
         Ok(())
     }
@@ -136,9 +158,9 @@ impl Writer {
         let separator = match self.open.last_mut() {
             Some((Open::Sequence { empty } | Open::Key { empty }, ..)) => {
                 let first = std::mem::replace(empty, false);
-                (!first).then_some(',')
+                (!first).then_some(b',')
             }
-            Some((Open::Value, ..)) => Some(':'),
+            Some((Open::Value, ..)) => Some(b':'),
             None => None,
         };
         self.json.extend(separator);
@@ -204,5 +226,11 @@ mod tests {
         assert!(matches!(to_json("? [a]\n: b\n"), Err(DocumentError::Yaml { .. })));
         assert!(matches!(to_json("a: 1\n---\nb: 2\n"), Err(DocumentError::Yaml { .. })));
         assert!(matches!(to_json("a: [1\n"), Err(DocumentError::Yaml { .. })));
+        let anchors: String = (0..=MAX_ANCHORS).map(|n| format!("- &a{n} 1\n")).collect();
+        assert!(matches!(to_json(&anchors), Err(DocumentError::YamlTooMany { line: 10_001 })));
+        assert!(matches!(to_json(&"- a\n".repeat(MAX_EVENTS)), Err(DocumentError::YamlTooMany { .. })));
+        let tags = "%YAML 1.2\n%TAG !e! tag:example.test,2000:\n---\na: !e!x 1\n";
+        assert!(matches!(to_json(tags), Err(DocumentError::Yaml { line: 2, .. })));
+        assert_eq!(to_json("%YAML 1.2\n---\na: |\n  %TAG\nb: 1\n").as_deref(), Ok(r#"{"a":"%TAG\n","b":1}"#));
     }
 }

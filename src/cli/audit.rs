@@ -75,6 +75,7 @@ struct Shown {
     kind: String,
     call: String,
     tool: String,
+    operation: String,
     verdict: String,
     method: String,
     path: String,
@@ -146,12 +147,14 @@ impl Shown {
         let code = printable(&self.code.as_str().map_or_else(|| self.code.to_string(), str::to_owned), 40);
         let tail = match kind.as_str() {
             "question" => {
-                let what = match self.method.is_empty() {
-                    true => printable(&self.tool, 60),
-                    false => format!("{} {}", printable(&self.method, 8), printable(&self.path, 100)),
+                let what = match (self.method.is_empty(), self.operation.is_empty()) {
+                    (true, true) => printable(&self.tool, 60),
+                    (true, false) => format!("{} {}", printable(&self.tool, 60), printable(&self.operation, 64)),
+                    (false, _) => format!("{} {}", printable(&self.method, 8), printable(&self.path, 100)),
                 };
                 let why = match (self.verdict.as_str(), self.rule.is_empty()) {
-                    ("allow", _) => format!("by rule {}", printable(&self.rule, 60)),
+                    ("allow", true) => "nothing is sent".to_owned(),
+                    ("allow", false) => format!("by rule {}", printable(&self.rule, 60)),
                     (_, true) => printable(&self.cause, 120),
                     (_, false) => format!("by rule {}: {}", printable(&self.rule, 60), printable(&self.cause, 120)),
                 };

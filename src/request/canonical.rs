@@ -72,17 +72,7 @@ fn check_character(found: char) -> Result<(), PathError> {
             Ok(())
         };
     }
-    let category = found.general_category();
-    if matches!(
-        category,
-        GeneralCategory::Control
-            | GeneralCategory::Format
-            | GeneralCategory::LineSeparator
-            | GeneralCategory::ParagraphSeparator
-            | GeneralCategory::Surrogate
-            | GeneralCategory::PrivateUse
-            | GeneralCategory::Unassigned
-    ) {
+    if has_no_shape(found) {
         return Err(PathError::Invisible { found });
     }
     let becomes_syntax = std::iter::once(found).nfkc().any(|c| matches!(c, '/' | '\\' | '.' | '%' | '?' | '#' | ';'));
@@ -90,6 +80,20 @@ fn check_character(found: char) -> Result<(), PathError> {
         return Err(PathError::LookAlike { found });
     }
     Ok(())
+}
+
+/// Whether a character is of one of the categories that R2.5 bars.
+pub(super) fn has_no_shape(found: char) -> bool {
+    matches!(
+        found.general_category(),
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::Surrogate
+            | GeneralCategory::PrivateUse
+            | GeneralCategory::Unassigned
+    )
 }
 
 /// ASCII that may stand in a path as it is (R2.2).

@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode_str;
 use unicode_normalization::UnicodeNormalization;
 
+use super::canonical::has_no_shape;
+
 /// The deny form of one canonical path segment, or of one segment of a canonical glob (R5): percent-decoded, NFKC,
 /// lower-cased, trailing dots and white space removed. Characters without any shape (Default_Ignorable_Code_Point) are left
 /// out, as the NFKC_Casefold of UAX #44 does.
@@ -42,6 +44,14 @@ pub(crate) fn is_ignorable(character: char) -> bool {
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
         | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}'
     )
+}
+
+/// Whether a reader does not see a character, or sees another text because of it: controls, format characters (zero
+/// width, bidirectional, tags), variation selectors and fillers, private and unassigned ones, and every space but the
+/// plain one, since nobody tells them apart.
+pub fn is_invisible(character: char) -> bool {
+    let blank = character == '\u{2800}' || (character.is_whitespace() && character != ' ');
+    !matches!(character, ' '..='~') && (blank || is_ignorable(character) || has_no_shape(character))
 }
 
 /// The folded form of a name in a query (R6): lower case; `.`, `-`, `[` and `]` read as `_`; leading `$` dropped; runs
@@ -108,6 +118,18 @@ mod tests {
         ];
         for (name, canonical, folded) in cases {
             assert_eq!(fold_segment(canonical), folded, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_reader_does_not_see_is_told_from_letters_marks_and_signs() {
+        let hidden = "\0\t\n\u{7f}\u{85}\u{a0}\u{ad}\u{34f}\u{61c}\u{180e}\u{200b}\u{200d}\u{2003}\u{2028}\u{202e}\u{2069}\u{2800}\
+                      \u{3000}\u{3164}\u{e000}\u{fe0f}\u{feff}\u{ffff}\u{1d173}\u{e0001}\u{e0041}\u{e01ef}\u{10ffff}";
+        for c in hidden.chars() {
+            assert!(is_invisible(c), "{}", c.escape_unicode());
+        }
+        for c in "a ~`\"\\äßжई\u{301}中ﬁ𝔘😀€…–".chars() {
+            assert!(!is_invisible(c), "{}", c.escape_unicode());
         }
     }
 

@@ -62,7 +62,7 @@ impl Face {
         Self {
             name: operation.name().to_owned(),
             description: operation.description(),
-            schema: Arc::new(operation.input_schema().clone()),
+            schema: Arc::clone(operation.input_schema()),
             hints: Hints::of(operation.method(), passage),
         }
     }

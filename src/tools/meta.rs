@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{Resolved, Toolbox, bad, typed};
+use super::{About, Resolved, Toolbox, bad, typed};
 use crate::answer::Shaped;
 use crate::catalog::operation::Operation;
 use crate::policy::Passage;
@@ -57,11 +57,12 @@ struct Described<'a> {
 }
 
 impl Toolbox {
-    pub(super) fn find(&self, arguments: &str) -> Result<Shaped, Refusal> {
+    pub(super) fn find(&self, arguments: &str, about: &mut About) -> Result<Shaped, Refusal> {
         let Query { query } =
             read(arguments, "one string `query`: a few words, such as `list issues of a repository`")?;
         let super::Style::Search(index) = &self.style else { return Err(bad(&"this gateway lists its operations")) };
-        let found = index.find(&query, FOUND).into_iter().filter_map(|place| self.operation(place));
+        let (_, query) = about.value.insert(("query", query));
+        let found = index.find(query, FOUND).into_iter().filter_map(|place| self.operation(place));
         let found: Vec<_> = found
             .map(|(operation, passage)| Found {
                 name: operation.name(),
@@ -72,9 +73,9 @@ impl Toolbox {
         Ok(Shaped::json(&found))
     }
 
-    pub(super) fn describe(&self, arguments: &str) -> Result<Shaped, Refusal> {
+    pub(super) fn describe(&self, arguments: &str, about: &mut About) -> Result<Shaped, Refusal> {
         let Named { name } = read(arguments, "one string `name`, as `find_operations` gives it")?;
-        let (operation, passage) = self.wanted(&name)?;
+        let (operation, passage) = self.wanted(about.operation.insert(name))?;
         Ok(Shaped::json(&Described {
             name: operation.name(),
             call: caller(passage),
@@ -84,9 +85,9 @@ impl Toolbox {
     }
 
     /// A call of `call_read` or `call_write`, of which each calls its own kind.
-    pub(super) fn call(&self, arguments: &str, kind: Passage) -> Result<Resolved, Refusal> {
+    pub(super) fn call(&self, arguments: &str, kind: Passage, about: &mut About) -> Result<Resolved, Refusal> {
         let Call { name, arguments } = read(arguments, "a string `name` and an object `arguments`")?;
-        let (operation, passage) = self.wanted(&name)?;
+        let (operation, passage) = self.wanted(about.operation.insert(name))?;
         if passage != kind {
             return Err(bad(&format!("`{}` is called with `{}`", operation.name(), caller(passage))));
         }
@@ -102,8 +103,9 @@ impl Toolbox {
 }
 
 /// The handle in the arguments of `read_more`.
-pub(super) fn handle(arguments: &str) -> Result<String, Refusal> {
+pub(super) fn handle(arguments: &str, about: &mut About) -> Result<String, Refusal> {
     let Handle { handle } = read(arguments, "one string `handle`, as the answer that was cut gives it")?;
+    about.value = Some(("handle", handle.clone()));
     Ok(handle)
 }
 

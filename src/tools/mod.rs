@@ -13,6 +13,7 @@ use std::sync::Arc;
 use crate::answer::{Ask, Shaped};
 use crate::catalog::operation::Operation;
 use crate::catalog::search::{Entry, Index};
+use crate::catalog::warning::Warning;
 use crate::catalog::{Catalog, Tool as Generic};
 use crate::policy::{Passage, Policy, ToolMode};
 use crate::refusal::{Code, Refusal};
@@ -53,6 +54,15 @@ pub enum Resolved {
     Tell(Shaped),
     /// The rest of an earlier answer, by its handle.
     More(String),
+}
+
+/// What a call names beside the request that comes of it, for the log. It is known where the call is refused, too.
+#[derive(Debug, Default)]
+pub struct About {
+    /// The operation that is described or called by name, as the agent wrote it.
+    pub operation: Option<String>,
+    /// A value, and what it is called: the `query` of a search, the `handle` of an answer.
+    pub value: Option<(&'static str, String)>,
 }
 
 /// A resource as a list shows it.
@@ -130,6 +140,11 @@ impl Toolbox {
                 })
             }
         }
+    }
+
+    /// What is wrong with the schemas of what is offered: for a look at the document, not for each start.
+    pub fn notes(&self) -> impl Iterator<Item = Warning> {
+        self.operations().flat_map(|(operation, _)| operation.schema_warnings())
     }
 
     /// What is offered, sorted by name.
@@ -237,11 +252,17 @@ impl Toolbox {
         matches!(self.style, Style::Search(_))
     }
 
-    /// What the call of a tool comes to, `arguments` being the JSON object as it arrived.
+    /// What the call of a tool comes to, `arguments` being the JSON object as it arrived; and what it is about.
     ///
     /// # Errors
     /// `bad_request`, naming the argument or the part of the request.
-    pub fn resolve(&self, tool: Tool, arguments: &str) -> Result<Resolved, Refusal> {
+    pub fn resolve(&self, tool: Tool, arguments: &str) -> (About, Result<Resolved, Refusal>) {
+        let mut about = About::default();
+        let resolved = self.resolve_about(tool, arguments, &mut about);
+        (about, resolved)
+    }
+
+    fn resolve_about(&self, tool: Tool, arguments: &str, about: &mut About) -> Result<Resolved, Refusal> {
         match tool {
             Tool::Generic(generic) => {
                 let arguments = generic.arguments(arguments).map_err(|error| bad(&error))?;
@@ -251,11 +272,11 @@ impl Toolbox {
                 Some((operation, _)) => typed(operation, arguments),
                 None => Err(bad(&"this tool is gone")),
             },
-            Tool::Find => self.find(arguments).map(Resolved::Tell),
-            Tool::Describe => self.describe(arguments).map(Resolved::Tell),
-            Tool::CallRead => self.call(arguments, Passage::Read),
-            Tool::CallWrite => self.call(arguments, Passage::Write),
-            Tool::ReadMore => meta::handle(arguments).map(Resolved::More),
+            Tool::Find => self.find(arguments, about).map(Resolved::Tell),
+            Tool::Describe => self.describe(arguments, about).map(Resolved::Tell),
+            Tool::CallRead => self.call(arguments, Passage::Read, about),
+            Tool::CallWrite => self.call(arguments, Passage::Write, about),
+            Tool::ReadMore => meta::handle(arguments, about).map(Resolved::More),
             Tool::Policy => Ok(Resolved::Tell(Shaped::text(self.policy_words.clone()))),
             Tool::Operations => Ok(Resolved::Tell(Shaped::text(self.listing()))),
         }
@@ -280,7 +301,7 @@ fn entry(operation: &Operation) -> Entry<'_> {
 }
 
 fn typed(operation: &Operation, arguments: &str) -> Result<Resolved, Refusal> {
-    let parts = operation.request(arguments).map_err(|error| bad(&error))?;
+    let parts = operation.request(arguments).map_err(|error| bad(&error).because(error.cause()))?;
     ask(&parts.raw(), parts.answer.as_deref())
 }
 
@@ -296,3 +317,6 @@ fn bad(error: &dyn std::fmt::Display) -> Refusal {
 
 /// The schema of a tool's arguments.
 type Schema = Arc<serde_json::Map<String, serde_json::Value>>;
+
+#[cfg(test)]
+mod tests;

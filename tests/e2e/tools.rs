@@ -195,3 +195,85 @@ paths:
     assert!(gate.call("item", &json!({"id": "ü x"})).is_success());
     assert_eq!(upstream.seen()[0].target(), "/items/%C3%BC%20x");
 }
+
+#[test]
+fn what_a_document_hides_from_people_is_hidden_from_agents() {
+    let upstream = Recorder::plain();
+    let hidden = ['\u{202e}', '\u{200b}', '\u{e0041}', '\u{fe0f}', '\u{9b}', '\u{1b}'];
+    let all: String = hidden.iter().collect();
+    let document = json!({"openapi": "3.1.0", "tags": [all], "paths": {
+        "/items": {"get": {"operationId": format!("list{all}"), "summary": format!("Lists{all} items"), "tags": [all], "parameters": [
+            {"name": "q", "in": "query", "description": format!("What{all} to find"), "schema": {
+                "title": all, "enum": ["plain", all], "default": all, "pattern": all}},
+            {"name": format!("x{all}"), "in": "query"}]},
+            "post": {"requestBody": {"content": {"application/json": {"schema": {"properties": {all.clone(): {"const": all}}}}}}}},
+        format!("/{{{all}}}"): {"get": {}},
+    }});
+    for mode in ["typed", "search"] {
+        let more = format!(
+            "[access]\nwrites = true\n[[allow]]\nid = \"all\"\nmethods = [\"POST\"]\npaths = [\"/**\"]\n[tools]\nmode = \"{mode}\"\n"
+        );
+        let policy = allstacks(&upstream, "\"/**\"", &more).replace("builtin:allstacks", "api.json");
+        let home = Home::new(&policy);
+        fs::write(home.path().join("api.json"), document.to_string()).expect("written");
+        for format in ["human", "json"] {
+            let output = home.tools(format);
+            assert!(output.status.success(), "{output:?}");
+            let said =
+                String::from_utf8(output.stdout).expect("UTF-8") + &String::from_utf8(output.stderr).expect("UTF-8");
+            assert!(said.contains("invisible") && !said.contains(hidden), "{said:?}");
+        }
+        let mut gate = Launch::new(&home).start();
+        let mut said = json!(tools(&mut gate)).to_string();
+        for uri in ["policy://sample", "openapi://sample"] {
+            said += &gate.request("resources/read", &json!({"uri": uri}).to_string()).message.to_string();
+        }
+        if mode == "search" {
+            let found = gate.call("find_operations", &json!({"query": "lists items"}));
+            let name = serde_json::from_str::<Value>(found.texts()[0]).expect("JSON")[0]["name"].clone();
+            said += found.texts()[0];
+            said += gate.call("describe_operation", &json!({"name": name})).texts()[0];
+        }
+        assert!(said.contains("Lists items") && said.contains("What to find"), "{said}");
+        assert!(!said.contains(hidden), "{said:?}");
+    }
+}
+
+#[test]
+fn the_log_says_which_operation_a_call_means_and_what_else_it_names_as_digests() {
+    let upstream = Recorder::plain();
+    let mut gate = Gate::start(&allstacks(&upstream, "\"/organization/**\"", "[tools]\nmode = \"search\"\n"));
+    for query in ["secret words", "secret words", "other words"] {
+        assert!(gate.call("find_operations", &json!({"query": query})).is_success());
+    }
+    let by_name = [
+        ("describe_operation", json!({"name": "get_organization"})),
+        ("call_read", json!({"name": "get_organization", "arguments": {"org_id": 5}})),
+        ("call_read", json!({"name": "get_organization", "arguments": {"org_id": ["secret value"]}})),
+        ("describe_operation", json!({"name": format!("no-such-operation{}", "x".repeat(1_000))})),
+    ];
+    for (tool, arguments) in &by_name {
+        gate.call(tool, arguments);
+    }
+    for handle in ["secret-handle", "secret-handle"] {
+        assert_eq!(gate.call("read_more", &json!({"handle": handle})).code(), "bad_request");
+    }
+    let records = gate.home.records();
+    let text = json!(records).to_string();
+    assert!(!text.contains("secret"), "{text}");
+    let asked: Vec<&Value> = records.iter().filter(|record| record["kind"] == "question").collect();
+    let digests: Vec<_> = asked.iter().filter_map(|question| question["argument"].as_array()).collect();
+    assert_eq!(
+        digests.iter().map(|pair| &pair[0]).collect::<Vec<_>>(),
+        ["query", "query", "query", "handle", "handle"]
+    );
+    assert!(digests[0] == digests[1] && digests[1] != digests[2] && digests[3] == digests[4], "{digests:?}");
+    assert!(digests.iter().all(|pair| pair[1].as_str().is_some_and(|digest| digest.len() == 32)), "{digests:?}");
+    let operations: Vec<&str> = asked.iter().filter_map(|question| question["operation"].as_str()).collect();
+    assert_eq!(operations[..3], ["get_organization"; 3]);
+    assert!(operations[3].starts_with("no-such-operation") && operations[3].len() == 128, "{operations:?}");
+    assert_eq!((&asked[4]["tool"], &asked[4]["path"]), (&json!("call_read"), &json!("/organization/5/")));
+    let cause = asked[5]["cause"].as_str().expect("a cause");
+    assert!(cause.contains("`org_id` must be"), "{cause}");
+    assert!(gate.home.verify().status.success());
+}

@@ -56,6 +56,25 @@ fn each_style_of_a_query_is_written_as_its_standard_says() {
 }
 
 #[test]
+fn a_value_that_is_not_shown_is_taken_and_sent_as_it_is() {
+    let joined = "\u{645}\u{6cc}\u{200c}\u{634}\u{648}\u{62f}";
+    let sends = format!("GET /a?n={}", "%D9%85%DB%8C%E2%80%8C%D8%B4%D9%88%D8%AF");
+    for (parameter, arguments) in [
+        (format!(r#""name":"n","schema":{{"enum":["a","{joined}"]}}"#), format!(r#"{{"n":"{joined}"}}"#)),
+        (format!(r#""name":"n","schema":{{"enum":["{joined}"]}}"#), format!(r#"{{"n":"{joined}"}}"#)),
+        (format!(r#""name":"n","required":true,"schema":{{"const":"{joined}"}}"#), "{}".to_owned()),
+        (format!(r#""name":"n","schema":{{"default":"{joined}","x-send-default":true}}"#), "{}".to_owned()),
+    ] {
+        assert_eq!(sent(&query(&parameter), &arguments), Ok(sends.clone()), "{parameter}");
+    }
+    let content = format!(
+        r#"{{"content":{{"application/json":{{"schema":{{"properties":{{"v":{{"properties":{{"{joined}":{{"type":"string"}}}},"additionalProperties":false}}}}}}}}}}}}"#
+    );
+    let arguments = format!(r#"{{"id":"1","v":{{"{joined}":1}}}}"#);
+    assert_eq!(sent(&body("post", &content), &arguments), Ok(format!(r#"POST /a/1 {{"v":{{"{joined}":1}}}}"#)));
+}
+
+#[test]
 fn a_value_that_cannot_be_said_is_refused_by_the_arguments_name() {
     let cases = [
         (

@@ -56,6 +56,33 @@ fn a_schema_is_translated_into_plain_json_schema() {
 }
 
 #[test]
+fn what_would_be_shown_with_something_invisible_in_it_is_not_shown_and_noted() {
+    let cases = [
+        (r#"{"enum":["a","b\u200b"]}"#, json!({}), "`enum` of a schema is not shown or checked"),
+        (r#"{"enum":[{"a":["\ufe0f"]}]}"#, json!({}), "holds the invisible character `\\u{fe0f}`"),
+        (r#"{"enum":[{"\u202e":1}]}"#, json!({}), "`enum`"),
+        (r#"{"const":"\udb40\udc41"}"#, json!({}), "`const`"),
+        (r#"{"default":"\u00a0"}"#, json!({}), "`default`"),
+        (r#"{"pattern":"^[\u200b]"}"#, json!({}), "`pattern`"),
+        (
+            r#"{"properties":{"a\u00ad":{},"b":{}},"required":["a\u00ad","b"],"additionalProperties":false}"#,
+            json!({"properties": {"b": {}}, "required": ["b"]}),
+            "`properties`",
+        ),
+        (r#"{"description":"a\u200bb\u202ec. d"}"#, json!({"description": "abc"}), ""),
+        (r#"{"enum":["\t",",","a b"],"pattern":"\n"}"#, json!({"enum": ["\t", ",", "a b"], "pattern": "\n"}), ""),
+    ];
+    for (schema, expected, note) in cases {
+        assert_eq!(schema_of(schema, "{}"), expected, "{schema}");
+        let text = document(&format!(
+            r#"{{"/a":{{"post":{{"requestBody":{{"content":{{"application/json":{{"schema":{{"properties":{{"v":{schema}}}}}}}}}}}}}}}}}"#
+        ));
+        let notes: Vec<String> = notes(&only(&text)).iter().map(ToString::to_string).collect();
+        assert!(notes.len() == usize::from(!note.is_empty()) && notes.concat().contains(note), "{schema}: {notes:?}");
+    }
+}
+
+#[test]
 fn a_schema_stays_small_however_it_is_written() {
     let wide: Vec<String> = (0..300).map(|n| format!(r##""p{n}":{{"$ref":"#/components/schemas/a"}}"##)).collect();
     let components = format!(
@@ -90,7 +117,7 @@ fn a_tool_says_what_it_does_and_takes() {
     let expected = json!({"type": "object", "properties": {"id": {"type": "integer"},
         "ids": {"type": "array", "items": {"type": "string"}, "description": "Which"},
         "answer": {"type": "string"}}, "required": ["id"], "additionalProperties": false});
-    assert_eq!(Value::Object(operation.input_schema().clone()), expected);
+    assert_eq!(json!(**operation.input_schema()), expected);
 }
 
 #[test]

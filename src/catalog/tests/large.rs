@@ -37,7 +37,7 @@ fn githubs_document_is_read_and_described() {
         catalog.operations().iter().for_each(|operation| assert!(!operation.input_schema().is_empty()));
     });
     println!("read and all described: {described:?}");
-    for warning in warnings.iter().chain(&catalog.examine()) {
+    for warning in warnings.iter().chain(&notes(&catalog)) {
         println!("{warning}");
     }
     let mut sizes: Vec<_> = catalog

@@ -97,6 +97,15 @@ impl Home {
         self.logs().iter().flat_map(|log| records(log)).collect()
     }
 
+    /// `portcullis tools` on the policy.
+    pub(crate) fn tools(&self, format: &str) -> Output {
+        let mut command = binary();
+        command.args(["tools", "--format", format]).arg(self.policy()).stdin(Stdio::null());
+        let output = command.output().expect("the binary runs");
+        self.canary.search("the output of tools", &[&*output.stdout, &*output.stderr].concat());
+        output
+    }
+
     /// `portcullis audit verify` on the state directory.
     pub(crate) fn verify(&self) -> Output {
         self.verify_log(&self.state())
