@@ -14,6 +14,10 @@ mod common;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
+mod desk_attacks;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod log;
