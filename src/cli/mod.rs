@@ -13,9 +13,10 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Environment;
+use desk::Consent;
 
 /// Something was found or refused.
 const FOUND: u8 = 1;
@@ -83,51 +84,61 @@ enum Command {
     },
     /// List the writes that wait for a person.
     ///
-    /// A write that a policy holds waits until a person says yes or no: in the client, where it can ask, or here.
+    /// A write that the policy holds is sent once a person has approved it: in the client, where that can ask, or in a
+    /// terminal with `approve`. Exit 2 when a gateway could not be heard, so that what waits there is missing.
     Pending {
-        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
-        #[arg(long, value_name = "DIR")]
-        state_dir: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
         /// How the list is printed; `json` has each request whole.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
     /// Show a write that waits, and let it go once.
     ///
-    /// Shows the request exactly as it would be sent and asks at the terminal. One approval lets one call through: the
-    /// one that waits, or the same call made again. Exit 1 when nothing was approved.
+    /// Shows the request as it would be sent, and asks at the terminal. One approval lets one call through: the one that
+    /// waits for it, or the same call made again in time. Exit 0 when it was approved, 1 when it was not, 2 when nobody
+    /// could be asked.
     Approve {
-        /// What `pending`, or the agent, says that names it; upper and lower case are the same.
+        /// The code that the agent was told and `pending` lists; case and hyphen do not matter.
         code: String,
-        /// Do not ask: for a program that has shown the request in its own way.
+        /// Do not ask: for a program that has shown the request to a person in its own way.
         #[arg(long, requires = "digest")]
         yes: bool,
-        /// The digest of the request that is meant, 64 hexadecimal digits.
+        /// Approve only the request with this digest, as `pending --format json` has it.
         #[arg(long, value_name = "HEX")]
         digest: Option<String>,
-        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
-        #[arg(long, value_name = "DIR")]
-        state_dir: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
     },
-    /// Refuse a write that waits.
+    /// Refuse a write that waits, or take back an approval that no call has used.
+    ///
+    /// The call that waits for an answer, or comes next, is told so. Three refusals in a row close writes for a while.
+    /// Exit 1 when no such write waits.
     Decline {
-        /// What names it.
+        /// The code that the agent was told and `pending` lists; case and hyphen do not matter.
         code: String,
-        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
-        #[arg(long, value_name = "DIR")]
-        state_dir: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
     },
     /// Open writes again that three refusals in a row have closed.
     ///
-    /// Asks at the terminal.
+    /// Says for how long they would stay closed, and asks at the terminal. Exit 0 when they are open, 1 when they stay
+    /// closed, 2 when nobody could be asked.
     Reopen {
-        /// Where the gateways' state is [default: every directory in $XDG_STATE_HOME/portcullis].
-        #[arg(long, value_name = "DIR")]
-        state_dir: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
     },
     /// Read audit logs.
     #[command(subcommand)]
     Audit(Audit),
+}
+
+/// Where gateways are looked for.
+#[derive(Debug, Args)]
+struct Place {
+    /// The gateways' state directory, or the one above several [default: $XDG_STATE_HOME/portcullis].
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -167,12 +178,16 @@ pub fn run() -> ExitCode {
         Command::Demo { serve } => demo::run(serve),
         Command::Check { files, format } => check_files(&files, format),
         Command::Tools { file, format } => tools::run(&file, format),
-        Command::Pending { state_dir, format } => desk::pending(state_dir.as_deref(), format),
-        Command::Approve { code, yes, digest, state_dir } => {
-            desk::approve(state_dir.as_deref(), &code, &desk::Approval { digest: digest.as_deref(), yes })
+        Command::Pending { place, format } => desk::pending(place.state_dir.as_deref(), format),
+        Command::Approve { code, yes, digest, place } => {
+            let consent = match (yes, digest.as_deref()) {
+                (true, Some(digest)) => Consent::Digest(digest),
+                (true, None) | (false, _) => Consent::Typed(digest.as_deref()),
+            };
+            desk::approve(place.state_dir.as_deref(), &code, consent)
         }
-        Command::Decline { code, state_dir } => desk::decline(state_dir.as_deref(), &code),
-        Command::Reopen { state_dir } => desk::reopen(state_dir.as_deref()),
+        Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
+        Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
         Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
         Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
     }

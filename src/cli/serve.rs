@@ -121,8 +121,10 @@ fn open(
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
     // Last: a gateway that does not start leaves no socket behind.
-    let _context = runtime.enter();
-    let desk = policy.could_hold().then(|| Desk::open(&directory)).transpose()?;
+    let desk = match policy.could_hold() {
+        true => Some(runtime.block_on(Desk::open(&directory))?),
+        false => None,
+    };
     let gateway = Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock });
     Ok((gateway, desk))
 }

@@ -1,12 +1,15 @@
 //! What the desk and a gateway say to each other over the socket in the state directory: one line of JSON each way.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::form::Word;
-use super::{Question, Ticket};
+use super::escape::{defused, shown};
+use super::form::{self, Word};
+use super::{MAX_PENDING, Question, REFUSALS, Ticket};
+use crate::request::MAX_TARGET;
 
 /// The longest line to a gateway, in bytes.
 pub const MAX_REQUEST: usize = 4 << 10;
@@ -15,27 +18,57 @@ pub const MAX_REPLY: usize = 2 << 20;
 /// How long either side waits for the other's line.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Names, digest, code, numbers and the JSON around them take less than this for each question.
+const REST: usize = 1 << 10;
+// In JSON a line end, a quotation mark or a backslash of a message takes two bytes; a target holds none of them.
+const _: () = assert!(MAX_PENDING * (2 * form::MAX_BYTES + MAX_TARGET + REST) <= MAX_REPLY);
+
 const PREFIX: &str = "desk-";
-const SUFFIX: &str = ".sock";
+const EXTENSION: &str = "sock";
 
-/// The socket of the gateway that runs as process `pid`.
+/// The path of a gateway's socket; `id` is its own among those of the directory.
 #[must_use]
-pub fn socket(directory: &Path, pid: u32) -> PathBuf {
-    directory.join(format!("{PREFIX}{pid}{SUFFIX}"))
+pub fn socket(directory: &Path, id: u32) -> PathBuf {
+    directory.join(format!("{PREFIX}{id:08x}.{EXTENSION}"))
 }
 
-/// The process whose socket this is, if it is called as one.
+/// The files of a directory that are gateways' sockets by kind and name, in the order of their names; links are none.
+/// Nothing where it cannot be read.
 #[must_use]
-pub fn pid_of(socket: &Path) -> Option<i32> {
-    socket.file_name()?.to_str()?.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?.parse().ok()
+pub fn sockets(directory: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let found = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
+    let mut sockets: Vec<PathBuf> = found.map(|entry| entry.path()).filter(|path| is_named_so(path)).collect();
+    sockets.sort();
+    sockets
 }
 
-/// What the desk asks a gateway.
-#[derive(Debug, Serialize, Deserialize)]
+fn is_named_so(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(PREFIX)) && path.extension().is_some_and(|last| last == EXTENSION)
+}
+
+/// What a person is told of writes that stay closed for so many seconds.
+#[must_use]
+pub fn closed(seconds: u64) -> String {
+    let left = span(seconds);
+    format!(
+        "writes are closed for another {left}, because {REFUSALS} questions in a row were answered with no; `portcullis reopen` opens them"
+    )
+}
+
+/// A span of time for a person, as `9m 57s`.
+#[must_use]
+pub fn span(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// What the desk asks a gateway. Braces without a field: serde lets unknown ones pass beside a bare name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Order {
     /// Every question that waits.
-    Pending,
+    Pending {},
     /// Yes to the question with this code about the request with this digest; `typed` is the word, where one is asked for.
     Approve {
         /// What names the question.
@@ -51,32 +84,60 @@ pub enum Order {
         code: String,
     },
     /// Open writes again.
-    Reopen,
+    Reopen {},
 }
 
 /// What a gateway answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "said", rename_all = "lowercase")]
 pub enum Answer {
-    /// The questions, oldest first.
-    Pending {
-        /// Each of them.
-        questions: Vec<Waiting>,
-        /// For how many seconds writes stay closed; absent while they are open.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        closed_seconds: Option<u64>,
+    /// What waits.
+    Pending(Listing),
+    /// The question was answered.
+    Decided {
+        /// For how many seconds the answer waits for its call.
+        expires_in_seconds: u64,
+        /// Whether a call waits open for it, which goes on at once.
+        call_waits: bool,
     },
-    /// It is done.
-    Done {
-        /// For how many seconds the approval lives.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        expires_in_seconds: Option<u64>,
-    },
-    /// It is not, for this reason.
+    /// No question with that code can be answered so here.
+    Gone,
+    /// Writes are open.
+    Open,
+    /// It is not done, for this reason.
     Refused {
         /// One sentence.
         why: String,
     },
+}
+
+/// What waits at one gateway.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Listing {
+    /// The API, by the name of its policy.
+    pub api: String,
+    /// The questions, oldest first.
+    pub questions: Vec<Waiting>,
+    /// For how many seconds writes stay closed; absent while they are open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_seconds: Option<u64>,
+}
+
+impl Answer {
+    /// The same, with whatever a terminal could act upon spelled out: who answers at a socket need not be a gateway.
+    /// What a gateway says is left as it is.
+    #[must_use]
+    pub fn printable(self) -> Self {
+        match self {
+            Self::Pending(Listing { api, questions, closed_seconds }) => Self::Pending(Listing {
+                api: shown(&api).into_owned(),
+                questions: questions.into_iter().map(Waiting::printable).collect(),
+                closed_seconds,
+            }),
+            Self::Refused { why } => Self::Refused { why: defused(&why) },
+            Self::Decided { .. } | Self::Gone | Self::Open => self,
+        }
+    }
 }
 
 /// A question, as the desk sees it.
@@ -125,6 +186,21 @@ impl Waiting {
             expires_in_seconds: left.as_secs(),
             message: form.message.clone(),
             word,
+        }
+    }
+
+    fn printable(self) -> Self {
+        let line = |text: String| shown(&text).into_owned();
+        Self {
+            code: line(self.code),
+            api: line(self.api),
+            method: line(self.method),
+            target: line(self.target),
+            rule: line(self.rule),
+            digest: line(self.digest),
+            message: defused(&self.message),
+            word: self.word.map(line),
+            ..self
         }
     }
 }

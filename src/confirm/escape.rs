@@ -51,6 +51,23 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(line.text)
 }
 
+/// A text of several lines, in which everything is spelled out that a terminal could act upon or nobody could see. What
+/// [`shown`] gave stays as it is, on however many lines and however far indented.
+#[must_use]
+pub fn defused(text: &str) -> String {
+    let harmless = |c: char| c == '\n' || c == ' ' || c.is_ascii_graphic() || (!c.is_ascii() && !is_unseen(c));
+    let mut line = Line::default();
+    for character in text.chars() {
+        if harmless(character) {
+            line.keep(character);
+        } else {
+            line.escape(character);
+        }
+    }
+    line.flush();
+    line.text
+}
+
 /// Whether nothing in the text needs a second look: nearly always.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
@@ -247,6 +264,16 @@ mod tests {
         assert_eq!(shown(&format!("a{}", "\u{301}".repeat(9))), "a\\u{301*9}");
     }
 
+    #[test]
+    fn lines_keep_their_shape_and_lose_what_a_terminal_would_act_upon() {
+        let honest = "Request:\n    PATCH /a  b\\u{1b}\n\n```\n";
+        assert_eq!(defused(honest), honest);
+        assert_eq!(
+            defused("a\x1b[2J\r\n\u{9b}1m\tb\u{202e}\u{200b}\u{200b}"),
+            concat!(r"a\u{1b}[2J\u{d}", "\n", r"\u{9b}1m\u{9}b\u{202e}\u{200b*2}")
+        );
+    }
+
     /// Undoes [`shown`]: that there is a way back is what makes it injective.
     fn hidden(line: &str) -> String {
         let mut text = String::new();
@@ -288,6 +315,7 @@ mod tests {
             prop_assert!(is_nfc(&line), "{}", line);
             prop_assert!(!["```", "  "].iter().any(|sign| line.contains(sign)), "{}", line);
             prop_assert!(!line.starts_with(' ') && !line.ends_with(' '), "{}", line);
+            prop_assert_eq!(&defused(&line), &*line);
             let mut marks = 0;
             let mut before = ' ';
             for character in line.chars() {

@@ -48,6 +48,8 @@ const API_LENGTH: usize = 32;
 /// The longest word to type, in characters, and the length of the code in place of one.
 const WORD_LENGTH: usize = 40;
 const CODE_LENGTH: usize = 6;
+/// What is said without looking: never the word to type.
+const ANSWERS: [&str; 8] = ["yes", "no", "y", "n", "true", "false", "ok", "confirm"];
 /// Letters and digits that nobody takes for one another.
 const CODE_LETTERS: [char; 16] = ['3', '4', '6', '7', '9', 'a', 'c', 'd', 'e', 'f', 'h', 'j', 'k', 'p', 'r', 't'];
 
@@ -95,7 +97,8 @@ pub enum Word {
 
 impl Word {
     /// What `confirm` asks for. To be typed is the last segment of the path, decoded, if it has 1 to 40 characters of
-    /// printable ASCII without a space and is shown as it is; otherwise a code of six characters made from the digest.
+    /// printable ASCII without a space, is shown as it is and is no answer like `no`; otherwise a code of six characters
+    /// made from the digest.
     pub fn of(confirm: Confirm, path: &Path, digest: &str) -> Self {
         match confirm {
             Confirm::Never | Confirm::Each => Self::Yes,
@@ -119,7 +122,8 @@ fn last_segment(path: &Path) -> Option<String> {
     let segment = path.segments().rfind(|segment| !segment.is_empty())?;
     let word = percent_decode_str(segment).decode_utf8().ok()?;
     let typeable = (1..=WORD_LENGTH).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic());
-    (typeable && shown(&word) == word).then(|| word.into_owned())
+    let answer = ANSWERS.iter().any(|answer| word.eq_ignore_ascii_case(answer));
+    (typeable && !answer && shown(&word) == word).then(|| word.into_owned())
 }
 
 fn code(digest: &str) -> String {

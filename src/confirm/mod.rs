@@ -10,7 +10,7 @@ pub mod desk;
 pub mod difference;
 pub mod escape;
 pub mod form;
-mod page;
+pub mod page;
 pub mod person;
 pub mod pretty;
 mod seal;
@@ -33,7 +33,7 @@ use table::{Found, Nonce, Table};
 
 pub use closed::{ClosedError, REFUSALS, Streak};
 pub use seal::{SealError, StateError};
-pub use table::{Decision, MAX_PENDING, No, Place, Ticket, Witness};
+pub use table::{CODE_LENGTH, Decided, Decision, MAX_PENDING, No, Place, Ticket, Witness};
 
 /// What a person is asked.
 #[derive(Debug)]
@@ -229,8 +229,17 @@ impl Confirmer {
         open.into_iter().map(|(ticket, asked)| (ticket, now.saturating_sub(asked))).collect()
     }
 
-    /// The desk's answer to the question with this code; it waits for its call, so long. `None`: there is no such question.
-    pub fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Option<Duration> {
+    /// The question with this code and its age, if the desk may answer it so: once, but a no takes back a yes that no call
+    /// has used.
+    #[must_use]
+    pub fn named(&self, code: &str, no: Option<No>) -> Option<(Ticket, Duration)> {
+        let now = self.now();
+        let (ticket, asked) = self.table().named(code, no, now)?;
+        Some((ticket, now.saturating_sub(asked)))
+    }
+
+    /// The desk's answer to the question with this code. `None`: there is no such question, as in [`named`](Self::named).
+    pub fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Option<Decided> {
         self.table().decide(code, no, uid, self.now(), self.spec.ttl)
     }
 

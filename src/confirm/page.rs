@@ -4,10 +4,10 @@
 //! room than it was given, and says how much it left out. Trusts: values are [shown](super::escape::shown) before they
 //! come here.
 
-use super::escape::is_mark;
+use super::escape::{is_mark, shown};
 
 /// The widest line, in columns of a terminal.
-pub(super) const COLUMNS: usize = 78;
+pub const COLUMNS: usize = 78;
 /// What begins a line from outside.
 const GUTTER: &str = "    ";
 /// What begins the rest of a line that was too wide.
@@ -103,6 +103,38 @@ impl Section {
     }
 }
 
+/// A text from outside, folded into a few lines.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// Its lines, or where it has too many those at its beginning.
+    pub head: Vec<String>,
+    /// How many characters between them are left out; 0 where all of it is there.
+    pub left_out: usize,
+    /// The lines at its end.
+    pub tail: Vec<String>,
+}
+
+impl Folded {
+    /// The text, shown on lines of at most `width` columns; of more than `most` lines those in the middle are left out.
+    #[must_use]
+    pub fn new(text: &str, width: usize, most: usize) -> Self {
+        let text = shown(text);
+        let (mut head, mut rest) = (Vec::new(), &*text);
+        while !rest.is_empty() {
+            let (piece, after) = split(rest, width);
+            head.push(piece.to_owned());
+            rest = after;
+        }
+        if head.len() <= most {
+            return Self { head, left_out: 0, tail: Vec::new() };
+        }
+        let tail = head.split_off(head.len() - most / 2);
+        let middle = head.split_off(most - most / 2);
+        let left_out = middle.iter().map(|line| line.chars().count()).sum();
+        Self { head, left_out, tail }
+    }
+}
+
 /// What of a shown text fits into `width` columns, and the rest: broken after a sign or before a space near the end of
 /// the line, or else where the line is full. A space begins the rest, where it can be seen.
 fn split(shown: &str, width: usize) -> (&str, &str) {
@@ -170,6 +202,21 @@ mod tests {
             section.value(0, &shown);
             assert_eq!(section.text().lines().collect::<Vec<_>>(), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn a_long_text_is_folded_and_keeps_its_beginning_and_its_end() {
+        let of = |text: &str| Folded::new(text, 10, 4);
+        let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        assert_eq!(of(""), Folded { head: Vec::new(), left_out: 0, tail: Vec::new() });
+        let whole = "aaaaaaaaaabbbbbbbbbbccccccccccdddddddddd";
+        let four = lines(&["aaaaaaaaaa", "bbbbbbbbbb", "cccccccccc", "dddddddddd"]);
+        assert_eq!(of(whole), Folded { head: four.clone(), left_out: 0, tail: Vec::new() });
+        let longer = whole.replace('c', "cé\x1b");
+        let Folded { head, left_out, tail } = of(&longer);
+        let (head, tail, all) = (head.concat(), tail.concat(), shown(&longer));
+        assert!(all.starts_with(&head) && all.ends_with(&tail), "{head} … {tail}");
+        assert_eq!(head.chars().count() + left_out + tail.chars().count(), all.chars().count());
     }
 
     #[test]

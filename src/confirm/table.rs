@@ -19,7 +19,7 @@ pub const MAX_PENDING: usize = 64;
 /// Letters and digits of a code that nobody takes for one another.
 const CODE_LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 /// Characters of a code, with the hyphen in their middle left out.
-const CODE_LENGTH: usize = 6;
+pub const CODE_LENGTH: usize = 6;
 
 /// The number of a question: random, never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -144,6 +144,15 @@ enum Answer {
     No(No, Witness),
 }
 
+/// What becomes of an answer of the desk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// How long it waits for its call.
+    pub left: Duration,
+    /// Whether a call waits open for it.
+    pub call_waits: bool,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pending: HashMap<RequestDigest, Pending>,
@@ -243,6 +252,12 @@ impl Table {
         open
     }
 
+    /// The question with this code, if the desk may answer it so, and when it was asked.
+    pub(super) fn named(&mut self, code: &str, no: Option<No>, now: Duration) -> Option<(Ticket, Duration)> {
+        self.expire(now);
+        self.open_to(code, no).map(|pending| (pending.ticket.clone(), pending.asked))
+    }
+
     /// The answer of the desk to the question with this code: it waits for its call, at least `life` long.
     pub(super) fn decide(
         &mut self,
@@ -251,12 +266,9 @@ impl Table {
         uid: u32,
         now: Duration,
         life: Duration,
-    ) -> Option<Duration> {
+    ) -> Option<Decided> {
         self.expire(now);
-        let mut open = self.pending.values_mut();
-        let pending = open.find(|pending| {
-            pending.answer.is_none() && pending.ticket.question.at_desk() && pending.ticket.code == code
-        })?;
+        let pending = self.open_to(code, no)?;
         let witness = Witness { place: Place::Desk(uid), took: now.saturating_sub(pending.asked) };
         pending.answer = Some(match no {
             None => Answer::Yes(witness),
@@ -264,7 +276,18 @@ impl Table {
         });
         pending.ticket.until = pending.ticket.until.max(now.saturating_add(life));
         pending.ticket.changed.notify_waiters();
-        Some(pending.ticket.until.saturating_sub(now))
+        Some(Decided { left: pending.ticket.until.saturating_sub(now), call_waits: pending.waiting > 0 })
+    }
+
+    /// The question with this code, if the desk may answer it so: once, but a no takes back a yes that no call has used.
+    fn open_to(&mut self, code: &str, no: Option<No>) -> Option<&mut Pending> {
+        self.pending.values_mut().find(|pending| {
+            let open = match (&pending.answer, no) {
+                (None, _) | (Some(Answer::Yes(_)), Some(_)) => true,
+                (Some(Answer::Yes(_)), None) | (Some(Answer::No(..)), _) => false,
+            };
+            open && pending.ticket.code == code && pending.ticket.question.at_desk()
+        })
     }
 
     /// One more call waits for the answer.

@@ -1,82 +1,93 @@
 //! What the desk may do: see the questions that wait, answer them, open writes again.
 
 use super::Gateway;
-use crate::confirm::No;
-use crate::confirm::desk::{Answer, Order, Waiting};
+use crate::audit::AuditError;
+use crate::confirm::desk::{self, Answer, Listing, Order, Waiting};
 use crate::confirm::form::Word;
+use crate::confirm::{ClosedError, Decided, No};
 
-const GONE: &str = "no question with this code waits here any more; `portcullis pending` lists those that do";
+/// Why an order is not carried out, in words for the desk.
+#[derive(Debug, thiserror::Error)]
+enum Undone {
+    #[error("{}", desk::closed(*.0))]
+    Closed(u64),
+    #[error(transparent)]
+    Unknown(#[from] ClosedError),
+    #[error("no question with this code waits here")]
+    Gone,
+    #[error("the question with this code is about another request than the one with this digest")]
+    OtherRequest,
+    #[error("this request is approved by typing `{0}`")]
+    OtherWord(String),
+    #[error("the audit log cannot be written, so nothing was done; tell the operator")]
+    Unrecorded,
+}
 
 impl Gateway {
     /// Carries out an order of the desk, given by the user `uid`, who may give it.
     #[must_use]
     pub fn desk(&self, order: Order, uid: u32) -> Answer {
-        match order {
-            Order::Pending => self.waiting(),
+        let done = match order {
+            Order::Pending {} => self.waiting(),
             Order::Approve { code, digest, typed } => self.approve(&code, &digest, typed.as_deref(), uid),
             Order::Decline { code } => self.decide(&code, Some(No::Declined), uid),
-            Order::Reopen => self.reopen(uid),
-        }
+            Order::Reopen {} => self.reopen(uid),
+        };
+        done.unwrap_or_else(|why| match why {
+            Undone::Gone => Answer::Gone,
+            Undone::Closed(_)
+            | Undone::Unknown(_)
+            | Undone::OtherRequest
+            | Undone::OtherWord(_)
+            | Undone::Unrecorded => Answer::Refused { why: why.to_string() },
+        })
     }
 
-    fn waiting(&self) -> Answer {
+    fn waiting(&self) -> Result<Answer, Undone> {
         let open = self.confirmer.at_desk();
         let questions = open.iter().map(|(ticket, age)| Waiting::new(ticket, *age, self.confirmer.left(ticket)));
-        let closed_seconds = match self.confirmer.closed() {
-            Ok(left) => left.map(|left| left.as_secs()),
-            Err(error) => return refused(&error),
-        };
-        Answer::Pending { questions: questions.collect(), closed_seconds }
+        Ok(Answer::Pending(Listing {
+            api: self.policy.name().to_owned(),
+            questions: questions.collect(),
+            closed_seconds: self.confirmer.closed()?.map(|left| left.as_secs()),
+        }))
     }
 
-    fn approve(&self, code: &str, digest: &str, typed: Option<&str>, uid: u32) -> Answer {
-        match self.confirmer.closed() {
-            Ok(None) => {}
-            Ok(Some(left)) => {
-                let seconds = left.as_secs();
-                let why = format!("writes are closed for another {seconds} s; `portcullis reopen` opens them");
-                return Answer::Refused { why };
-            }
-            Err(error) => return refused(&error),
+    fn approve(&self, code: &str, digest: &str, typed: Option<&str>, uid: u32) -> Result<Answer, Undone> {
+        if let Some(left) = self.confirmer.closed()? {
+            return Err(Undone::Closed(left.as_secs()));
         }
-        let open = self.confirmer.at_desk();
-        let Some((ticket, _)) = open.iter().find(|(ticket, _)| ticket.code == code) else { return refused(&GONE) };
+        let (ticket, _) = self.confirmer.named(code, None).ok_or(Undone::Gone)?;
         if ticket.question.digest.to_string() != digest {
-            return refused(&"the question with this code is about another request than the one with this digest");
+            return Err(Undone::OtherRequest);
         }
         match (&ticket.question.form.word, typed) {
             (Word::Yes, _) => {}
             (word @ Word::Typed(_), Some(typed)) if word.is(typed) => {}
-            (Word::Typed(word), _) => return refused(&format!("this request is approved by typing `{word}`")),
+            (Word::Typed(word), _) => return Err(Undone::OtherWord(word.clone())),
         }
         self.decide(code, None, uid)
     }
 
     /// The log first: an answer that is not in it does not count.
-    fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Answer {
-        let open = self.confirmer.at_desk();
-        let Some((ticket, age)) = open.iter().find(|(ticket, _)| ticket.code == code) else { return refused(&GONE) };
-        if let Err(error) = self.audit.decision(ticket, no, uid, *age) {
-            tracing::error!(%error, "an answer of the desk could not be recorded");
-            return refused(&"the audit log cannot be written, so the answer does not count");
-        }
-        let Some(left) = self.confirmer.decide(code, no, uid) else { return refused(&GONE) };
+    fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Result<Answer, Undone> {
+        let (ticket, age) = self.confirmer.named(code, no).ok_or(Undone::Gone)?;
+        recorded(self.audit.decision(&ticket, no, uid, age))?;
+        let Decided { left, call_waits } = self.confirmer.decide(code, no, uid).ok_or(Undone::Gone)?;
         self.count_answer(no);
-        Answer::Done { expires_in_seconds: Some(left.as_secs()) }
+        Ok(Answer::Decided { expires_in_seconds: left.as_secs(), call_waits })
     }
 
-    fn reopen(&self, uid: u32) -> Answer {
-        if let Err(error) = self.audit.writes_opened(uid) {
-            tracing::error!(%error, "the opening of writes could not be recorded");
-            return refused(&"the audit log cannot be written, so writes stay as they are");
-        }
-        match self.confirmer.reopen() {
-            Ok(()) => Answer::Done { expires_in_seconds: None },
-            Err(error) => refused(&error),
-        }
+    fn reopen(&self, uid: u32) -> Result<Answer, Undone> {
+        recorded(self.audit.writes_opened(uid))?;
+        self.confirmer.reopen()?;
+        Ok(Answer::Open)
     }
 }
 
-fn refused(why: &dyn std::fmt::Display) -> Answer {
-    Answer::Refused { why: why.to_string() }
+fn recorded(written: Result<(), AuditError>) -> Result<(), Undone> {
+    written.map_err(|error| {
+        tracing::error!(%error, "an order of the desk could not be recorded");
+        Undone::Unrecorded
+    })
 }

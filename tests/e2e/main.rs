@@ -26,6 +26,10 @@ mod confirm_model;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod desk;
+#[cfg(test)]
+mod desk_attacks;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod log;

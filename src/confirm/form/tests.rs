@@ -161,6 +161,9 @@ fn the_word_is_the_last_segment_or_a_code() {
         ("not ASCII", "/labels/Müller", code.clone()),
         ("a fence", "/labels/%60%60%60", code.clone()),
         ("the root", "/", code.clone()),
+        ("a yes", "/flags/yes", code.clone()),
+        ("a no", "/countries/NO/", code.clone()),
+        ("more than a no", "/flags/not", typed("not")),
     ] {
         assert_eq!(Word::of(Confirm::Typed, &path(text), DIGEST), expected, "{name}");
     }

@@ -1,11 +1,14 @@
 //! The world around the gate: a client on its stdio (`gate`), an upstream on loopback
-//! (`recorder`), the person behind the client (`person`), and the search for a leaked credential (`canary`).
+//! (`recorder`), the person behind the client (`person`) or in another terminal (`desk`, `terminal`), and the search for a
+//! leaked credential (`canary`).
 
 pub(crate) mod canary;
+pub(crate) mod desk;
 pub(crate) mod gate;
 pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod recorder;
+pub(crate) mod terminal;
 
 use std::{num::NonZeroU64, time::Duration};
 

@@ -1,0 +1,178 @@
+//! What `pending` prints.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::confirm::REFUSALS;
+use crate::confirm::desk::{Listing, Waiting, span};
+use crate::confirm::page::{COLUMNS, Folded};
+use crate::trust::quoted;
+
+/// The margin left of a request, in columns: a code and the space behind it.
+const MARGIN: usize = 9;
+/// The most lines of one request's method, path and query.
+const LINES: usize = 4;
+/// What is shown of a digest where a request is not shown whole: enough to tell it from others.
+const DIGITS: usize = 12;
+
+/// Everything that waits, and where writes are closed.
+#[derive(Debug, Serialize)]
+pub(super) struct List {
+    /// Oldest first.
+    questions: Vec<Waiting>,
+    closed: Vec<Closed>,
+}
+
+/// An API whose writes are closed.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub(super) struct Closed {
+    pub(super) api: String,
+    pub(super) seconds: u64,
+}
+
+impl List {
+    pub(super) fn new(listings: impl IntoIterator<Item = Listing>) -> Self {
+        let mut list = Self { questions: Vec::new(), closed: Vec::new() };
+        for Listing { api, questions, closed_seconds } in listings {
+            list.questions.extend(questions);
+            if let Some(seconds) = closed_seconds {
+                list.close(Closed { api, seconds });
+            }
+        }
+        list.questions.sort_by_key(|question| std::cmp::Reverse(question.age_seconds));
+        list
+    }
+
+    /// Gateways of one state directory say the same of the same API.
+    fn close(&mut self, closed: Closed) {
+        match self.closed.iter_mut().find(|other| other.api == closed.api) {
+            Some(other) => other.seconds = other.seconds.max(closed.seconds),
+            None => self.closed.push(closed),
+        }
+    }
+
+    pub(super) fn closed(&self) -> &[Closed] {
+        &self.closed
+    }
+
+    /// One JSON document.
+    pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
+
+    /// For a person whose terminal has 80 columns; `state_dir` as it was given, for the commands that are proposed.
+    pub(super) fn write_human(&self, out: &mut impl Write, state_dir: Option<&Path>) -> io::Result<()> {
+        let place = state_dir.map(|directory| format!(" --state-dir {}", quoted(directory))).unwrap_or_default();
+        self.closed.iter().try_for_each(|closed| writeln!(out, "{closed}"))?;
+        if !self.closed.is_empty() {
+            writeln!(out, "To open them:  portcullis reopen{place}\n")?;
+        }
+        match self.questions.len() {
+            0 => return writeln!(out, "Nothing waits for a person."),
+            1 => writeln!(out, "1 write waits for a person:")?,
+            many => writeln!(out, "{many} writes wait for a person, the oldest first:")?,
+        }
+        self.questions.iter().try_for_each(|question| write_question(out, question))?;
+        writeln!(out, "\nTo see one whole and answer it:  portcullis approve CODE{place}")?;
+        writeln!(out, "To refuse one without a look:    portcullis decline CODE{place}")
+    }
+}
+
+/// Two lines.
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { api, seconds } = self;
+        writeln!(f, "Writes to {api} are closed for another {},", span(*seconds))?;
+        write!(f, "because {REFUSALS} questions in a row were answered with no.")
+    }
+}
+
+fn write_question(out: &mut impl Write, question: &Waiting) -> io::Result<()> {
+    let Waiting { code, api, method, target, rule, digest, age_seconds, expires_in_seconds, .. } = question;
+    let Folded { head, left_out, tail } = Folded::new(&format!("{method} {target}"), COLUMNS - MARGIN, LINES);
+    let cut = (left_out > 0).then(|| {
+        let digits: String = digest.chars().take(DIGITS).collect();
+        format!("[ {left_out} more characters; the digest begins with {digits} ]")
+    });
+    writeln!(out)?;
+    let mut margin = code.as_str();
+    for line in head.iter().chain(&cut).chain(&tail) {
+        writeln!(out, "{margin:<MARGIN$}{line}")?;
+        margin = "";
+    }
+    let time = format!("asked {} ago, ends in {}", span(*age_seconds), span(*expires_in_seconds));
+    let mut line = format!("to {api}");
+    for fact in [format!("rule {rule}"), time] {
+        if MARGIN + line.len() + 2 + fact.len() <= COLUMNS {
+            line = format!("{line}, {fact}");
+        } else {
+            writeln!(out, "{:MARGIN$}{line}", "")?;
+            line = fact;
+        }
+    }
+    writeln!(out, "{:MARGIN$}{line}", "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question(code: &str, target: &str, age_seconds: u64) -> Waiting {
+        Waiting {
+            code: code.to_owned(),
+            api: "a".repeat(32),
+            method: "DELETE".to_owned(),
+            target: target.to_owned(),
+            rule: "r".repeat(64),
+            digest: format!("{age_seconds:0<64}"),
+            age_seconds,
+            expires_in_seconds: 86_400 - age_seconds,
+            message: String::new(),
+            word: None,
+        }
+    }
+
+    fn listing(questions: Vec<Waiting>, closed_seconds: Option<u64>) -> Listing {
+        Listing { api: "a".repeat(32), questions, closed_seconds }
+    }
+
+    fn written(list: &List) -> String {
+        let mut out = Vec::new();
+        list.write_human(&mut out, None).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn nothing_that_a_gateway_lists_is_wider_than_a_terminal() {
+        let targets = ["/a", &"/segment".repeat(1_000), &"x".repeat(8_000), &"é日\u{301}".repeat(500)];
+        let questions = targets.map(|target| question("K7F-3QD", target, 86_399));
+        let text = written(&List::new([listing(questions.to_vec(), Some(86_399))]));
+        for line in text.lines() {
+            assert!(line.chars().map(|c| if c < '\u{1100}' { 1 } else { 2 }).sum::<usize>() <= COLUMNS, "{line}");
+        }
+        assert!(text.lines().count() < 50, "{text}");
+    }
+
+    #[test]
+    fn the_oldest_comes_first_whoever_asked_it_and_an_api_is_closed_once() {
+        let one = listing(vec![question("AAA-AAA", "/a", 3), question("BBB-BBB", "/b", 1)], Some(5));
+        let two = listing(vec![question("CCC-CCC", "/c", 2)], Some(6));
+        let list = List::new([one, two]);
+        let codes: Vec<_> = list.questions.iter().map(|question| question.code.as_str()).collect();
+        assert_eq!(codes, ["AAA-AAA", "CCC-CCC", "BBB-BBB"]);
+        assert_eq!(list.closed(), [Closed { api: "a".repeat(32), seconds: 6 }]);
+    }
+
+    #[test]
+    fn two_long_requests_that_differ_in_the_middle_are_told_apart() {
+        let target = |middle: &str| format!("/{}{middle}{}", "x".repeat(300), "x".repeat(300));
+        let text =
+            written(&List::new([listing(vec![question("A", &target("1"), 1), question("B", &target("2"), 2)], None)]));
+        let cut: Vec<_> = text.lines().filter(|line| line.contains("more characters")).collect();
+        assert!(cut.len() == 2 && cut[0] != cut[1], "{text}");
+    }
+}

@@ -1,0 +1,42 @@
+//! The terminal that this process belongs to, whatever its standard streams are.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+
+use rustix::termios::{QueueSelector, tcflush};
+
+/// The longest answer that is looked at, in bytes; whatever is longer is not what was asked for.
+const MAX_ANSWER: u64 = 1 << 10;
+
+/// What stands before the answer.
+const PROMPT: &str = "> ";
+
+/// The controlling terminal, with a person at it.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    tty: File,
+}
+
+impl Terminal {
+    /// # Errors
+    /// This process has none.
+    pub(super) fn open() -> io::Result<Self> {
+        let tty = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        Ok(Self { tty })
+    }
+
+    /// Shows a text, which holds nothing that a terminal acts upon.
+    pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.tty, "{text}")
+    }
+
+    /// One line, without the white space around it. What was typed before the question was there does not count.
+    pub(super) fn ask(&mut self, question: &str) -> io::Result<String> {
+        tcflush(&self.tty, QueueSelector::IFlush)?;
+        write!(self.tty, "{question}\n{PROMPT}")?;
+        self.tty.flush()?;
+        let mut line = Vec::new();
+        BufReader::new(&self.tty).take(MAX_ANSWER).read_until(b'\n', &mut line)?;
+        Ok(String::from_utf8_lossy(line.trim_ascii()).into_owned())
+    }
+}
