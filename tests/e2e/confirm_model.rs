@@ -14,7 +14,7 @@ const TTL: u64 = 120;
 const DESK_TTL: u64 = 600;
 const COOLDOWN: u64 = 600;
 /// The writes that a story is about.
-const ITEMS: u64 = 3;
+const ITEMS: u64 = 5;
 
 /// What has to come of a story, told as plainly as can be.
 #[derive(Debug, Default)]
@@ -159,7 +159,7 @@ impl Story<'_> {
 
     fn step(&mut self) -> String {
         let item = self.dice.below(ITEMS);
-        match self.dice.below(28) {
+        match self.dice.below(30) {
             0..7 => self.ask(item),
             7..14 => {
                 let item = self.waiting.last().map_or(item, |call| call.item);
@@ -183,10 +183,8 @@ impl Story<'_> {
             24 => self.restart(Ending::HangUp),
             25 => self.restart(Ending::Kill),
             26 => self.restart(Ending::Change),
-            _ => {
-                // The same call at once, and again.
-                format!("{}; {}", self.ask(item), self.ask(item))
-            }
+            // All of them at once.
+            _ => (0..ITEMS).map(|item| self.ask(item)).collect::<Vec<_>>().join("; "),
         }
     }
 
