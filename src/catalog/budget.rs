@@ -18,14 +18,16 @@ use super::pattern::Patterns;
 use super::warning::ReferenceError;
 
 /// How much text is looked at to find the operations of a document, and how much to describe them all, in bytes.
-pub(super) const MAX_READING: usize = 8 * MAX_DOCUMENT;
+pub(super) const MAX_READING: usize = 12 * MAX_DOCUMENT;
 const MAX_DESCRIBING: usize = 8 * MAX_DOCUMENT;
 
 /// The same for the description of one operation.
 const MAX_DESCRIBING_ONE: usize = 8 << 20;
 
-/// What it costs to look at any text at all, as bytes of text: a short one takes its time too.
+/// What it costs to look at any text at all, and at each member of an object, as bytes of text: short ones take their
+/// time too.
 const LOOK: usize = 64;
+const MEMBER: usize = 48;
 
 /// How much memory the schemas of a document may take, in bytes, about.
 const MAX_WEIGHT: usize = 40 << 20;
@@ -64,7 +66,9 @@ impl Work {
     /// The members of a text that is one object with each name once.
     pub(super) fn members<'a>(&mut self, text: &'a str) -> Result<Option<Members<'a>>, ReferenceError> {
         self.charge(text.len())?;
-        Ok(Members::read(text))
+        let members = Members::read(text);
+        self.charge(members.as_ref().map_or(0, Members::len) * MEMBER)?;
+        Ok(members)
     }
 }
 
@@ -143,8 +147,8 @@ mod tests {
 
     #[test]
     fn work_ends_and_stays_at_its_end() {
-        let mut work = Work::of(3 * LOOK);
-        assert!(work.members("{}").unwrap().is_some() && work.members("[]").unwrap().is_none());
+        let mut work = Work::of(4 * LOOK + 80);
+        assert!(work.members(r#"{"a":1}"#).unwrap().is_some() && work.members("[]").unwrap().is_none());
         assert!(!work.is_spent());
         assert_eq!(work.charge(LOOK), Err(ReferenceError::TooMuch));
         assert!(work.is_spent() && work.charge(0).is_err());

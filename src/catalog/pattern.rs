@@ -21,7 +21,7 @@ const SHARE: usize = 64;
 
 /// What a compiled pattern may take at most, and up to where it is small, in bytes; what a large one costs, in shares.
 const MAX_COMPILED: usize = 256 << 10;
-const SMALL: usize = 64 << 10;
+const SMALL: usize = 32 << 10;
 const LARGE_SHARES: usize = 4;
 
 /// The patterns of a document; `None` for one that is not understood or too large.

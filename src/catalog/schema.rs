@@ -241,7 +241,7 @@ impl<'d> Reducer<'d> {
 
     /// A value that is shown as it is, if it is short enough and all of it can be seen.
     fn shown(&mut self, what: &'static str, raw: &str, most: usize) -> Option<Value> {
-        let value: Value = serde_json::from_str(raw).ok().filter(|_| raw.len() <= most)?;
+        let value: Value = serde_json::from_str(Some(raw).filter(|raw| raw.len() <= most)?).ok()?;
         if let Some(found) = hidden_in(&value) {
             self.note(Note::Hidden { what, found });
             return None;
