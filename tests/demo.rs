@@ -43,7 +43,7 @@ fn a_held_write_is_asked_about_each_time_and_sent_where_it_was_approved() {
     for (step, has, lacks) in [
         (approved, [sent, "\nTo send it, answer ", "  person  (the demo) ticks `Yes, send this request`"], nothing),
         (declined, [nothing, "  client  asks the same, word for word\n", "    gate  declined: "], sent),
-        (desk, [sent, "    desk  approved, for one use", ", approved at the desk\n"], nothing),
+        (desk, [sent, "    desk  approved: the call that waits for it goes on", ", approved at the desk\n"], nothing),
     ] {
         for part in has {
             assert!(step.contains(part), "missing `{part}` in:\n{step}");

@@ -239,8 +239,8 @@ impl Confirmer {
     }
 
     /// The desk's answer to the question with this code. `None`: there is no such question, as in [`named`](Self::named).
-    pub fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Option<Decided> {
-        self.table().decide(code, no, uid, self.now(), self.spec.ttl)
+    pub fn decide(&self, code: &str, no: Option<No>, witness: Witness) -> Option<Decided> {
+        self.table().decide(code, no, witness, self.now(), self.spec.ttl)
     }
 
     /// How long writes stay closed; `None` while they are open.

@@ -263,13 +263,12 @@ impl Table {
         &mut self,
         code: &str,
         no: Option<No>,
-        uid: u32,
+        witness: Witness,
         now: Duration,
         life: Duration,
     ) -> Option<Decided> {
         self.expire(now);
         let pending = self.open_to(code, no)?;
-        let witness = Witness { place: Place::Desk(uid), took: now.saturating_sub(pending.asked) };
         pending.answer = Some(match no {
             None => Answer::Yes(witness),
             Some(no) => Answer::No(no, witness),

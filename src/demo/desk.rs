@@ -19,7 +19,13 @@ pub(super) struct Desk<'a> {
     pub(super) step: &'static str,
 }
 
-/// A question that waits, as `portcullis pending --format json` has it.
+/// What `portcullis pending --format json` says.
+#[derive(Default, Deserialize)]
+struct Pending {
+    questions: Vec<Waiting>,
+}
+
+/// A question that waits.
 #[derive(Deserialize)]
 pub(super) struct Waiting {
     pub(super) code: String,
@@ -31,8 +37,8 @@ impl Desk<'_> {
     /// The one question that waits.
     pub(super) async fn pending(&self) -> Result<Waiting, DemoError> {
         let said = self.run(&["pending", "--format", "json"]).await?;
-        let questions: Vec<Waiting> = serde_json::from_str(&said).unwrap_or_default();
-        let one: Result<[Waiting; 1], _> = questions.try_into();
+        let pending: Pending = serde_json::from_str(&said).unwrap_or_default();
+        let one: Result<[Waiting; 1], _> = pending.questions.try_into();
         one.map(|[waiting]| waiting).map_err(|_| unexpected(self.step, "one question that waits", &said))
     }
 

@@ -4,7 +4,7 @@ use super::Gateway;
 use crate::audit::AuditError;
 use crate::confirm::desk::{self, Answer, Listing, Order, Waiting};
 use crate::confirm::form::Word;
-use crate::confirm::{ClosedError, Decided, No};
+use crate::confirm::{ClosedError, Decided, No, Place, Witness};
 
 /// Why an order is not carried out, in words for the desk.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,9 @@ impl Gateway {
     fn decide(&self, code: &str, no: Option<No>, uid: u32) -> Result<Answer, Undone> {
         let (ticket, age) = self.confirmer.named(code, no).ok_or(Undone::Gone)?;
         recorded(self.audit.decision(&ticket, no, uid, age))?;
-        let Decided { left, call_waits } = self.confirmer.decide(code, no, uid).ok_or(Undone::Gone)?;
+        // The same in the record of the call that takes it.
+        let witness = Witness { place: Place::Desk(uid), took: age };
+        let Decided { left, call_waits } = self.confirmer.decide(code, no, witness).ok_or(Undone::Gone)?;
         self.count_answer(no);
         Ok(Answer::Decided { expires_in_seconds: left.as_secs(), call_waits })
     }

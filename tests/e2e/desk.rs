@@ -472,13 +472,13 @@ fn the_socket_is_its_users_alone_whatever_the_umask_says() {
     let upstream = Recorder::plain();
     let home = Home::new(&policy::b(&upstream, ""));
     let desk = Desk::of(&home);
-    for umask in ["000", "022", "777"] {
-        let gate = Launch::new(&home).under(&format!("umask {umask}")).start();
+    for umask in ["000", "022", "077"] {
+        let mut gate = Launch::new(&home).under(&format!("umask {umask}")).start();
+        assert!(gate.get("/api/v1/organization/1").is_success());
         let socket = desk.await_sockets(1).remove(0);
         let mode = fs::metadata(&socket).expect("the socket").permissions().mode();
         assert_eq!(mode & 0o7777, 0o600, "umask {umask}: {mode:o}");
-        drop(gate);
-        fs::remove_file(socket).expect("the killed gate left it");
+        gate.finish();
     }
 }
 

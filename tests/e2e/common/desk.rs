@@ -18,8 +18,8 @@ use super::{
     terminal::Terminal,
 };
 
-/// What stands last on the screen while a person is asked.
-pub(crate) const PROMPT: &str = "> ";
+/// What stands last on the screen while a person is asked; at the left margin nothing of a request does.
+pub(crate) const PROMPT: &str = "\r\n> ";
 
 /// Where a person looks for what waits.
 #[derive(Debug, Clone)]
