@@ -63,7 +63,7 @@ fn after_a_typed_yes_the_same_call_passes_once_and_the_log_says_who_said_so_and_
     assert_eq!(held(&mut gate, "7"), code, "the same call is the same question");
     let mut terminal = desk.at_terminal(&["approve", &code]);
     terminal.until(PROMPT);
-    for shown in ["PATCH", &target("7"), "\"labels\"", "Rule: labels", "Default credential", "Digest: "] {
+    for shown in ["PATCH", &target("7"), "\"labels\"", "Rule: labels", "Credential: the default one", "Digest: "] {
         assert!(terminal.screen().contains(shown), "`{shown}` is not shown: {}", terminal.screen());
     }
     terminal.type_in("yes\n");
