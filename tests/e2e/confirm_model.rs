@@ -118,8 +118,8 @@ trait World {
     fn reply(&mut self, item: u64, said: Said) -> bool;
     /// Makes the call for `item` again with a state and an answer.
     fn retry(&mut self, item: u64, state: &str, said: Said);
-    /// Takes a waiting call back.
-    fn cancel(&mut self, call: u64);
+    /// Takes a call back; whether it still waited.
+    fn cancel(&mut self, call: u64) -> bool;
     fn restart(&mut self, ending: Ending);
     /// Lets seconds pass, where it can.
     fn pass(&mut self, seconds: u64) -> bool;
@@ -197,7 +197,8 @@ impl Story<'_> {
         match (number, came) {
             (None, Came::Ended) => {}
             (Some(number), Came::Waits(call)) => {
-                let until = self.model.now + TTL;
+                // It may end with its question, as soon as somebody looks for that.
+                let until = self.model.asked[&item].until.min(self.model.now + TTL);
                 self.waiting.push(Waiting { call, item, number, until });
             }
             (Some(number), Came::State(state)) => self.states.push((item, number, state)),
@@ -233,7 +234,12 @@ impl Story<'_> {
         }
         let index = usize::try_from(self.dice.below(self.waiting.len() as u64)).expect("an index");
         let Waiting { call, item, number, .. } = self.waiting.swap_remove(index);
-        self.world.cancel(call);
+        assert!(
+            self.world.cancel(call),
+            "call {call} for item {item} has ended: {:?} after {:#?}",
+            self.model,
+            self.told
+        );
         if !self.waiting.iter().any(|other| other.number == number) {
             self.model.withdraw(item, number);
         }

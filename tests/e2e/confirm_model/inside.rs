@@ -248,10 +248,12 @@ impl World for Inside {
         live.forget_ended();
     }
 
-    fn cancel(&mut self, call: u64) {
+    fn cancel(&mut self, call: u64) -> bool {
         let live = self.live();
-        live.calls[&call].cancel.cancel();
+        let Some(Call { cancel, .. }) = live.calls.get(&call) else { return false };
+        cancel.cancel();
         live.end(call);
+        true
     }
 
     fn restart(&mut self, ending: Ending) {

@@ -142,8 +142,8 @@ impl World for Outside {
         gate.answer(&id);
     }
 
-    fn cancel(&mut self, call: u64) {
-        let Call { item, id } = self.calls.remove(&call).expect("a call");
+    fn cancel(&mut self, call: u64) -> bool {
+        let Some(Call { item, id }) = self.calls.remove(&call) else { return false };
         self.gate().send(&cancel(&id));
         if self.shown.get(&item).is_some_and(|(shower, _)| *shower == call) {
             let (_, question) = self.shown.remove(&item).expect("it is shown");
@@ -153,6 +153,7 @@ impl World for Outside {
         } else {
             self.settle();
         }
+        true
     }
 
     fn restart(&mut self, ending: Ending) {
