@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub struct RequestDigest([u8; 32]);
 
 impl RequestDigest {
-    /// The digest of these bytes, as [`Sha256`](sha2::Sha256) gives it.
+    /// The digest of these bytes, as [`Sha256`] gives it.
     #[must_use]
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)

@@ -1,7 +1,7 @@
 //! How a message is laid out: our words at the left margin, everything from outside behind a gutter.
 //!
 //! Promises: no line is wider than [`COLUMNS`]; what is broken begins with a mark of ours; a section never takes more
-//! room than it was given, and says how much it left out. Trusts: values are [shown](super::escape::shown) before they
+//! room than it was given, and says how much it left out. Trusts: values are [shown] before they
 //! come here.
 
 use super::escape::{is_mark, shown};

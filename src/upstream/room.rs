@@ -1,6 +1,6 @@
 //! How many bytes of large answers are held at a time.
 //!
-//! Promises that the bodies of large answers, from reading to the end of shaping, take no more than [`SHARED`] together and
+//! Promises that the bodies of large answers, from reading to the end of shaping, take no more than `SHARED` together and
 //! one more that is as long as may be; that whoever waits for more room gets it in turn, since that one always comes to its
 //! end. Small ones do not ask.
 
