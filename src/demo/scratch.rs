@@ -15,8 +15,8 @@ pub(super) const VARIABLE: &str = "PORTCULLIS_DEMO_TOKEN";
 const POLICY: &str = include_str!("policy.toml");
 
 /// The longest path, in bytes, of a directory for temporary files in which a gate has room for its socket: no system
-/// takes more than 103 for one, and `/portcullis-demo-0123456789abcdef/state/desk-4194304.sock` comes after it.
-const MAX_PARENT: usize = 46;
+/// takes more than 103 for one, and `/portcullis-demo-0123456789abcdef/state/desk-1a2b3c4d.sock` comes after it.
+const MAX_PARENT: usize = 45;
 /// Where the directory is made instead.
 const SHORT_PARENT: &str = "/tmp";
 
