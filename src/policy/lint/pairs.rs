@@ -10,6 +10,7 @@ use crate::policy::rule::{Allow, DEFAULT_BODY, Deny, Methods, Written, WrittenPa
 use crate::policy::trie::{Reach, Symbols, Trie};
 use crate::policy::verdict::Effect;
 use crate::request::encoded::Encoded;
+use crate::request::method::Method;
 
 /// The rules, and which of them share a path.
 #[derive(Debug)]
@@ -105,9 +106,14 @@ impl<'f> Pairs<'f> {
         let special = |allow: &&Written<Allow>| allow.rule.effect.is_some();
         for allow in self.allows.iter().filter(special) {
             let mut told = BTreeSet::new();
+            let mut heard = allow.rule.methods;
+            if heard.contains(Method::Get) && allow.rule.effect == Some(Effect::Write) {
+                // A GET that writes makes a HEAD of the same path a write.
+                heard.insert(Method::Head);
+            }
             for path in &allow.paths {
                 for (other, _) in self.neighbours(allow, path) {
-                    let shared = allow.rule.methods.shared(other.rule.methods);
+                    let shared = heard.shared(other.rule.methods);
                     let mut differ =
                         shared.iter().filter(|method| allow.rule.effect_of(*method) != other.rule.effect_of(*method));
                     let (Some(method), true) = (differ.next(), told.insert(other.rule.name.index())) else { continue };
