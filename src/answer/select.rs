@@ -9,17 +9,28 @@ use crate::policy::{FieldPath, Segment};
 /// Paths, and how far each of them has been followed on the way to the place that is being read.
 #[derive(Debug)]
 pub(super) struct Selector<'p> {
-    /// Names met at any depth, which most paths are, kept apart, sorted: they need no following.
-    anywhere: Vec<&'p str>,
-    /// The names in all other paths, sorted, each with its segments in one word.
-    names: Vec<(&'p str, usize, u64)>,
-    /// One bit for each length that a name has.
-    lengths: u64,
+    /// The names in all paths, sorted, each with its segments in one word; [`ANYWHERE`] in place of a word for a name that is
+    /// met at any depth, as most are: it needs no following.
+    names: Vec<Named<'p>>,
+    /// One bit for each mark that a name has.
+    marks: u64,
     words: Vec<Word>,
-    /// For the containers that are open, the segments that may come next: as many words as `words` for each, the
-    /// innermost's last.
+    /// Where there are several words: for the containers that are open, the segments that may come next, as many words for
+    /// each as `words`, the innermost's last.
     active: Vec<u64>,
 }
+
+/// A name, and its segments in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Named<'p> {
+    key: u64,
+    name: &'p str,
+    word: usize,
+    bits: u64,
+}
+
+/// After the number of every word.
+const ANYWHERE: usize = usize::MAX;
 
 /// The segments of some paths that are followed, one bit each, those of a path beside each other.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,9 +40,16 @@ struct Word {
     last: u64,
 }
 
-/// The place in [`Selector`] that belongs to one container.
+/// The segments that may come next in one container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Frame(Option<usize>);
+pub(super) enum Frame {
+    /// No path that is followed leads into it.
+    Empty,
+    /// Those of the one word that there is.
+    One(u64),
+    /// Where they are in [`Selector`].
+    Many(usize),
+}
 
 /// What a member or an element is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,9 +63,8 @@ pub(super) enum Step {
 impl<'p> Selector<'p> {
     /// Finds where paths end. With the frame of the root.
     pub(super) fn ends(paths: &'p [FieldPath]) -> (Self, Frame) {
-        let mut anywhere: Vec<_> = paths.iter().filter_map(|path| bare(path.segments())).collect();
-        anywhere.sort_unstable();
-        Self::new(paths, anywhere, |segments| bare(segments).is_none())
+        let anywhere = paths.iter().filter_map(|path| bare(path.segments())).map(|name| Named::new(name, ANYWHERE, 0));
+        Self::new(paths, anywhere.collect(), |segments| bare(segments).is_none())
     }
 
     /// Finds where paths end, and which containers lie on the way: no others have a frame that is not empty.
@@ -55,21 +72,24 @@ impl<'p> Selector<'p> {
         Self::new(paths, Vec::new(), |_| true)
     }
 
-    fn new(paths: &'p [FieldPath], anywhere: Vec<&'p str>, followed: fn(&[Segment]) -> bool) -> (Self, Frame) {
-        let mut new = Self { anywhere, names: Vec::new(), lengths: 0, words: Vec::new(), active: Vec::new() };
+    fn new(paths: &'p [FieldPath], names: Vec<Named<'p>>, followed: fn(&[Segment]) -> bool) -> (Self, Frame) {
+        let mut new = Self { names, marks: 0, words: Vec::new(), active: Vec::new() };
         let mut used = 0;
         for segments in paths.iter().map(FieldPath::segments).filter(|segments| followed(segments)) {
             new.follow(segments, &mut used);
         }
         new.names.sort_unstable();
-        new.names.dedup_by(|(name, at, bits), (kept, there, more)| {
-            let same = (*name, *at) == (*kept, *there);
-            *more |= if same { *bits } else { 0 };
+        new.names.dedup_by(|one, kept| {
+            let same = (one.name, one.word) == (kept.name, kept.word);
+            kept.bits |= if same { one.bits } else { 0 };
             same
         });
-        let names = new.anywhere.iter().chain(new.names.iter().map(|(name, ..)| name));
-        new.lengths = names.fold(0, |bits, name| bits | length_bit(name));
-        let root = Frame((!new.active.is_empty()).then_some(0));
+        new.marks = new.names.iter().fold(0, |bits, one| bits | mark(one.name));
+        let root = match new.active.as_slice() {
+            [] => Frame::Empty,
+            [bits] => Frame::One(*bits),
+            [..] => Frame::Many(0),
+        };
         (new, root)
     }
 
@@ -86,7 +106,7 @@ impl<'p> Selector<'p> {
         let mut bit = start;
         for (index, segment) in segments.iter().enumerate() {
             match segment {
-                Segment::Name(name) => self.names.push((name, at, bit)),
+                Segment::Name(name) => self.names.push(Named::new(name, at, bit)),
                 Segment::One => word.one |= bit,
                 Segment::Any => word.any |= bit,
             }
@@ -101,50 +121,81 @@ impl<'p> Selector<'p> {
 
     /// The member `name` of the container whose frame is `frame`.
     pub(super) fn member(&mut self, frame: Frame, name: &str) -> Step {
-        let known = self.lengths & length_bit(name) != 0;
-        if known && self.anywhere.binary_search(&name).is_ok() {
+        let mut named: &[_] = &[];
+        if self.marks & mark(name) != 0 {
+            let key = key(name);
+            let first = self.names.partition_point(|one| (one.key, one.name) < (key, name));
+            let rest = self.names.get(first..).unwrap_or_default();
+            let count = rest.iter().take_while(|one| one.key == key && one.name == name).count();
+            named = rest.get(..count).unwrap_or_default();
+        }
+        if let [.., Named { word: ANYWHERE, .. }] = named {
             return Step::Hit;
         }
-        let Some(at) = frame.0 else { return Step::Inside(frame) };
-        let (names, words) = (&self.names, &self.words);
-        let (here, inside) = room(&mut self.active, at, words.len());
-        let mut hit = 0;
-        for ((word, here), inside) in words.iter().zip(here.iter()).zip(inside.iter_mut()) {
-            let goes = here & word.one;
-            hit |= goes & word.last;
-            *inside = word.enter((here & word.any) | (goes << 1));
+        match (frame, self.words.as_slice()) {
+            (Frame::One(here), [word]) => {
+                let bits = named.iter().fold(word.one, |all, one| all | one.bits);
+                let (hit, inside) = word.step(here, here & word.any, bits);
+                if hit { Step::Hit } else { Step::Inside(Frame::one(inside)) }
+            }
+            (Frame::Many(at), words) => {
+                let (outer, inner) = room(&mut self.active, at, words.len());
+                let mut ended = false;
+                for ((word, here), inside) in words.iter().zip(outer.iter()).zip(inner.iter_mut()) {
+                    let (hit, next) = word.step(*here, here & word.any, word.one);
+                    (ended, *inside) = (ended | hit, next);
+                }
+                for Named { word, bits, .. } in named {
+                    let word = words.get(*word).zip(outer.get(*word)).zip(inner.get_mut(*word));
+                    let Some(((word, here), inside)) = word else { continue };
+                    let (hit, next) = word.step(*here, 0, *bits);
+                    (ended, *inside) = (ended | hit, *inside | next);
+                }
+                if ended { Step::Hit } else { Step::Inside(Frame::many(inner, at + words.len())) }
+            }
+            (Frame::Empty | Frame::One(_), _) => Step::Inside(Frame::Empty),
         }
-        let first = if known { names.partition_point(|(other, ..)| *other < name) } else { names.len() };
-        for (_, index, bits) in names.iter().skip(first).take_while(|(other, ..)| *other == name) {
-            let (Some(word), Some(here), Some(inside)) = (words.get(*index), here.get(*index), inside.get_mut(*index))
-            else {
-                continue;
-            };
-            let goes = here & bits;
-            hit |= goes & word.last;
-            *inside |= word.enter(goes << 1);
-        }
-        ended(hit, inside, at + words.len())
     }
 
     /// The elements of the array whose frame is `frame`: looked through, or what `*` stands for.
     pub(super) fn element(&mut self, frame: Frame) -> Step {
-        let Some(at) = frame.0 else { return Step::Inside(frame) };
-        let (here, inside) = room(&mut self.active, at, self.words.len());
-        let mut hit = 0;
-        for ((word, here), inside) in self.words.iter().zip(here.iter()).zip(inside.iter_mut()) {
-            let goes = here & word.one;
-            hit |= goes & word.last;
-            *inside = here | word.enter(goes << 1);
+        match (frame, self.words.as_slice()) {
+            (Frame::One(here), [word]) => {
+                let (hit, inside) = word.step(here, here, word.one);
+                if hit { Step::Hit } else { Step::Inside(Frame::one(inside)) }
+            }
+            (Frame::Many(at), words) => {
+                let (outer, inner) = room(&mut self.active, at, words.len());
+                let mut ended = false;
+                for ((word, here), inside) in words.iter().zip(outer.iter()).zip(inner.iter_mut()) {
+                    let (hit, next) = word.step(*here, *here, word.one);
+                    (ended, *inside) = (ended | hit, next);
+                }
+                if ended { Step::Hit } else { Step::Inside(Frame::many(inner, at + words.len())) }
+            }
+            (Frame::Empty | Frame::One(_), _) => Step::Inside(Frame::Empty),
         }
-        ended(hit, inside, at + self.words.len())
+    }
+}
+
+impl<'p> Named<'p> {
+    fn new(name: &'p str, word: usize, bits: u64) -> Self {
+        Self { key: key(name), name, word, bits }
     }
 }
 
 impl Frame {
+    fn one(bits: u64) -> Self {
+        if bits == 0 { Self::Empty } else { Self::One(bits) }
+    }
+
+    fn many(words: &[u64], at: usize) -> Self {
+        if words.iter().all(|word| *word == 0) { Self::Empty } else { Self::Many(at) }
+    }
+
     /// Whether no path that is followed leads into the container.
     pub(super) fn is_empty(self) -> bool {
-        self.0.is_none()
+        self == Self::Empty
     }
 }
 
@@ -152,6 +203,13 @@ impl Word {
     /// With what may come next at these segments: behind `**` stands also what follows it.
     fn enter(self, bits: u64) -> u64 {
         bits | (bits & self.any) << 1
+    }
+
+    /// One step from the segments `here`, of which some stay and those among `passed` go on: whether a path ends, and what
+    /// may come next otherwise.
+    fn step(self, here: u64, stays: u64, passed: u64) -> (bool, u64) {
+        let goes = here & passed;
+        (goes & self.last != 0, self.enter(stays | goes << 1))
     }
 }
 
@@ -162,13 +220,6 @@ fn room(active: &mut Vec<u64>, at: usize, words: usize) -> (&[u64], &mut [u64]) 
     (here.get(at..).unwrap_or_default(), inside)
 }
 
-fn ended(hit: u64, inside: &[u64], at: usize) -> Step {
-    if hit != 0 {
-        return Step::Hit;
-    }
-    Step::Inside(Frame(inside.iter().any(|word| *word != 0).then_some(at)))
-}
-
 /// The name of a path that is met at any depth and is nothing else.
 fn bare(segments: &[Segment]) -> Option<&str> {
     match segments {
@@ -177,6 +228,15 @@ fn bare(segments: &[Segment]) -> Option<&str> {
     }
 }
 
-fn length_bit(name: &str) -> u64 {
-    1 << name.len().min(63)
+/// One of 64 bits, by length and first byte: tells most names from those that are looked for.
+fn mark(name: &str) -> u64 {
+    let first = name.bytes().next().map_or(0, usize::from);
+    1 << ((name.len() + 5 * first) % 64)
+}
+
+/// What names are told apart by before they are compared: their first bytes.
+fn key(name: &str) -> u64 {
+    let mut first = [0; 8];
+    first.iter_mut().zip(name.bytes()).for_each(|(place, byte)| *place = byte);
+    u64::from_be_bytes(first)
 }
