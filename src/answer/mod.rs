@@ -8,6 +8,7 @@
 mod ask;
 mod cursor;
 mod cut;
+mod edit;
 mod media;
 mod part;
 mod place;
@@ -31,7 +32,7 @@ pub use self::store::{MAX_AGE, MAX_BYTES, MAX_EACH, MAX_HANDLES, Rest, Store};
 use self::media::Media;
 pub use self::media::Unreadable;
 use self::part::{Cut, Part};
-use self::rewrite::{Text, rewrite};
+use self::rewrite::{Rewritten, rewrite};
 use crate::agent::Agent;
 use crate::json::{DEPTH_LIMIT, scan};
 use crate::policy::{FieldPath, Format, ResponseSpec, RuleRef};
@@ -147,7 +148,7 @@ impl Document {
         }
         let media = facts.headers.iter().find(|(name, _)| name == "content-type");
         let media = Media::parse(media.map(|(_, value)| value.as_str()).unwrap_or_default());
-        let mut text = media.text(body)?;
+        let text = media.text(body)?;
         let claims = media.claims_json(&text);
         let may_hide = |text: &str| !redact.is_empty() && stray::may_hold(text, redact);
         let plain = text.trim_ascii().is_empty() || !(claims || text.trim_start().starts_with('[') || may_hide(&text));
@@ -155,13 +156,7 @@ impl Document {
             return Ok(Self { text, values: 0, found: true });
         }
         match rewrite(&text, text.capacity(), redact, fields) {
-            Ok(rewritten) => {
-                match rewritten.text {
-                    Text::Same(length) => text.truncate(length),
-                    Text::New(new) => text = new,
-                }
-                Ok(Self { text, values: rewritten.values, found: rewritten.found })
-            }
+            Ok(Rewritten { text: new, values, found }) => Ok(Self { text: new.of(text), values, found }),
             Err(_) if claims && !redact.is_empty() => Err(Unreadable::NotJson),
             Err(_) if may_hide(&text) => Err(Unreadable::Mixed),
             Err(_) => Ok(Self { text, values: 0, found: true }),

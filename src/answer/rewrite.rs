@@ -1,14 +1,12 @@
 //! One pass over an answer's JSON: white space goes, redacted values go, and what was not asked for goes.
 //!
 //! Promises that strings and numbers stay byte for byte, that redaction wins over whatever was asked for, and that a text
-//! in which nothing changes is not copied. Refuses text that is not JSON: nothing could be redacted in it.
+//! in which little changes is not copied. Refuses text that is not JSON: nothing could be redacted in it.
 
 use super::cursor::{Broken, Cursor, Kind, name};
+use super::edit::{Output, Text};
 use super::select::{Frame, Selector, Step};
 use crate::policy::FieldPath;
-
-/// What stands in place of a redacted value.
-const REDACTED: &str = "\"[redacted]\"";
 
 /// A text that was rewritten.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,14 +16,6 @@ pub(super) struct Rewritten {
     pub(super) values: usize,
     /// Whether anything of what was asked for is there; true if everything was.
     pub(super) found: bool,
-}
-
-/// A text, or how much of the old one it is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Text {
-    /// So many bytes of the text that came.
-    Same(usize),
-    New(String),
 }
 
 /// Rewrites one JSON value, or several one after another, as `application/x-ndjson` has them. A new text gets `room` bytes,
@@ -45,7 +35,7 @@ pub(super) fn rewrite(
         }
     };
     let found = keep == Keep::All;
-    let mut pass = Pass { out: Output { text, room, same: 0, own: None }, redact, fields, found };
+    let mut pass = Pass { out: Output::new(text, room), redact, fields, found };
     let mut cursor = Cursor::new(text);
     let mut values = 0;
     cursor.space(true);
@@ -141,7 +131,7 @@ impl<'t> Pass<'t, '_> {
         match step {
             Step::Hit => {
                 cursor.value()?;
-                self.out.put(REDACTED);
+                self.out.redact(cursor.offset());
                 Ok(())
             }
             Step::Inside(hidden) => self.value(cursor, hidden, keep),
@@ -164,40 +154,6 @@ impl<'t> Pass<'t, '_> {
     }
 }
 
-/// What goes out. As long as it is what came in, nothing is copied.
-struct Output<'t> {
-    text: &'t str,
-    room: usize,
-    same: usize,
-    own: Option<String>,
-}
-
-impl Output<'_> {
-    fn put(&mut self, piece: &str) {
-        match &mut self.own {
-            Some(own) => own.push_str(piece),
-            None => {
-                let (done, rest) = self.text.split_at_checked(self.same).unwrap_or_default();
-                if rest.starts_with(piece) {
-                    self.same += piece.len();
-                } else {
-                    let mut own = String::with_capacity(self.room);
-                    own.push_str(done);
-                    own.push_str(piece);
-                    self.own = Some(own);
-                }
-            }
-        }
-    }
-
-    fn end(self) -> Text {
-        match self.own {
-            Some(own) => Text::New(own),
-            None => Text::Same(self.same),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -213,10 +169,11 @@ mod tests {
     fn run(text: &str, redact: &[&str], fields: Option<&[&str]>) -> Result<String, Broken> {
         let redact = paths(redact, FieldPath::anywhere);
         let fields = fields.map(|fields| paths(fields, FieldPath::from_root));
-        rewrite(text, text.len(), &redact, fields.as_deref()).map(|rewritten| match rewritten.text {
-            Text::Same(length) => text.get(..length).unwrap().to_owned(),
-            Text::New(text) => text,
-        })
+        shown(text, &redact, fields.as_deref())
+    }
+
+    fn shown(text: &str, redact: &[FieldPath], fields: Option<&[FieldPath]>) -> Result<String, Broken> {
+        rewrite(text, text.len(), redact, fields).map(|rewritten| rewritten.text.of(text.to_owned()))
     }
 
     #[test]
@@ -229,7 +186,7 @@ mod tests {
     #[test]
     fn a_text_that_is_compact_is_not_copied() {
         for (text, length) in [(r#"{"a":[1,{"b":"c d"}]}"#, 21), ("[1]\n", 3), ("{\"a\":1}\n{\"a\":2}\n", 15)] {
-            assert_eq!(rewrite(text, text.len(), &[], None).unwrap().text, Text::Same(length), "{text}");
+            assert_eq!(rewrite(text, text.len(), &[], None).unwrap().text, Text::Same(length, Vec::new()), "{text}");
         }
     }
 
@@ -361,16 +318,29 @@ mod tests {
             mut paths in prop::collection::vec(path(), 0..4),
             others in 0..40_usize,
             pretty in any::<bool>(),
+            blank in 0..2_000_usize,
         ) {
             let other = FieldPath::from_root("x.**.y.*.z").unwrap();
             paths.splice(0..0, vec![other; others]);
             let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
-            let shown = match rewrite(&text, text.len(), &paths, None).unwrap().text {
-                Text::Same(length) => text.get(..length).unwrap().to_owned(),
-                Text::New(text) => text,
-            };
+            // Of a longer text more is changed in place.
+            let shown = shown(&format!("{text}{}", " ".repeat(blank)), &paths, None);
             let expected = model(&value, &paths, &mut Vec::new()).to_string();
-            prop_assert_eq!(shown, expected, "{:?}", paths.iter().map(ToString::to_string).collect::<Vec<_>>());
+            prop_assert_eq!(shown, Ok(expected), "{:?}", paths.iter().map(ToString::to_string).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_text_that_is_changed_in_place_reads_as_one_that_is_written_anew(
+            values in prop::collection::vec((json(), "[ \n\u{1e}]{0,2}"), 1..4),
+            redact in prop::collection::vec(path(), 0..4),
+            fields in prop::option::of(prop::collection::vec(path(), 1..4)),
+            pretty in any::<bool>(),
+        ) {
+            let text: String = values.iter().map(|(value, blank)| {
+                if pretty { format!("{value:#}{blank}") } else { format!("{value}{blank}") }
+            }).collect();
+            let long = format!("{text}{}", " ".repeat(100 * text.len()));
+            prop_assert_eq!(shown(&text, &redact, fields.as_deref()), shown(&long, &redact, fields.as_deref()));
         }
     }
 }
