@@ -15,8 +15,9 @@ fn the_walk_ends_well_and_says_exactly_what_the_api_received() {
     let output = demo(&scratch).output().unwrap();
     let text = good(&output);
     for line in [
-        "The API received exactly 9 requests:",
-        "  GET /api/v1/organization/1/projects/ -> 200",
+        "The API received exactly 10 requests:",
+        "  GET /api/v1/organization/1/projects/?limit=100&offset=0 -> 200",
+        "  GET /api/v1/project/7/ -> 200",
         "  POST /api/v1/project/7/metrics_v2/metrics -> 200",
         "  GET /api/v1/forecasting/7/v3/ -> no answer in time",
         "  GET /api/v1/organization/1/risks/summary/ -> 503",
@@ -24,7 +25,7 @@ fn the_walk_ends_well_and_says_exactly_what_the_api_received() {
         assert!(text.lines().any(|shown| shown == line), "missing `{line}` in:\n{text}");
     }
     let received = text.split_once("The API received exactly").unwrap().1.split_once("\n\n").unwrap().0;
-    assert_eq!(received.lines().filter(|line| line.starts_with("  ")).count(), 9, "{received}");
+    assert_eq!(received.lines().filter(|line| line.starts_with("  ")).count(), 10, "{received}");
     for never in ["DELETE", "token", "..", "%2e"] {
         assert!(!received.contains(never), "`{never}` in:\n{received}");
     }

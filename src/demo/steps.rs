@@ -58,12 +58,17 @@ fn reads() -> Vec<Step> {
     vec![
         Step {
             title: "A read that the policy names",
-            why: "",
-            calls: vec![get(
-                "/organization/1/projects/",
-                Ends::Answer("Harbour"),
-                Some("GET /api/v1/organization/1/projects/"),
-            )],
+            why: "By the tool of its operation, and by its path: either way the same rule decides.",
+            calls: vec![
+                Call {
+                    tool: "list_projects",
+                    arguments: json!({ "org_id": 1 }),
+                    person: None,
+                    ends: Ends::Answer("Harbour"),
+                    arrives: Some("GET /api/v1/organization/1/projects/?limit=100&offset=0"),
+                },
+                get("/project/7/", Ends::Answer("Harbour"), Some("GET /api/v1/project/7/")),
+            ],
         },
         Step {
             title: "A POST that the policy calls a read",

@@ -28,9 +28,16 @@ pub(super) async fn run(screen: &mut Screen<'_>, exe: &Path) -> Result<(), DemoE
     open(screen, &sample, &scratch)?;
 
     let (session, tools) = Session::start(exe, &scratch, &token, OPENING).await?;
-    if tools != ["api_get", "api_send", "read_more"] {
-        return Err(unexpected(OPENING, "the tools api_get, api_send and read_more", &tools.join(", ")));
+    for wanted in ["list_projects", "api_get", "api_send", "read_more"] {
+        if !tools.iter().any(|tool| tool == wanted) {
+            return Err(unexpected(OPENING, &format!("the tool {wanted}"), &tools.join(", ")));
+        }
     }
+    screen.blank()?;
+    screen.paragraph(&format!(
+        "The agent sees {} tools: one for each operation of the API that some rule opens, and a few that take a path.",
+        tools.len()
+    ))?;
     let mut walk =
         Walk { screen, session, exe, scratch: &scratch, token: &token, arrivals, received: Vec::new(), shown: None };
     for (number, step) in (1_u32..).zip(steps::all()) {
@@ -216,10 +223,14 @@ fn open(screen: &mut Screen<'_>, sample: &Sample, scratch: &Scratch) -> Result<(
     Ok(())
 }
 
-/// The call as a person would say it: the tool, the method where it is chosen, the path.
+/// The call as a person would say it: the tool, and what it is given but for a body.
 fn question(call: &Call) -> String {
-    let word = |name: &str| call.arguments.get(name).and_then(Value::as_str).unwrap_or_default();
-    [call.tool, word("method"), word("path")].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    let given = call.arguments.as_object().into_iter().flatten().filter_map(|(name, value)| match value {
+        Value::String(text) if matches!(name.as_str(), "method" | "path") => Some(format!(" {text}")),
+        Value::Number(number) => Some(format!(" {name}={number}")),
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => None,
+    });
+    [call.tool.to_owned()].into_iter().chain(given).collect()
 }
 
 /// The text as `portcullis approve` shows it at a terminal: without the marks of a code block and what a form asks for.
