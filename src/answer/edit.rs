@@ -148,6 +148,7 @@ fn close(bytes: &mut Vec<u8>, gaps: &[Gap]) {
     let back =
         gaps.iter().map(|gap| gap.in_its_place(bytes.get(gap.from())).len().saturating_sub(gap.to() - gap.from()));
     let back: usize = back.sum();
+    bytes.reserve_exact(back);
     bytes.resize(length + back, 0);
     bytes.copy_within(first..length, first + back);
     let mut end = first;

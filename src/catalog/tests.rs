@@ -5,7 +5,6 @@ mod calls;
 mod costs;
 mod described;
 mod keywords;
-mod large;
 mod parity;
 
 use super::*;
