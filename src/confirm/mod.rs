@@ -46,6 +46,8 @@ pub struct Question {
     pub channel: Channel,
     /// The call that asked first, as the log names it.
     pub call: String,
+    /// What the client of that call calls itself: one short line, safe to print.
+    pub client: Option<String>,
     /// The API, by the name of its policy.
     pub api: String,
     /// The rule that asks for a person.
@@ -173,6 +175,25 @@ impl Confirmer {
         self.table().show(ticket).then(|| Showing { confirmer: self, ticket: ticket.clone() })
     }
 
+    /// The same, once no other call has it. Where the question ends before that, it never comes.
+    pub async fn turn(&self, ticket: &Ticket) -> Showing<'_> {
+        loop {
+            let changed = ticket.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(showing) = self.show(ticket) {
+                return showing;
+            }
+            changed.await;
+        }
+    }
+
+    /// On the clock, until when a call may stay open from now on while its client asks.
+    #[must_use]
+    pub fn open_until(&self, ticket: &Ticket) -> Duration {
+        self.now().saturating_add(self.spec.client_wait.min(self.spec.ttl)).min(ticket.until)
+    }
+
     /// The answer that a client brings; it goes to the call that brings it.
     pub fn settle(&self, ticket: &Ticket, reply: &Reply, client: Option<String>) -> Decision {
         self.settle_nonce(ticket.nonce, reply, &ticket.question.form.word, client)
@@ -204,10 +225,10 @@ impl Confirmer {
         Ok(reply.map(|reply| self.settle_nonce(nonce, reply, word, client)))
     }
 
-    /// What a client carries from the question to the answer.
+    /// What a client carries from the question to the answer: no longer good than the question is.
     #[must_use]
     pub fn state(&self, ticket: &Ticket) -> String {
-        self.seal.seal(ticket.nonce, ticket.question.digest, self.spec.ttl)
+        self.seal.seal(ticket.nonce, ticket.question.digest, self.spec.ttl.min(self.left(ticket)))
     }
 
     /// Takes a question back whose call was taken back, unless another call waits for the answer.

@@ -308,10 +308,11 @@ impl Table {
         self.same(ticket).is_some_and(|pending| !std::mem::replace(&mut pending.shown, true))
     }
 
-    /// It is shown no more.
+    /// It is shown no more: another call that waits for it may show it.
     pub(super) fn hide(&mut self, ticket: &Ticket) {
         if let Some(pending) = self.same(ticket) {
             pending.shown = false;
+            pending.ticket.changed.notify_waiters();
         }
     }
 

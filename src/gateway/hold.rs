@@ -9,6 +9,7 @@ use super::preview::Shown;
 use super::{Cancel, Gateway, throttle, unless};
 use crate::audit::entry::{Answer, Entry};
 use crate::confirm::approval::State;
+use crate::confirm::desk;
 use crate::confirm::form::{self, Word};
 use crate::confirm::person::{Form, Person, Reach};
 use crate::confirm::{Decision, Question, Standing};
@@ -110,14 +111,15 @@ impl<'a> Hold<'a> {
                 Ok(slot) => slot,
                 Err(refusal) => return Err(self.refuse(refusal)),
             };
+        // Before the preview, so that calls nobody could be asked about make no reads at the API.
+        if let Err(throttled) = gateway.limiter.prompt(&gateway.agent) {
+            return Err(self.refuse(throttle(throttled)));
+        }
         let shown = match gateway.shown(&self.held, self.cancel).await {
             Ok(shown) => shown,
             Err(refusal) => return Err(self.refuse(refusal)),
         };
         let question = self.question(shown);
-        if let Err(throttled) = gateway.limiter.prompt(&gateway.agent) {
-            return Err(self.refuse(throttle(throttled)));
-        }
         match gateway.confirmer.open(question) {
             Ok(Standing::Asked(ticket)) => {
                 slot.spend();
@@ -163,6 +165,7 @@ impl<'a> Hold<'a> {
             form: Form { message, word },
             channel: grant.channel(),
             call: self.entry.call().to_owned(),
+            client: self.person.client().map(|name| desk::name(&name)),
             api: policy.name().to_owned(),
             rule: rule.id().to_owned(),
             method: request.method(),

@@ -145,6 +145,8 @@ pub struct ConfirmSpec {
     pub desk_ttl: Duration,
     /// How long a call waits for an answer from the desk before it is told to come back; up to 10 min.
     pub wait: Duration,
+    /// How long a call stays open while its client asks; 1 s to 1 h, and never longer than `ttl`.
+    pub client_wait: Duration,
     /// How long writes stay closed after a person has refused several in a row; 1 s to 24 h.
     pub cooldown: Duration,
 }

@@ -282,7 +282,8 @@ fn tell<W: World>(name: &str, stories: u64, steps: u64, world: impl Fn(&'static 
 
 /// The policy of a story; each `edition` of it is another policy.
 fn edition(upstream: &Recorder, channel: &str, edition: u64) -> String {
-    let text = policy::held(upstream, r#"wait = "0ms""#, &format!("channel = \"{channel}\""));
+    let times = "wait = \"0ms\"\nclient_wait = \"120s\"";
+    let text = policy::held(upstream, times, &format!("channel = \"{channel}\""));
     format!("{text}\n# Edition {edition}.\n")
 }
 

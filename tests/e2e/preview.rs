@@ -207,3 +207,21 @@ fn a_write_carries_a_key_of_its_own_where_the_policy_asks_for_one() {
     assert_eq!(logged, keys, "the log has them");
     client.gate.finish();
 }
+
+#[test]
+fn calls_that_nobody_may_be_asked_about_read_nothing() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", None, r#"{"name":"old"}"#)));
+    let upstream = upstream(&item);
+    let policy = policy(&upstream, "true", READS).replace("prompts = \"1000000/s\"", "prompts = \"2/day\"");
+    let mut client = Client::new(&policy);
+    let codes: Vec<_> = (0..20)
+        .map(|number| {
+            let answer = client.send("PATCH", Some(&format!(r#"{{"name":"{number}"}}"#)), "");
+            if answer.message["result"]["requestState"].is_string() { "asked".to_owned() } else { answer.code() }
+        })
+        .collect();
+    assert_eq!(codes.iter().filter(|code| *code == "asked").count(), 2, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| *code == "throttled").count(), 18, "{codes:?}");
+    assert_eq!(upstream.count(), 2, "one read for each question");
+    client.gate.finish();
+}

@@ -12,12 +12,20 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 pub(super) fn read(root: &Section<'_>, findings: &mut Findings<'_>) -> ConfirmSpec {
-    let mut spec = ConfirmSpec { ttl: 120 * SECOND, desk_ttl: 10 * MINUTE, wait: 25 * SECOND, cooldown: 10 * MINUTE };
-    let keys = ["ttl", "desk_ttl", "wait", "cooldown"];
+    let mut spec = ConfirmSpec {
+        ttl: 120 * SECOND,
+        desk_ttl: 10 * MINUTE,
+        wait: 25 * SECOND,
+        // Clients built on the TypeScript SDK give a call up after 60 s, and its question with it.
+        client_wait: 55 * SECOND,
+        cooldown: 10 * MINUTE,
+    };
+    let keys = ["ttl", "desk_ttl", "wait", "client_wait", "cooldown"];
     let Some(section) = root.section("confirm", &keys, findings) else { return spec };
     spec.ttl = section.number("ttl", spec.ttl, 5 * SECOND..=HOUR, findings);
     spec.desk_ttl = section.number("desk_ttl", spec.desk_ttl, 10 * SECOND..=24 * HOUR, findings);
     spec.wait = section.number("wait", spec.wait, Duration::ZERO..=10 * MINUTE, findings);
+    spec.client_wait = section.number("client_wait", spec.client_wait, SECOND..=HOUR, findings);
     spec.cooldown = section.number("cooldown", spec.cooldown, SECOND..=24 * HOUR, findings);
     spec
 }

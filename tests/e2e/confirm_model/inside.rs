@@ -147,7 +147,8 @@ impl Inside {
         let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
         let audit = AuditLog::open(&place, &policy, Arc::clone(&clock)).expect("a log");
         let toolbox = Toolbox::new(&policy, None);
-        let parts = Parts { agent: Agent::stdio(1), policy, toolbox, limiter, confirmer, upstream, audit, clock };
+        let (agent, state_dir) = (Agent::stdio(1), None);
+        let parts = Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir };
         let gateway = Arc::new(Gateway::new(parts));
         let (board, gone) = (Board::default(), Cancel::new());
         self.live = Some(Live { runtime, gateway, board, gone, number: 0, calls: BTreeMap::new() });
@@ -253,6 +254,8 @@ impl World for Inside {
         let Some(Call { cancel, .. }) = live.calls.get(&call) else { return false };
         cancel.cancel();
         live.end(call);
+        // Another one that waited shows the question now.
+        live.settle();
         true
     }
 

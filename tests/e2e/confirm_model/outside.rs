@@ -150,6 +150,11 @@ impl World for Outside {
             self.gate().first("the question is taken back", |message| {
                 message["method"] == "notifications/cancelled" && message["params"]["requestId"] == question
             });
+            // Another one that waited shows the question now; which of them, nothing tells apart.
+            if let Some(next) = self.calls.iter().find(|(_, call)| call.item == item).map(|(call, _)| *call) {
+                let Answer { message } = self.gate().first("the question", |message| is_question(message, item));
+                self.shown.insert(item, (next, message["id"].clone()));
+            }
         } else {
             self.settle();
         }
