@@ -452,7 +452,7 @@ mod tests {
         let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
         let audit = AuditLog::open(&place, &policy, clock.clone()).unwrap();
         let toolbox = Toolbox::new(&policy, None);
-        let confirmer = Confirmer::new(policy.confirm().clone(), directory, clock.clone()).unwrap();
+        let confirmer = Confirmer::new(policy.confirm().clone(), directory, clock.clone(), None).unwrap();
         let agent = Agent::stdio(1);
         Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir: None })
     }

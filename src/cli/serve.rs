@@ -27,7 +27,7 @@ use crate::server::desk::{Desk, DeskError};
 use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamSetupError;
-use crate::upstream::source::Surroundings;
+use crate::upstream::source::{SourceError, Surroundings};
 
 /// What is logged to standard error unless the environment says otherwise. rmcp logs whole messages below `warn`.
 const LOG_FILTER: &str = "warn,portcullis=info";
@@ -108,6 +108,7 @@ enum OpenError {
     Upstream(#[from] UpstreamSetupError),
     Daily(#[from] DailyError),
     Confirm(#[from] SealError),
+    Key(SourceError),
     Desk(#[from] DeskError),
     Audit(#[from] AuditError),
     Catalog(#[from] CatalogError),
@@ -124,11 +125,17 @@ fn open(
     let toolbox = Toolbox::new(&policy, catalog::of(&policy, beside)?);
     let directory = config::state_directory(state_dir, environment, policy.name())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let surroundings = Surroundings::collect(policy.upstream(), beside, &|name| environment.get(name));
+    let lookup = |name: &str| environment.get(name);
+    let surroundings =
+        Surroundings::collect(policy.upstream(), beside, &lookup).and(policy.confirm().key.as_ref(), &lookup);
+    let key = match &policy.confirm().key {
+        Some(spec) => Some(runtime.block_on(surroundings.read(spec)).map_err(OpenError::Key)?),
+        None => None,
+    };
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime.block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))?;
     let limiter = limiter(&policy, &directory, &clock)?;
-    let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone())?;
+    let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone(), key.as_deref())?;
     let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");

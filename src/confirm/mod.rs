@@ -1,6 +1,6 @@
 //! Where a held request gets its person's answer: in the client that asks, or at the desk, from another terminal.
 //!
-//! Promises: an [`Approval`](approval::Approval) comes from a person's answer to a question about exactly that request,
+//! Promises: an [`Approval`] comes from a person's answer to a question about exactly that request,
 //! given within its time, and is handed out once; an agent's words make none. Trusts the client to show the question to a
 //! person and to bring back what they said, and whoever can open the desk's socket as the user that runs the gateway.
 
@@ -10,30 +10,35 @@ pub mod desk;
 pub mod difference;
 pub mod escape;
 pub mod form;
+mod lock;
 pub mod page;
 pub mod person;
 pub mod pretty;
 mod seal;
 mod table;
 mod tree;
+mod used;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
-use crate::confirm::approval::{RequestDigest, State};
+use crate::confirm::approval::{Approval, RequestDigest, State};
 use crate::policy::{Channel, ConfirmSpec};
 use crate::request::method::Method;
+use crate::secret::Secret;
 use closed::Closed;
 use form::Word;
 use person::{Form, Reply};
-use seal::Seal;
-use table::{Found, Nonce, Table};
+use seal::{Carried, Seal};
+use table::{Found, Nonce, Settled, Table};
+use used::{Claim, Used};
 
 pub use closed::{ClosedError, REFUSALS, Streak};
 pub use seal::{SealError, StateError};
 pub use table::{CODE_LENGTH, Decided, Decision, MAX_PENDING, No, Place, Ticket, Witness};
+pub use used::UsedError;
 
 /// What a person is asked.
 #[derive(Debug)]
@@ -101,16 +106,31 @@ pub struct Confirmer {
     table: Mutex<Table>,
     closed: Closed,
     seal: Seal,
+    /// Where other processes open what this one seals.
+    used: Option<Used>,
 }
 
 impl Confirmer {
-    /// No questions yet. `directory` is the state directory, already checked.
+    /// No questions yet. `directory` is the state directory, already checked. `key` is that of the policy, where it names
+    /// one: the gateways that have it and the directory in common take the answers to each other's questions.
     ///
     /// # Errors
-    /// [`SealError`]: the system gives no randomness.
-    pub fn new(spec: ConfirmSpec, directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, SealError> {
+    /// [`SealError`]: the system gives no randomness, or the key or the list of answered questions cannot be used.
+    pub fn new(
+        spec: ConfirmSpec,
+        directory: &Path,
+        clock: Arc<dyn Clock>,
+        key: Option<&Secret>,
+    ) -> Result<Self, SealError> {
         let closed = Closed::new(directory, spec.cooldown, Arc::clone(&clock));
-        Ok(Self { spec, clock, table: Mutex::default(), closed, seal: Seal::new()? })
+        let (seal, used) = match key {
+            None => (Seal::new()?, None),
+            Some(key) => {
+                let used = Used::open(directory, Arc::clone(&clock))?;
+                (Seal::shared(key, used.id())?, Some(used))
+            }
+        };
+        Ok(Self { spec, clock, table: Mutex::default(), closed, seal, used })
     }
 
     /// `[confirm]`
@@ -128,10 +148,23 @@ impl Confirmer {
         self.clock.monotonic()
     }
 
+    /// Since 1970.
+    fn wall(&self) -> Duration {
+        self.clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// What is known of a request; an answer that waits is taken.
     #[must_use]
     pub fn standing(&self, digest: RequestDigest) -> Standing {
-        self.table().find(digest, self.now()).into()
+        let found = self.table().find(digest, self.now());
+        match (&found, &self.used) {
+            // It was answered in another process.
+            (Found::Open(ticket), Some(used)) if used.holds(ticket.nonce).is_ok_and(|used| used) => {
+                self.table().forget(ticket);
+                Standing::New
+            }
+            (Found::Nothing | Found::Open(_) | Found::Decided(_), _) => found.into(),
+        }
     }
 
     /// Asks, or finds that somebody was asked the same.
@@ -141,7 +174,8 @@ impl Confirmer {
     pub fn open(&self, question: Question) -> Result<Standing, AskError> {
         let nonce = Nonce::random().map_err(AskError::Random)?;
         let life = if question.at_desk() { self.spec.desk_ttl.max(self.spec.ttl) } else { self.spec.ttl };
-        let opened = self.table().open(nonce, question, self.now(), life);
+        let seen = question.seen.as_ref().map(|state| self.seal.mark(nonce, state));
+        let opened = self.table().open(nonce, question, seen, self.now(), life);
         opened.map(Standing::from).map_err(|table::Full| AskError::Full)
     }
 
@@ -196,17 +230,9 @@ impl Confirmer {
 
     /// The answer that a client brings; it goes to the call that brings it.
     pub fn settle(&self, ticket: &Ticket, reply: &Reply, client: Option<String>) -> Decision {
-        self.settle_nonce(ticket.nonce, reply, &ticket.question.form.word, client)
-    }
-
-    fn settle_nonce(&self, nonce: Nonce, reply: &Reply, word: &Word, client: Option<String>) -> Decision {
-        let no = match reply {
-            _ if reply.confirms(word) => None,
-            Reply::Accept(_) => Some(No::Unconfirmed),
-            Reply::Decline => Some(No::Declined),
-            Reply::Dismiss => Some(No::Dismissed),
-        };
-        self.table().settle(nonce, no, client, self.now())
+        let no = no(reply, &ticket.question.form.word);
+        let settled = self.table().settle(ticket.nonce, no, client, self.now());
+        self.claimed(settled, ticket.nonce, self.left(ticket), || Decision::Used)
     }
 
     /// The answer that a repeated call brings; `word` is what the question asked for.
@@ -221,19 +247,58 @@ impl Confirmer {
         word: &Word,
         client: Option<String>,
     ) -> Result<Option<Decision>, StateError> {
-        let nonce = self.seal.open(state, digest)?;
-        Ok(reply.map(|reply| self.settle_nonce(nonce, reply, word, client)))
+        let Carried { nonce, asked, end, seen } = self.seal.open(state, digest)?;
+        let Some(reply) = reply else { return Ok(None) };
+        let (no, wall) = (no(reply, word), self.wall());
+        let settled = self.table().settle(nonce, no, client.clone(), self.now());
+        let left = Duration::from_millis(end).saturating_sub(wall);
+        Ok(Some(self.claimed(settled, nonce, left, || {
+            // Another process asked, or this one in an earlier life.
+            let witness =
+                Witness { place: Place::Client(client), took: wall.saturating_sub(Duration::from_millis(asked)) };
+            match no {
+                None => Decision::Approved(Approval::new(digest, seen), witness),
+                Some(no) => Decision::Refused(no, witness),
+            }
+        })))
+    }
+
+    /// An answer, if it is this process that gets to use it; what is not known here is decided `elsewhere`.
+    fn claimed(
+        &self,
+        Settled { decision, contended }: Settled,
+        nonce: Nonce,
+        left: Duration,
+        elsewhere: impl FnOnce() -> Decision,
+    ) -> Decision {
+        let Some(used) = self.used.as_ref().filter(|_| contended) else { return decision };
+        match (used.claim(nonce, left), decision) {
+            (Ok(Claim::First), Decision::Used) => elsewhere(),
+            (Ok(Claim::First), decision) => decision,
+            (Ok(Claim::Used), _) => Decision::Used,
+            (Err(error), _) => Decision::Unknown(error),
+        }
     }
 
     /// What a client carries from the question to the answer: no longer good than the question is.
     #[must_use]
     pub fn state(&self, ticket: &Ticket) -> String {
-        self.seal.seal(ticket.nonce, ticket.question.digest, self.spec.ttl.min(self.left(ticket)))
+        self.table().carry(ticket);
+        let (left, wall) = (self.spec.ttl.min(self.left(ticket)), self.wall());
+        let asked = wall.saturating_sub(self.now().saturating_sub(ticket.asked));
+        let (asked, end) = (millis(asked), millis(wall.saturating_add(left)));
+        let carried = Carried { nonce: ticket.nonce, asked, end, seen: ticket.seen };
+        self.seal.seal(&carried, ticket.question.digest, left)
     }
 
     /// Takes a question back whose call was taken back, unless another call waits for the answer.
     pub fn withdraw(&self, ticket: &Ticket) {
-        self.table().withdraw(ticket);
+        let carried = self.table().withdraw(ticket);
+        let Some(used) = self.used.as_ref().filter(|_| carried) else { return };
+        match used.claim(ticket.nonce, self.left(ticket)) {
+            Ok(Claim::First | Claim::Used) => {}
+            Err(error) => tracing::error!(%error, "other gateways could not be told that a question was taken back"),
+        }
     }
 
     /// How long the question still lives.
@@ -260,8 +325,18 @@ impl Confirmer {
     }
 
     /// The desk's answer to the question with this code. `None`: there is no such question, as in [`named`](Self::named).
-    pub fn decide(&self, code: &str, no: Option<No>, witness: Witness) -> Option<Decided> {
-        self.table().decide(code, no, witness, self.now(), self.spec.ttl)
+    ///
+    /// # Errors
+    /// [`UsedError`]: nobody can tell whether it was answered in another process.
+    pub fn decide(&self, code: &str, no: Option<No>, witness: Witness) -> Result<Option<Decided>, UsedError> {
+        let contended = self.table().contended(code);
+        if let (Some(used), Some(ticket)) = (&self.used, contended) {
+            match used.claim(ticket.nonce, self.left(&ticket))? {
+                Claim::First => {}
+                Claim::Used => self.table().forget(&ticket),
+            }
+        }
+        Ok(self.table().decide(code, no, witness, self.now(), self.spec.ttl))
     }
 
     /// How long writes stay closed; `None` while they are open.
@@ -290,6 +365,20 @@ impl Confirmer {
     pub fn reopen(&self) -> Result<(), ClosedError> {
         self.closed.reopen()
     }
+}
+
+/// What an answer is, if not the yes that was asked for.
+fn no(reply: &Reply, word: &Word) -> Option<No> {
+    match reply {
+        _ if reply.confirms(word) => None,
+        Reply::Accept(_) => Some(No::Unconfirmed),
+        Reply::Decline => Some(No::Declined),
+        Reply::Dismiss => Some(No::Dismissed),
+    }
+}
+
+fn millis(since_1970: Duration) -> u64 {
+    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl From<Found> for Standing {

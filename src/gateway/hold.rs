@@ -184,6 +184,13 @@ impl<'a> Hold<'a> {
                 let refusal = Refusal::new(Code::Declined, format!("{no}; the write was not sent")).by(rule);
                 return Err(gateway.refuse(entry.witnessed(Some(no), witness), &refusal, Some(held.request())));
             }
+            Decision::Unknown(error) => {
+                tracing::error!(%error, "an answer does not count, because nobody can tell whether it was used before");
+                let message = "the gateway cannot tell whether this confirmation was used before, so the write was not sent; \
+                    tell the operator";
+                let refusal = Refusal::new(Code::Internal, message).because(error.to_string()).by(rule);
+                return Err(entry.refuse(&refusal, Some(held.request())));
+            }
             Decision::Used => {
                 let message =
                     "confirmation already used: one answer lets one call through; the write was not sent again";
@@ -200,11 +207,13 @@ impl<'a> Hold<'a> {
             Paid::Before(admitted) => gateway.limiter.paid(admitted, &approval),
         };
         let entry = entry.witnessed(None, witness);
-        if let Some(seen) = approval.seen()
-            && let Err(refusal) = gateway.stands(&held, seen, cancel).await
-        {
-            return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
-        }
+        let approval = match approval.seen() {
+            None => approval,
+            Some(seen) => match gateway.stands(&held, seen, cancel).await {
+                Ok(now) => approval.at(now),
+                Err(refusal) => return Err(entry.refuse(&refusal.by(rule), Some(held.request()))),
+            },
+        };
         // Writes may have been closed while this question waited.
         if let Some(refusal) = gateway.closed() {
             return Err(entry.refuse(&refusal.by(rule), Some(held.request())));

@@ -24,6 +24,8 @@ mod confirm_log;
 #[cfg(test)]
 mod confirm_model;
 #[cfg(test)]
+mod confirm_shared;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod desk;

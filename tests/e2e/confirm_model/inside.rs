@@ -143,7 +143,7 @@ impl Inside {
             runtime.block_on(Upstream::open(spec, 1 << 20, surroundings, Arc::clone(&clock))).expect("an upstream");
         let rates: Vec<_> = policy.rules().iter().map(portcullis::policy::RuleInfo::rate).collect();
         let limiter = Limiter::new(policy.limits(), &rates, spec.timeout, Arc::clone(&clock), DailyCount::unlimited());
-        let confirmer = Confirmer::new(policy.confirm().clone(), directory, Arc::clone(&clock)).expect("a key");
+        let confirmer = Confirmer::new(policy.confirm().clone(), directory, Arc::clone(&clock), None).expect("a key");
         let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
         let audit = AuditLog::open(&place, &policy, Arc::clone(&clock)).expect("a log");
         let toolbox = Toolbox::new(&policy, None);
