@@ -20,6 +20,8 @@ mod confirm_client;
 #[cfg(test)]
 mod confirm_corpus;
 #[cfg(test)]
+mod confirm_desk;
+#[cfg(test)]
 mod confirm_log;
 #[cfg(test)]
 mod confirm_model;
