@@ -1,9 +1,10 @@
 //! Where a held request gets its person's answer: in the client that asks, or at the desk, from another terminal.
 //!
-//! Promises: an [`Approval`] comes from a person's answer to a question about exactly that request,
+//! Promises: an [`Approval`](approval::Approval) comes from a person's answer to a question about exactly that request,
 //! given within its time, and is handed out once; an agent's words make none. Trusts the client to show the question to a
 //! person and to bring back what they said, and whoever can open the desk's socket as the user that runs the gateway.
 
+mod answering;
 pub mod approval;
 mod closed;
 pub mod desk;
@@ -18,27 +19,28 @@ mod seal;
 mod table;
 mod tree;
 mod used;
+mod waiting;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
-use crate::confirm::approval::{Approval, RequestDigest, State};
+use crate::confirm::approval::{RequestDigest, State};
 use crate::policy::{Channel, ConfirmSpec};
 use crate::request::method::Method;
 use crate::secret::Secret;
 use closed::Closed;
-use form::Word;
-use person::{Form, Reply};
-use seal::{Carried, Seal};
-use table::{Found, Nonce, Settled, Table};
+use person::Form;
+use seal::Seal;
+use table::{Found, Nonce, Table};
 use used::{Claim, Used};
 
 pub use closed::{ClosedError, REFUSALS, Streak};
 pub use seal::{SealError, StateError};
 pub use table::{CODE_LENGTH, Decided, Decision, MAX_PENDING, No, Place, Ticket, Witness};
 pub use used::UsedError;
+pub use waiting::Showing;
 
 /// What a person is asked.
 #[derive(Debug)]
@@ -179,118 +181,6 @@ impl Confirmer {
         opened.map(Standing::from).map_err(|table::Full| AskError::Full)
     }
 
-    /// Waits until the question is answered, at most so long. `None`: it is not, or ended unanswered.
-    pub async fn answered(&self, ticket: &Ticket, within: Duration) -> Option<Decision> {
-        let _waiting = Waiting::new(self, ticket);
-        let mut end = self.clock.sleep(within);
-        loop {
-            let changed = ticket.changed.notified();
-            tokio::pin!(changed);
-            // Listening from here on: an answer that comes between the look and the wait is not missed.
-            changed.as_mut().enable();
-            match self.standing(ticket.question.digest) {
-                Standing::Decided(decision) => return Some(decision),
-                Standing::Asked(now) if now.nonce == ticket.nonce => {}
-                // Another call took the answer, or the question ended: who looks after its end sees which.
-                Standing::Asked(_) | Standing::New => {
-                    return (self.now() < ticket.until).then_some(Decision::Used);
-                }
-            }
-            tokio::select! {
-                () = changed => {}
-                () = &mut end => return None,
-            }
-        }
-    }
-
-    /// The right to show the question in a client; one call has it at a time.
-    #[must_use]
-    pub fn show(&self, ticket: &Ticket) -> Option<Showing<'_>> {
-        self.table().show(ticket).then(|| Showing { confirmer: self, ticket: ticket.clone() })
-    }
-
-    /// The same, once no other call has it. Where the question ends before that, it never comes.
-    pub async fn turn(&self, ticket: &Ticket) -> Showing<'_> {
-        loop {
-            let changed = ticket.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            if let Some(showing) = self.show(ticket) {
-                return showing;
-            }
-            changed.await;
-        }
-    }
-
-    /// On the clock, until when a call may stay open from now on while its client asks.
-    #[must_use]
-    pub fn open_until(&self, ticket: &Ticket) -> Duration {
-        self.now().saturating_add(self.spec.client_wait.min(self.spec.ttl)).min(ticket.until)
-    }
-
-    /// The answer that a client brings; it goes to the call that brings it.
-    pub fn settle(&self, ticket: &Ticket, reply: &Reply, client: Option<String>) -> Decision {
-        let no = no(reply, &ticket.question.form.word);
-        let settled = self.table().settle(ticket.nonce, no, client, self.now());
-        self.claimed(settled, ticket.nonce, self.left(ticket), || Decision::Used)
-    }
-
-    /// The answer that a repeated call brings; `word` is what the question asked for.
-    ///
-    /// # Errors
-    /// [`StateError`]: it is the answer to no question about this request.
-    pub fn redeem(
-        &self,
-        digest: RequestDigest,
-        state: &str,
-        reply: Option<&Reply>,
-        word: &Word,
-        client: Option<String>,
-    ) -> Result<Option<Decision>, StateError> {
-        let Carried { nonce, asked, end, seen } = self.seal.open(state, digest)?;
-        let Some(reply) = reply else { return Ok(None) };
-        let (no, wall) = (no(reply, word), self.wall());
-        let settled = self.table().settle(nonce, no, client.clone(), self.now());
-        let left = Duration::from_millis(end).saturating_sub(wall);
-        Ok(Some(self.claimed(settled, nonce, left, || {
-            // Another process asked, or this one in an earlier life.
-            let witness =
-                Witness { place: Place::Client(client), took: wall.saturating_sub(Duration::from_millis(asked)) };
-            match no {
-                None => Decision::Approved(Approval::new(digest, seen), witness),
-                Some(no) => Decision::Refused(no, witness),
-            }
-        })))
-    }
-
-    /// An answer, if it is this process that gets to use it; what is not known here is decided `elsewhere`.
-    fn claimed(
-        &self,
-        Settled { decision, contended }: Settled,
-        nonce: Nonce,
-        left: Duration,
-        elsewhere: impl FnOnce() -> Decision,
-    ) -> Decision {
-        let Some(used) = self.used.as_ref().filter(|_| contended) else { return decision };
-        match (used.claim(nonce, left), decision) {
-            (Ok(Claim::First), Decision::Used) => elsewhere(),
-            (Ok(Claim::First), decision) => decision,
-            (Ok(Claim::Used), _) => Decision::Used,
-            (Err(error), _) => Decision::Unknown(error),
-        }
-    }
-
-    /// What a client carries from the question to the answer: no longer good than the question is.
-    #[must_use]
-    pub fn state(&self, ticket: &Ticket) -> String {
-        self.table().carry(ticket);
-        let (left, wall) = (self.spec.ttl.min(self.left(ticket)), self.wall());
-        let asked = wall.saturating_sub(self.now().saturating_sub(ticket.asked));
-        let (asked, end) = (millis(asked), millis(wall.saturating_add(left)));
-        let carried = Carried { nonce: ticket.nonce, asked, end, seen: ticket.seen };
-        self.seal.seal(&carried, ticket.question.digest, left)
-    }
-
     /// Takes a question back whose call was taken back, unless another call waits for the answer.
     pub fn withdraw(&self, ticket: &Ticket) {
         let carried = self.table().withdraw(ticket);
@@ -367,20 +257,6 @@ impl Confirmer {
     }
 }
 
-/// What an answer is, if not the yes that was asked for.
-fn no(reply: &Reply, word: &Word) -> Option<No> {
-    match reply {
-        _ if reply.confirms(word) => None,
-        Reply::Accept(_) => Some(No::Unconfirmed),
-        Reply::Decline => Some(No::Declined),
-        Reply::Dismiss => Some(No::Dismissed),
-    }
-}
-
-fn millis(since_1970: Duration) -> u64 {
-    u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX)
-}
-
 impl From<Found> for Standing {
     fn from(found: Found) -> Self {
         match found {
@@ -388,37 +264,5 @@ impl From<Found> for Standing {
             Found::Open(ticket) => Self::Asked(ticket),
             Found::Decided(decision) => Self::Decided(decision),
         }
-    }
-}
-
-/// A call that shows a question in its client.
-#[derive(Debug)]
-pub struct Showing<'a> {
-    confirmer: &'a Confirmer,
-    ticket: Ticket,
-}
-
-impl Drop for Showing<'_> {
-    fn drop(&mut self) {
-        self.confirmer.table().hide(&self.ticket);
-    }
-}
-
-/// A call that waits open.
-struct Waiting<'a> {
-    confirmer: &'a Confirmer,
-    ticket: &'a Ticket,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(confirmer: &'a Confirmer, ticket: &'a Ticket) -> Self {
-        confirmer.table().wait(ticket);
-        Self { confirmer, ticket }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.confirmer.table().leave(self.ticket);
     }
 }
