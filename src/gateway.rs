@@ -8,6 +8,7 @@ mod preview;
 mod shaping;
 
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,6 +76,7 @@ pub struct Gateway {
     tasks: TaskTracker,
     lanes: Semaphore,
     frames: FrameCount,
+    state_dir: Option<PathBuf>,
 }
 
 /// What a gateway is made of.
@@ -96,13 +98,15 @@ pub struct Parts {
     pub audit: AuditLog,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where the desk has to be told to look; absent where it looks there by itself.
+    pub state_dir: Option<PathBuf>,
 }
 
 impl Gateway {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock } = parts;
+        let Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir } = parts;
         Self {
             agent,
             policy,
@@ -117,6 +121,7 @@ impl Gateway {
             tasks: TaskTracker::new(),
             lanes: Semaphore::new(FLOOD_LANES),
             frames: FrameCount::default(),
+            state_dir,
         }
     }
 
@@ -132,8 +137,8 @@ impl Gateway {
         &self.toolbox
     }
 
-    /// Answers one call; a fault in it ends as its answer. `person` is whoever can be asked through the client; `room` resolves once the front door can take an answer:
-    /// until then nothing is sent.
+    /// Answers one call; a fault in it ends as its answer. `person` is whoever can be asked through the client; `room`
+    /// resolves once the front door can take an answer: until then nothing is sent.
     ///
     /// To be polled to its end, whatever becomes of the client: a call that is dropped between its intent and its
     /// outcome is logged as abandoned. rmcp does so: each handler has a task of its own, which nothing aborts.
@@ -447,8 +452,9 @@ mod tests {
         let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
         let audit = AuditLog::open(&place, &policy, clock.clone()).unwrap();
         let toolbox = Toolbox::new(&policy, None);
-        let confirmer = Confirmer::new(policy.confirm().clone(), directory, clock.clone()).unwrap();
-        Gateway::new(Parts { agent: Agent::stdio(1), policy, toolbox, limiter, confirmer, upstream, audit, clock })
+        let confirmer = Confirmer::new(policy.confirm().clone(), directory, clock.clone(), None).unwrap();
+        let agent = Agent::stdio(1);
+        Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir: None })
     }
 
     #[test]

@@ -2,10 +2,12 @@
 //!
 //! Promises that a [`Secret`] is never printed, serialized, compared or copied by accident, and that its bytes are overwritten when it
 //! is dropped. Refuses nothing: what a secret must look like is judged where it is read. Trusts one file, `upstream/credential.rs`, to
-//! look inside. It cannot keep a secret out of swap, nor out of the HTTP client's own buffers once a header was made of it.
+//! look inside; a key that is made of a secret does not tell it. It cannot keep a secret out of swap, nor out of the HTTP client's own buffers once a header was made of it.
 
 use std::{fmt, io};
 
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 /// A secret value: no `Display`, no `Serialize`, no `Clone`, no `PartialEq`; `Debug` shows a placeholder.
@@ -22,6 +24,16 @@ impl Secret {
         self.0.is_empty()
     }
 
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// A key made of it, which does not tell it.
+    pub(crate) fn mac(&self, parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        mac(&self.0, parts)
+    }
+
     /// The bytes themselves. Called in `upstream/credential.rs` only.
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
@@ -32,6 +44,21 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret([redacted])")
     }
+}
+
+/// HMAC-SHA256 (RFC 2104), under the hash of a key, of a list of parts, each with its length before it.
+pub(crate) fn mac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+    // A key of any length is one: its hash, in a block of HMAC's own length.
+    let mut block = Zeroizing::new([0; 64]);
+    if let Some(first) = block.first_chunk_mut::<32>() {
+        *first = Sha256::digest(key).into();
+    }
+    let mut mac = Hmac::<Sha256>::new((&*block).into());
+    for part in parts {
+        mac.update(&(part.len() as u64).to_be_bytes());
+        mac.update(part);
+    }
+    Zeroizing::new(mac.finalize().into_bytes().into())
 }
 
 /// Makes this process hard to look into: no core file, and on Linux no reading of its memory or environment by other processes of the

@@ -26,7 +26,7 @@ const KEYS: &[(&str, &str)] = &[
     ),
     ("deny", "id methods paths query reason"),
     ("limits", "rate burst writes denials prompts concurrency daily max_wait"),
-    ("confirm", "ttl desk_ttl wait cooldown"),
+    ("confirm", "ttl desk_ttl wait client_wait cooldown key"),
     ("tools", "mode max_bytes include exclude"),
     ("response", "read_max_bytes max_bytes format redact"),
     ("audit", "prefix sync"),

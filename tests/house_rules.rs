@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("clock", &[]),
     ("config", &["trust"]),
-    ("confirm", &["clock", "json", "policy", "request", "trust"]),
+    ("confirm", &["clock", "json", "policy", "request", "secret", "trust"]),
     ("demo", &["audit::verify"]),
     (
         "gateway",

@@ -27,7 +27,7 @@ use crate::server::desk::{Desk, DeskError};
 use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamSetupError;
-use crate::upstream::source::Surroundings;
+use crate::upstream::source::{SourceError, Surroundings};
 
 /// What is logged to standard error unless the environment says otherwise. rmcp logs whole messages below `warn`.
 const LOG_FILTER: &str = "warn,portcullis=info";
@@ -69,6 +69,8 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
     let apis = read(paths)?;
     let several = apis.len() > 1;
     let (mut gateways, mut desks) = (Vec::with_capacity(apis.len()), Vec::with_capacity(apis.len()));
+    let root = state_dir.map(std::path::absolute).transpose().map_err(|error| complain(&error))?;
+    let root = root.as_deref();
     for Api { policy, beside, warnings } in apis {
         // A directory of its own for each: no log, lock or count is shared.
         let state_dir = state_dir.map(|directory| match several {
@@ -76,7 +78,8 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
             false => directory.to_owned(),
         });
         let file = policy.file().to_owned();
-        let opened = open(&runtime, &environment, policy, &beside, state_dir.as_deref(), warnings);
+        let places = Places { beside: &beside, root, state_dir: state_dir.as_deref() };
+        let opened = open(&runtime, &environment, policy, &places, warnings);
         let (gateway, desk) = opened.map_err(|error| match several {
             true => complain(&format!("{file}: {error}")),
             false => complain(&error),
@@ -87,6 +90,16 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
     Ok(Started { runtime, signals, gateways: gateways.into(), desks })
 }
 
+/// Where the files of one API lie.
+struct Places<'a> {
+    /// Its policy.
+    beside: &'a Path,
+    /// The state directory of all APIs, where one was given.
+    root: Option<&'a Path>,
+    /// Its own.
+    state_dir: Option<&'a Path>,
+}
+
 /// Why one API cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
@@ -95,6 +108,7 @@ enum OpenError {
     Upstream(#[from] UpstreamSetupError),
     Daily(#[from] DailyError),
     Confirm(#[from] SealError),
+    Key(SourceError),
     Desk(#[from] DeskError),
     Audit(#[from] AuditError),
     Catalog(#[from] CatalogError),
@@ -104,28 +118,35 @@ fn open(
     runtime: &Runtime,
     environment: &Environment,
     policy: Policy,
-    beside: &Path,
-    state_dir: Option<&Path>,
+    places: &Places<'_>,
     warnings: usize,
 ) -> Result<(Gateway, Option<Desk>), OpenError> {
+    let Places { beside, root, state_dir } = *places;
     let toolbox = Toolbox::new(&policy, catalog::of(&policy, beside)?);
     let directory = config::state_directory(state_dir, environment, policy.name())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let surroundings = Surroundings::collect(policy.upstream(), beside, &|name| environment.get(name));
+    let lookup = |name: &str| environment.get(name);
+    let surroundings =
+        Surroundings::collect(policy.upstream(), beside, &lookup).and(policy.confirm().key.as_ref(), &lookup);
+    let key = match &policy.confirm().key {
+        Some(spec) => Some(runtime.block_on(surroundings.read(spec)).map_err(OpenError::Key)?),
+        None => None,
+    };
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime.block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))?;
     let limiter = limiter(&policy, &directory, &clock)?;
-    let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone())?;
+    let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone(), key.as_deref())?;
     let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
     // Last: a gateway that does not start leaves no socket behind.
     let desk = match policy.could_hold() {
-        true => Some(runtime.block_on(Desk::open(&directory))?),
+        true => Some(runtime.block_on(Desk::open(&directory, clock.wall()))?),
         false => None,
     };
-    let gateway = Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock });
+    let state_dir = root.map(Path::to_owned);
+    let gateway = Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir });
     Ok((gateway, desk))
 }
 

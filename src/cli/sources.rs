@@ -15,7 +15,9 @@ use crate::upstream::source::{SourceError, SourceFault, Surroundings};
 /// One finding for each file or secret that cannot be used as it is now. A command is looked for, not run.
 pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
     let environment = Environment::process();
-    let surroundings = Surroundings::collect(policy.upstream(), file.directory(), &|name| environment.get(name));
+    let lookup = |name: &str| environment.get(name);
+    let surroundings = Surroundings::collect(policy.upstream(), file.directory(), &lookup);
+    let surroundings = surroundings.and(policy.confirm().key.as_ref(), &lookup);
     policy.sources().iter().filter_map(|source| finding(source, &surroundings)).collect()
 }
 

@@ -37,12 +37,13 @@ impl fmt::Display for RequestDigest {
 #[derive(Debug)]
 pub struct Approval {
     digest: RequestDigest,
-    seen: Option<State>,
+    seen: Option<Mark>,
+    now: Option<State>,
 }
 
 impl Approval {
-    pub(in crate::confirm) fn new(digest: RequestDigest, seen: Option<State>) -> Self {
-        Self { digest, seen }
+    pub(in crate::confirm) fn new(digest: RequestDigest, seen: Option<Mark>) -> Self {
+        Self { digest, seen, now: None }
     }
 
     /// An approval of nothing that exists.
@@ -59,8 +60,45 @@ impl Approval {
 
     /// The state that the person saw, where they were shown one: it must be the same when the request is sent.
     #[must_use]
-    pub fn seen(&self) -> Option<&State> {
+    pub fn seen(&self) -> Option<&Mark> {
         self.seen.as_ref()
+    }
+
+    /// The same approval, for a request that is sent while its target is in this state.
+    #[must_use]
+    pub fn at(self, now: State) -> Self {
+        Self { now: Some(now), ..self }
+    }
+
+    /// The state in which the target was found last.
+    #[must_use]
+    pub fn now(&self) -> Option<&State> {
+        self.now.as_ref()
+    }
+}
+
+/// What is kept of a state that a person saw: enough to tell whether it stands, and to one without the salt nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    pub(in crate::confirm) salt: [u8; 32],
+    pub(in crate::confirm) digest: [u8; 32],
+}
+
+impl Mark {
+    pub(in crate::confirm) fn new(salt: [u8; 32], state: &State) -> Self {
+        let mut hash = Sha256::new_with_prefix(salt);
+        match &state.etag {
+            // By the API's own word, its entity tags, where it gives them, else byte for byte.
+            Some(etag) => hash.update([b"etag ", etag.as_bytes()].concat()),
+            None => hash.update([b"body ".as_slice(), &state.body].concat()),
+        }
+        Self { salt, digest: hash.finalize().into() }
+    }
+
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn stands(&self, now: &State) -> bool {
+        *self == Self::new(self.salt, now)
     }
 }
 
@@ -76,16 +114,6 @@ impl State {
     #[must_use]
     pub fn new(etag: Option<&str>, body: &[u8]) -> Self {
         Self { etag: etag.map(Box::from), body: Sha256::digest(body).into() }
-    }
-
-    /// Whether nothing changed: by the API's own word, its entity tags, where it gives them, else byte for byte.
-    #[must_use]
-    pub fn stands(&self, now: &Self) -> bool {
-        match (&self.etag, &now.etag) {
-            (Some(then), Some(now)) => then == now,
-            (Some(_), None) | (None, Some(_)) => false,
-            (None, None) => self.body == now.body,
-        }
     }
 
     /// The value of `If-Match`, by which the API itself refuses where the state stands no more (RFC 9110, section

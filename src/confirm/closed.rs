@@ -3,26 +3,21 @@
 //! One file, `writes`, holds one record: how many refusals came in a row, and until when writes are closed, in seconds
 //! since 1970. It is read and written under a short exclusive lock. Refuses every write while the file cannot be read.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::OFlags;
-
+use super::lock::{LockError, lock};
 use crate::clock::Clock;
-use crate::trust::{self, TrustError, quoted};
+use crate::trust::{TrustError, quoted};
 
 /// Refusals in a row that close writes.
 pub const REFUSALS: u8 = 3;
 
 /// The file's name in the state directory.
 const FILE: &str = "writes";
-/// How often, and how far apart, a lock that another process holds is tried: a fifth of a second in all.
-const TRIES: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(10);
 /// Longer than any record.
 const MAX_RECORD: u64 = 64;
 
@@ -131,19 +126,11 @@ impl Closed {
 
     /// The file, open, checked and locked until it is dropped.
     fn lock(&self) -> Result<File, ClosedError> {
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
-        let file = options.open(&self.path).map_err(|source| self.unusable(source))?;
-        trust::check_private(&file, &self.path)?;
-        for _ in 0..TRIES {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
-                Err(TryLockError::Error(source)) => return Err(self.unusable(source)),
-            }
-        }
-        Err(ClosedError::Locked { path: self.path.clone() })
+        lock(&self.path).map_err(|error| match error {
+            LockError::Trust(error) => ClosedError::Trust(error),
+            LockError::Unusable(source) => self.unusable(source),
+            LockError::Busy => ClosedError::Locked { path: self.path.clone() },
+        })
     }
 
     fn read(&self, file: &mut File) -> Result<Record, ClosedError> {

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::escape::{defused, shown};
 use super::form::{self, Word};
+use super::page::Folded;
 use super::{MAX_PENDING, Question, REFUSALS, Ticket};
 use crate::request::MAX_TARGET;
+use crate::trust::quoted;
 
 /// The longest line to a gateway, in bytes.
 pub const MAX_REQUEST: usize = 4 << 10;
@@ -23,8 +25,13 @@ const REST: usize = 1 << 10;
 // In JSON a line end, a quotation mark or a backslash of a message takes two bytes; a target holds none of them.
 const _: () = assert!(MAX_PENDING * (2 * form::MAX_BYTES + MAX_TARGET + REST) <= MAX_REPLY);
 
+/// What is shown of a client's name, in columns.
+const NAME_COLUMNS: usize = 48;
+
 const PREFIX: &str = "desk-";
 const EXTENSION: &str = "sock";
+/// What a socket is called until somebody listens at it.
+pub const UNFINISHED: &str = "new";
 
 /// The path of a gateway's socket; `id` is its own among those of the directory.
 #[must_use]
@@ -36,16 +43,35 @@ pub fn socket(directory: &Path, id: u32) -> PathBuf {
 /// Nothing where it cannot be read.
 #[must_use]
 pub fn sockets(directory: &Path) -> Vec<PathBuf> {
+    found(directory, EXTENSION)
+}
+
+/// The same, for sockets that are being made.
+#[must_use]
+pub fn unfinished(directory: &Path) -> Vec<PathBuf> {
+    found(directory, UNFINISHED)
+}
+
+fn found(directory: &Path, extension: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
     let found = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
-    let mut sockets: Vec<PathBuf> = found.map(|entry| entry.path()).filter(|path| is_named_so(path)).collect();
+    let mut sockets: Vec<PathBuf> = found.map(|entry| entry.path()).filter(named(extension)).collect();
     sockets.sort();
     sockets
 }
 
-fn is_named_so(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| name.starts_with(PREFIX)) && path.extension().is_some_and(|last| last == EXTENSION)
+fn named(extension: &str) -> impl Fn(&PathBuf) -> bool {
+    move |path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with(PREFIX)) && path.extension().is_some_and(|last| last == extension)
+    }
+}
+
+/// What the commands of the desk have to be told behind their own words, where gateways keep their state in `directory` and
+/// not in the default place.
+#[must_use]
+pub fn place(directory: Option<&Path>) -> String {
+    directory.map(|directory| format!(" --state-dir {}", quoted(directory))).unwrap_or_default()
 }
 
 /// What a person is told of writes that stay closed for so many seconds.
@@ -55,6 +81,14 @@ pub fn closed(seconds: u64) -> String {
     format!(
         "writes are closed for another {left}, because {REFUSALS} questions in a row were answered with no; `portcullis reopen` opens them"
     )
+}
+
+/// What a client calls itself, as a person sees it: one line, safe to print and not too long.
+#[must_use]
+pub fn name(name: &str) -> String {
+    let Folded { head, left_out, .. } = Folded::new(name, NAME_COLUMNS, 1);
+    let end = if left_out > 0 { "..." } else { "" };
+    head.concat() + end
 }
 
 /// A span of time for a person, as `9m 57s`.
@@ -153,6 +187,9 @@ pub struct Waiting {
     pub target: String,
     /// The rule that asks for a person.
     pub rule: String,
+    /// What the client that asked first calls itself; safe to print, and no proof of who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
     /// The request's digest, 64 hexadecimal digits.
     pub digest: String,
     /// Seconds since it was asked.
@@ -170,7 +207,7 @@ impl Waiting {
     /// What the desk may see of a question.
     #[must_use]
     pub fn new(ticket: &Ticket, age: Duration, left: Duration) -> Self {
-        let Question { digest, form, api, method, target, rule, .. } = &*ticket.question;
+        let Question { digest, form, api, method, target, rule, client, .. } = &*ticket.question;
         let word = match &form.word {
             Word::Yes => None,
             Word::Typed(word) => Some(word.clone()),
@@ -181,6 +218,7 @@ impl Waiting {
             method: method.as_str().to_owned(),
             target: target.clone(),
             rule: rule.clone(),
+            client: client.clone(),
             digest: digest.to_string(),
             age_seconds: age.as_secs(),
             expires_in_seconds: left.as_secs(),
@@ -197,6 +235,7 @@ impl Waiting {
             method: line(self.method),
             target: line(self.target),
             rule: line(self.rule),
+            client: self.client.map(line),
             digest: line(self.digest),
             message: defused(&self.message),
             word: self.word.map(line),

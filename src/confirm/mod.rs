@@ -4,36 +4,43 @@
 //! given within its time, and is handed out once; an agent's words make none. Trusts the client to show the question to a
 //! person and to bring back what they said, and whoever can open the desk's socket as the user that runs the gateway.
 
+mod answering;
 pub mod approval;
 mod closed;
 pub mod desk;
 pub mod difference;
 pub mod escape;
 pub mod form;
+mod lock;
 pub mod page;
 pub mod person;
 pub mod pretty;
 mod seal;
 mod table;
 mod tree;
+mod used;
+mod waiting;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
 use crate::confirm::approval::{RequestDigest, State};
 use crate::policy::{Channel, ConfirmSpec};
 use crate::request::method::Method;
+use crate::secret::Secret;
 use closed::Closed;
-use form::Word;
-use person::{Form, Reply};
+use person::Form;
 use seal::Seal;
 use table::{Found, Nonce, Table};
+use used::{Claim, Used};
 
 pub use closed::{ClosedError, REFUSALS, Streak};
 pub use seal::{SealError, StateError};
 pub use table::{CODE_LENGTH, Decided, Decision, MAX_PENDING, No, Place, Ticket, Witness};
+pub use used::UsedError;
+pub use waiting::Showing;
 
 /// What a person is asked.
 #[derive(Debug)]
@@ -46,6 +53,8 @@ pub struct Question {
     pub channel: Channel,
     /// The call that asked first, as the log names it.
     pub call: String,
+    /// What the client of that call calls itself: one short line, safe to print.
+    pub client: Option<String>,
     /// The API, by the name of its policy.
     pub api: String,
     /// The rule that asks for a person.
@@ -99,16 +108,31 @@ pub struct Confirmer {
     table: Mutex<Table>,
     closed: Closed,
     seal: Seal,
+    /// Where other processes open what this one seals.
+    used: Option<Used>,
 }
 
 impl Confirmer {
-    /// No questions yet. `directory` is the state directory, already checked.
+    /// No questions yet. `directory` is the state directory, already checked. `key` is that of the policy, where it names
+    /// one: the gateways that have it and the directory in common take the answers to each other's questions.
     ///
     /// # Errors
-    /// [`SealError`]: the system gives no randomness.
-    pub fn new(spec: ConfirmSpec, directory: &Path, clock: Arc<dyn Clock>) -> Result<Self, SealError> {
+    /// [`SealError`]: the system gives no randomness, or the key or the list of answered questions cannot be used.
+    pub fn new(
+        spec: ConfirmSpec,
+        directory: &Path,
+        clock: Arc<dyn Clock>,
+        key: Option<&Secret>,
+    ) -> Result<Self, SealError> {
         let closed = Closed::new(directory, spec.cooldown, Arc::clone(&clock));
-        Ok(Self { spec, clock, table: Mutex::default(), closed, seal: Seal::new()? })
+        let (seal, used) = match key {
+            None => (Seal::new()?, None),
+            Some(key) => {
+                let used = Used::open(directory, Arc::clone(&clock))?;
+                (Seal::shared(key, used.id())?, Some(used))
+            }
+        };
+        Ok(Self { spec, clock, table: Mutex::default(), closed, seal, used })
     }
 
     /// `[confirm]`
@@ -126,10 +150,23 @@ impl Confirmer {
         self.clock.monotonic()
     }
 
+    /// Since 1970.
+    fn wall(&self) -> Duration {
+        self.clock.wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// What is known of a request; an answer that waits is taken.
     #[must_use]
     pub fn standing(&self, digest: RequestDigest) -> Standing {
-        self.table().find(digest, self.now()).into()
+        let found = self.table().find(digest, self.now());
+        match (&found, &self.used) {
+            // It was answered in another process.
+            (Found::Open(ticket), Some(used)) if used.holds(ticket.nonce).is_ok_and(|used| used) => {
+                self.table().forget(ticket);
+                Standing::New
+            }
+            (Found::Nothing | Found::Open(_) | Found::Decided(_), _) => found.into(),
+        }
     }
 
     /// Asks, or finds that somebody was asked the same.
@@ -139,80 +176,19 @@ impl Confirmer {
     pub fn open(&self, question: Question) -> Result<Standing, AskError> {
         let nonce = Nonce::random().map_err(AskError::Random)?;
         let life = if question.at_desk() { self.spec.desk_ttl.max(self.spec.ttl) } else { self.spec.ttl };
-        let opened = self.table().open(nonce, question, self.now(), life);
+        let seen = question.seen.as_ref().map(|state| self.seal.mark(nonce, state));
+        let opened = self.table().open(nonce, question, seen, self.now(), life);
         opened.map(Standing::from).map_err(|table::Full| AskError::Full)
-    }
-
-    /// Waits until the question is answered, at most so long. `None`: it is not, or ended unanswered.
-    pub async fn answered(&self, ticket: &Ticket, within: Duration) -> Option<Decision> {
-        let _waiting = Waiting::new(self, ticket);
-        let mut end = self.clock.sleep(within);
-        loop {
-            let changed = ticket.changed.notified();
-            tokio::pin!(changed);
-            // Listening from here on: an answer that comes between the look and the wait is not missed.
-            changed.as_mut().enable();
-            match self.standing(ticket.question.digest) {
-                Standing::Decided(decision) => return Some(decision),
-                Standing::Asked(now) if now.nonce == ticket.nonce => {}
-                // Another call took the answer, or the question ended: who looks after its end sees which.
-                Standing::Asked(_) | Standing::New => {
-                    return (self.now() < ticket.until).then_some(Decision::Used);
-                }
-            }
-            tokio::select! {
-                () = changed => {}
-                () = &mut end => return None,
-            }
-        }
-    }
-
-    /// The right to show the question in a client; one call has it at a time.
-    #[must_use]
-    pub fn show(&self, ticket: &Ticket) -> Option<Showing<'_>> {
-        self.table().show(ticket).then(|| Showing { confirmer: self, ticket: ticket.clone() })
-    }
-
-    /// The answer that a client brings; it goes to the call that brings it.
-    pub fn settle(&self, ticket: &Ticket, reply: &Reply, client: Option<String>) -> Decision {
-        self.settle_nonce(ticket.nonce, reply, &ticket.question.form.word, client)
-    }
-
-    fn settle_nonce(&self, nonce: Nonce, reply: &Reply, word: &Word, client: Option<String>) -> Decision {
-        let no = match reply {
-            _ if reply.confirms(word) => None,
-            Reply::Accept(_) => Some(No::Unconfirmed),
-            Reply::Decline => Some(No::Declined),
-            Reply::Dismiss => Some(No::Dismissed),
-        };
-        self.table().settle(nonce, no, client, self.now())
-    }
-
-    /// The answer that a repeated call brings; `word` is what the question asked for.
-    ///
-    /// # Errors
-    /// [`StateError`]: it is the answer to no question about this request.
-    pub fn redeem(
-        &self,
-        digest: RequestDigest,
-        state: &str,
-        reply: Option<&Reply>,
-        word: &Word,
-        client: Option<String>,
-    ) -> Result<Option<Decision>, StateError> {
-        let nonce = self.seal.open(state, digest)?;
-        Ok(reply.map(|reply| self.settle_nonce(nonce, reply, word, client)))
-    }
-
-    /// What a client carries from the question to the answer.
-    #[must_use]
-    pub fn state(&self, ticket: &Ticket) -> String {
-        self.seal.seal(ticket.nonce, ticket.question.digest, self.spec.ttl)
     }
 
     /// Takes a question back whose call was taken back, unless another call waits for the answer.
     pub fn withdraw(&self, ticket: &Ticket) {
-        self.table().withdraw(ticket);
+        let carried = self.table().withdraw(ticket);
+        let Some(used) = self.used.as_ref().filter(|_| carried) else { return };
+        match used.claim(ticket.nonce, self.left(ticket)) {
+            Ok(Claim::First | Claim::Used) => {}
+            Err(error) => tracing::error!(%error, "other gateways could not be told that a question was taken back"),
+        }
     }
 
     /// How long the question still lives.
@@ -239,8 +215,18 @@ impl Confirmer {
     }
 
     /// The desk's answer to the question with this code. `None`: there is no such question, as in [`named`](Self::named).
-    pub fn decide(&self, code: &str, no: Option<No>, witness: Witness) -> Option<Decided> {
-        self.table().decide(code, no, witness, self.now(), self.spec.ttl)
+    ///
+    /// # Errors
+    /// [`UsedError`]: nobody can tell whether it was answered in another process.
+    pub fn decide(&self, code: &str, no: Option<No>, witness: Witness) -> Result<Option<Decided>, UsedError> {
+        let contended = self.table().contended(code);
+        if let (Some(used), Some(ticket)) = (&self.used, contended) {
+            match used.claim(ticket.nonce, self.left(&ticket))? {
+                Claim::First => {}
+                Claim::Used => self.table().forget(&ticket),
+            }
+        }
+        Ok(self.table().decide(code, no, witness, self.now(), self.spec.ttl))
     }
 
     /// How long writes stay closed; `None` while they are open.
@@ -278,37 +264,5 @@ impl From<Found> for Standing {
             Found::Open(ticket) => Self::Asked(ticket),
             Found::Decided(decision) => Self::Decided(decision),
         }
-    }
-}
-
-/// A call that shows a question in its client.
-#[derive(Debug)]
-pub struct Showing<'a> {
-    confirmer: &'a Confirmer,
-    ticket: Ticket,
-}
-
-impl Drop for Showing<'_> {
-    fn drop(&mut self) {
-        self.confirmer.table().hide(&self.ticket);
-    }
-}
-
-/// A call that waits open.
-struct Waiting<'a> {
-    confirmer: &'a Confirmer,
-    ticket: &'a Ticket,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(confirmer: &'a Confirmer, ticket: &'a Ticket) -> Self {
-        confirmer.table().wait(ticket);
-        Self { confirmer, ticket }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.confirmer.table().leave(self.ticket);
     }
 }

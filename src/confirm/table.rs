@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Question;
-use super::approval::{Approval, RequestDigest};
+use super::approval::{Approval, Mark, RequestDigest};
+use super::used::UsedError;
 
 /// Questions that may wait at a time; one more is refused.
 pub const MAX_PENDING: usize = 64;
@@ -100,6 +101,16 @@ pub enum Decision {
     Refused(No, Witness),
     /// The question was answered before, and the answer went to another call; or it was withdrawn.
     Used,
+    /// Whether it was, nobody can tell.
+    Unknown(UsedError),
+}
+
+/// What a client's answer came to in this process.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) decision: Decision,
+    /// Whether another process could be brought an answer as well, and the desk has not taken the question before.
+    pub(super) contended: bool,
 }
 
 /// What is known of a request.
@@ -123,18 +134,23 @@ pub struct Ticket {
     pub code: String,
     /// On the clock, when it ends unanswered.
     pub until: Duration,
+    /// On the clock.
+    pub(super) asked: Duration,
+    /// What is kept of the state that the person sees.
+    pub(super) seen: Option<Mark>,
     pub(super) changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct Pending {
     ticket: Ticket,
-    asked: Duration,
     answer: Option<Answer>,
     /// Calls that wait open for the answer.
     waiting: usize,
     /// A call shows it in its client right now.
     shown: bool,
+    /// A client carries its state, and could bring it to another process.
+    carried: bool,
 }
 
 /// An answer that no call has taken yet.
@@ -182,7 +198,7 @@ impl Table {
             return Found::Open(pending.ticket.clone());
         }
         match self.pending.remove(&digest) {
-            Some(Pending { ticket, answer: Some(answer), .. }) => Found::Decided(answer.hand_out(&ticket.question)),
+            Some(Pending { ticket, answer: Some(answer), .. }) => Found::Decided(answer.hand_out(&ticket)),
             Some(Pending { answer: None, .. }) | None => Found::Nothing,
         }
     }
@@ -192,6 +208,7 @@ impl Table {
         &mut self,
         nonce: Nonce,
         question: Question,
+        seen: Option<Mark>,
         now: Duration,
         life: Duration,
     ) -> Result<Found, Full> {
@@ -201,8 +218,10 @@ impl Table {
                 let digest = question.digest;
                 let code = self.unused(nonce);
                 let until = now.saturating_add(life);
-                let ticket = Ticket { nonce, question: Arc::new(question), code, until, changed: Arc::default() };
-                let pending = Pending { ticket: ticket.clone(), asked: now, answer: None, waiting: 0, shown: false };
+                let (question, changed) = (Arc::new(question), Arc::default());
+                let ticket = Ticket { nonce, question, code, until, asked: now, seen, changed };
+                let pending =
+                    Pending { ticket: ticket.clone(), answer: None, waiting: 0, shown: false, carried: false };
                 self.pending.insert(digest, pending);
                 Ok(Found::Open(ticket))
             }
@@ -226,20 +245,47 @@ impl Table {
     }
 
     /// The answer that a client brings to the question with this number: it goes to the call that brings it.
-    pub(super) fn settle(&mut self, nonce: Nonce, no: Option<No>, client: Option<String>, now: Duration) -> Decision {
+    pub(super) fn settle(&mut self, nonce: Nonce, no: Option<No>, client: Option<String>, now: Duration) -> Settled {
         self.expire(now);
         let digest = self.pending.iter().find(|(_, pending)| pending.ticket.nonce == nonce).map(|(digest, _)| *digest);
-        let Some(Pending { ticket, asked, answer, .. }) = digest.and_then(|digest| self.pending.remove(&digest)) else {
-            return Decision::Used;
+        let Some(Pending { ticket, answer, carried, .. }) = digest.and_then(|digest| self.pending.remove(&digest))
+        else {
+            return Settled { decision: Decision::Used, contended: true };
         };
+        let contended = carried && answer.is_none();
         ticket.changed.notify_waiters();
-        let witness = Witness { place: Place::Client(client), took: now.saturating_sub(asked) };
-        match (answer, no) {
+        let witness = Witness { place: Place::Client(client), took: now.saturating_sub(ticket.asked) };
+        let answer = match (answer, no) {
             // Whoever answered at the desk was first, unless this one says no.
-            (Some(answer), None) => answer.hand_out(&ticket.question),
-            (None, None) => Answer::Yes(witness).hand_out(&ticket.question),
-            (Some(_) | None, Some(no)) => Answer::No(no, witness).hand_out(&ticket.question),
+            (Some(answer), None) => answer,
+            (None, None) => Answer::Yes(witness),
+            (Some(_) | None, Some(no)) => Answer::No(no, witness),
+        };
+        Settled { decision: answer.hand_out(&ticket), contended }
+    }
+
+    /// Forgets a question.
+    pub(super) fn forget(&mut self, ticket: &Ticket) {
+        if self.same(ticket).is_some() {
+            self.pending.remove(&ticket.question.digest);
+            ticket.changed.notify_waiters();
         }
+    }
+
+    /// A client carries the state of this question from here on.
+    pub(super) fn carry(&mut self, ticket: &Ticket) {
+        if let Some(pending) = self.same(ticket) {
+            pending.carried = true;
+        }
+    }
+
+    /// The question with this code that the desk may answer, where nobody has here and somebody could elsewhere.
+    pub(super) fn contended(&self, code: &str) -> Option<Ticket> {
+        let named = self.pending.values().find(|pending| {
+            let open = pending.carried && pending.answer.is_none();
+            open && pending.ticket.code == code && pending.ticket.question.at_desk()
+        });
+        named.map(|pending| pending.ticket.clone())
     }
 
     /// What the desk can see, oldest first.
@@ -247,7 +293,7 @@ impl Table {
         self.expire(now);
         let open =
             self.pending.values().filter(|pending| pending.answer.is_none() && pending.ticket.question.at_desk());
-        let mut open: Vec<_> = open.map(|pending| (pending.ticket.clone(), pending.asked)).collect();
+        let mut open: Vec<_> = open.map(|pending| (pending.ticket.clone(), pending.ticket.asked)).collect();
         open.sort_by_key(|(_, asked)| *asked);
         open
     }
@@ -255,7 +301,7 @@ impl Table {
     /// The question with this code, if the desk may answer it so, and when it was asked.
     pub(super) fn named(&mut self, code: &str, no: Option<No>, now: Duration) -> Option<(Ticket, Duration)> {
         self.expire(now);
-        self.open_to(code, no).map(|pending| (pending.ticket.clone(), pending.asked))
+        self.open_to(code, no).map(|pending| (pending.ticket.clone(), pending.ticket.asked))
     }
 
     /// The answer of the desk to the question with this code: it waits for its call, at least `life` long.
@@ -308,18 +354,20 @@ impl Table {
         self.same(ticket).is_some_and(|pending| !std::mem::replace(&mut pending.shown, true))
     }
 
-    /// It is shown no more.
+    /// It is shown no more: another call that waits for it may show it.
     pub(super) fn hide(&mut self, ticket: &Ticket) {
         if let Some(pending) = self.same(ticket) {
             pending.shown = false;
+            pending.ticket.changed.notify_waiters();
         }
     }
 
-    /// A call that was taken back takes its question with it, answered or not, unless another one waits for the answer.
-    pub(super) fn withdraw(&mut self, ticket: &Ticket) {
-        if self.same(ticket).is_some_and(|pending| pending.waiting == 0) {
-            self.pending.remove(&ticket.question.digest);
-        }
+    /// A call that was taken back takes its question with it, answered or not, unless another one waits for the answer:
+    /// whether a client carries the state of what is gone.
+    pub(super) fn withdraw(&mut self, ticket: &Ticket) -> bool {
+        let alone = self.same(ticket).is_some_and(|pending| pending.waiting == 0);
+        let gone = alone.then(|| self.pending.remove(&ticket.question.digest)).flatten();
+        gone.is_some_and(|pending| pending.carried)
     }
 
     fn same(&mut self, ticket: &Ticket) -> Option<&mut Pending> {
@@ -328,9 +376,9 @@ impl Table {
 }
 
 impl Answer {
-    fn hand_out(self, question: &Question) -> Decision {
+    fn hand_out(self, ticket: &Ticket) -> Decision {
         match self {
-            Self::Yes(witness) => Decision::Approved(Approval::new(question.digest, question.seen.clone()), witness),
+            Self::Yes(witness) => Decision::Approved(Approval::new(ticket.question.digest, ticket.seen), witness),
             Self::No(no, witness) => Decision::Refused(no, witness),
         }
     }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::hold::{Cleared, Hold, Paid};
 use super::throttle;
 use crate::audit::entry::Answer;
+use crate::confirm::desk;
 use crate::confirm::person::{Asked, Reach};
-use crate::confirm::{Decision, Ticket};
+use crate::confirm::{Decision, Showing, Ticket};
 use crate::policy::Channel;
 use crate::refusal::{Code, Refusal};
 
@@ -37,9 +38,16 @@ impl<'a> Hold<'a> {
         let gateway = self.gateway;
         let first = ticket.question.call == self.entry.call();
         let reach = self.reach();
-        // One call shows the question; the others wait for its answer, which goes to one of them.
-        let showing = gateway.confirmer.show(&ticket);
-        let shown = reach == Reach::Retry || (reach == Reach::Open && showing.is_some());
+        let until = gateway.confirmer.open_until(&ticket);
+        // One call shows the question; the others wait for its answer, which goes to one of them, or to show it next.
+        let showing = match reach {
+            Reach::Nobody | Reach::Retry => None,
+            Reach::Open => match self.turn(&ticket, until).await {
+                Ok(showing) => Some(showing),
+                Err(end) => return self.ended(end, &ticket, paid).await,
+            },
+        };
+        let shown = reach != Reach::Nobody;
         if shown
             && !first
             && let Err(throttled) = gateway.limiter.prompt(&gateway.agent)
@@ -50,29 +58,34 @@ impl<'a> Hold<'a> {
             self.entry = self.entry.asking(&self.held, &ticket, channels(&ticket, reach), self.person.client())?;
         }
         if first && ticket.question.at_desk() {
-            tracing::info!("a write waits for a person: portcullis approve {}", ticket.code);
+            let place = desk::place(gateway.state_dir.as_deref());
+            tracing::info!("a write waits for a person: portcullis approve {}{place}", ticket.code);
         }
-        let spec = gateway.confirmer.spec();
         let end = match reach {
             Reach::Retry => return Err(self.bring_back(&ticket)),
-            Reach::Open if shown => self.in_client(&ticket).await,
-            Reach::Open => self.wait(&ticket, spec.ttl).await,
-            Reach::Nobody => self.wait(&ticket, spec.wait).await,
+            Reach::Open => self.in_client(&ticket, self.left(until)).await,
+            Reach::Nobody => self.at_desk_alone(&ticket).await,
         };
         drop(showing);
+        self.ended(end, &ticket, paid).await
+    }
+
+    /// What the end of its question makes of the call.
+    async fn ended(self, end: End, ticket: &Ticket, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
+        let confirmer = &self.gateway.confirmer;
         match end {
             End::Decided(decision) => self.decided(decision, paid).await,
-            End::Desk => Err(self.at_desk(&ticket)),
+            End::Desk => Err(self.at_desk(ticket)),
             End::Expired => {
-                gateway.confirmer.withdraw(&ticket);
+                confirmer.withdraw(ticket);
                 Err(self.refuse(Refusal::new(Code::ApprovalExpired, "nobody answered in time; the write was not sent")))
             }
             End::Unable => {
-                gateway.confirmer.withdraw(&ticket);
+                confirmer.withdraw(ticket);
                 Err(self.unable())
             }
             End::Cancelled => {
-                gateway.confirmer.withdraw(&ticket);
+                confirmer.withdraw(ticket);
                 Err(self.refuse(Refusal::new(
                     Code::Cancelled,
                     "the call was cancelled while a person was asked; it was not sent",
@@ -82,14 +95,17 @@ impl<'a> Hold<'a> {
     }
 
     /// The client asks while the call is open; whoever answers first counts, the desk too.
-    async fn in_client(&self, ticket: &Ticket) -> End {
+    async fn in_client(&self, ticket: &Ticket, within: Duration) -> End {
         let confirmer = &self.gateway.confirmer;
-        let ttl = confirmer.spec().ttl;
         tokio::select! {
             biased;
             () = self.taken_back() => End::Cancelled,
-            decision = confirmer.answered(ticket, ttl) => decision.map_or_else(|| self.unanswered(ticket), End::Decided),
-            asked = self.person.ask(&ticket.question.form, ttl) => match asked {
+            decision = confirmer.answered(ticket, within) => {
+                decision.map_or_else(|| self.unanswered(ticket), End::Decided)
+            }
+            asked = self.person.ask(&ticket.question.form, within) => match asked {
+                // Its time may have run out in this very moment.
+                Asked::Replied(_) if confirmer.left(ticket).is_zero() => End::Expired,
                 Asked::Replied(reply) => End::Decided(confirmer.settle(ticket, &reply, self.person.client())),
                 Asked::Silent => self.unanswered(ticket),
                 Asked::Failed if ticket.question.at_desk() => End::Desk,
@@ -106,7 +122,26 @@ impl<'a> Hold<'a> {
         }
     }
 
-    /// Somebody else asks, or the desk.
+    /// Waits while another call shows the question in the client.
+    async fn turn(&self, ticket: &Ticket, until: Duration) -> Result<Showing<'a>, End> {
+        let confirmer = &self.gateway.confirmer;
+        tokio::select! {
+            biased;
+            showing = confirmer.turn(ticket) => Ok(showing),
+            end = self.wait(ticket, self.left(until)) => Err(end),
+        }
+    }
+
+    fn left(&self, until: Duration) -> Duration {
+        until.saturating_sub(self.gateway.clock.monotonic())
+    }
+
+    /// Waits for the desk.
+    async fn at_desk_alone(&self, ticket: &Ticket) -> End {
+        self.wait(ticket, self.gateway.confirmer.spec().wait).await
+    }
+
+    /// Waits for an answer that is given elsewhere.
     async fn wait(&self, ticket: &Ticket, within: Duration) -> End {
         tokio::select! {
             biased;
@@ -132,9 +167,15 @@ impl<'a> Hold<'a> {
 
     fn at_desk(self, ticket: &Ticket) -> Answer {
         let left = self.gateway.confirmer.left(ticket);
+        // The agent has no need to know where on this machine anything lies, and would carry the path to the model: the
+        // person, who started the gate there, reads the whole command on standard error.
+        let place = match self.gateway.state_dir {
+            Some(_) => " and the `--state-dir` that the gate was started with",
+            None => "",
+        };
         let message = format!(
-            "a person has to approve this write in a terminal, with `portcullis approve {}`, within {} s; then make the \
-             same call again. It was not sent",
+            "a person has to approve this write in a terminal, with `portcullis approve {}`{place}, within {} s; then make \
+             the same call again. It was not sent",
             ticket.code,
             left.as_secs()
         );

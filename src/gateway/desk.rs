@@ -4,7 +4,7 @@ use super::Gateway;
 use crate::audit::AuditError;
 use crate::confirm::desk::{self, Answer, Listing, Order, Waiting};
 use crate::confirm::form::Word;
-use crate::confirm::{ClosedError, Decided, No, Place, Witness};
+use crate::confirm::{ClosedError, Decided, No, Place, UsedError, Witness};
 
 /// Why an order is not carried out, in words for the desk.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +13,8 @@ enum Undone {
     Closed(u64),
     #[error(transparent)]
     Unknown(#[from] ClosedError),
+    #[error(transparent)]
+    Unclaimed(#[from] UsedError),
     #[error("no question with this code waits here")]
     Gone,
     #[error("the question with this code is about another request than the one with this digest")]
@@ -37,6 +39,7 @@ impl Gateway {
             Undone::Gone => Answer::Gone,
             Undone::Closed(_)
             | Undone::Unknown(_)
+            | Undone::Unclaimed(_)
             | Undone::OtherRequest
             | Undone::OtherWord(_)
             | Undone::Unrecorded => Answer::Refused { why: why.to_string() },
@@ -75,7 +78,7 @@ impl Gateway {
         recorded(self.audit.decision(&ticket, no, uid, age))?;
         // The same in the record of the call that takes it.
         let witness = Witness { place: Place::Desk(uid), took: age };
-        let Decided { left, call_waits } = self.confirmer.decide(code, no, witness).ok_or(Undone::Gone)?;
+        let Decided { left, call_waits } = self.confirmer.decide(code, no, witness)?.ok_or(Undone::Gone)?;
         self.count_answer(no);
         Ok(Answer::Decided { expires_in_seconds: left.as_secs(), call_waits })
     }

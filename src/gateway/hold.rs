@@ -9,6 +9,7 @@ use super::preview::Shown;
 use super::{Cancel, Gateway, throttle, unless};
 use crate::audit::entry::{Answer, Entry};
 use crate::confirm::approval::State;
+use crate::confirm::desk;
 use crate::confirm::form::{self, Word};
 use crate::confirm::person::{Form, Person, Reach};
 use crate::confirm::{Decision, Question, Standing};
@@ -110,14 +111,15 @@ impl<'a> Hold<'a> {
                 Ok(slot) => slot,
                 Err(refusal) => return Err(self.refuse(refusal)),
             };
+        // Before the preview, so that calls nobody could be asked about make no reads at the API.
+        if let Err(throttled) = gateway.limiter.prompt(&gateway.agent) {
+            return Err(self.refuse(throttle(throttled)));
+        }
         let shown = match gateway.shown(&self.held, self.cancel).await {
             Ok(shown) => shown,
             Err(refusal) => return Err(self.refuse(refusal)),
         };
         let question = self.question(shown);
-        if let Err(throttled) = gateway.limiter.prompt(&gateway.agent) {
-            return Err(self.refuse(throttle(throttled)));
-        }
         match gateway.confirmer.open(question) {
             Ok(Standing::Asked(ticket)) => {
                 slot.spend();
@@ -163,6 +165,7 @@ impl<'a> Hold<'a> {
             form: Form { message, word },
             channel: grant.channel(),
             call: self.entry.call().to_owned(),
+            client: self.person.client().map(|name| desk::name(&name)),
             api: policy.name().to_owned(),
             rule: rule.id().to_owned(),
             method: request.method(),
@@ -181,6 +184,13 @@ impl<'a> Hold<'a> {
                 let refusal = Refusal::new(Code::Declined, format!("{no}; the write was not sent")).by(rule);
                 return Err(gateway.refuse(entry.witnessed(Some(no), witness), &refusal, Some(held.request())));
             }
+            Decision::Unknown(error) => {
+                tracing::error!(%error, "an answer does not count, because nobody can tell whether it was used before");
+                let message = "the gateway cannot tell whether this confirmation was used before, so the write was not sent; \
+                    tell the operator";
+                let refusal = Refusal::new(Code::Internal, message).because(error.to_string()).by(rule);
+                return Err(entry.refuse(&refusal, Some(held.request())));
+            }
             Decision::Used => {
                 let message =
                     "confirmation already used: one answer lets one call through; the write was not sent again";
@@ -197,11 +207,13 @@ impl<'a> Hold<'a> {
             Paid::Before(admitted) => gateway.limiter.paid(admitted, &approval),
         };
         let entry = entry.witnessed(None, witness);
-        if let Some(seen) = approval.seen()
-            && let Err(refusal) = gateway.stands(&held, seen, cancel).await
-        {
-            return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
-        }
+        let approval = match approval.seen() {
+            None => approval,
+            Some(seen) => match gateway.stands(&held, seen, cancel).await {
+                Ok(now) => approval.at(now),
+                Err(refusal) => return Err(entry.refuse(&refusal.by(rule), Some(held.request()))),
+            },
+        };
         // Writes may have been closed while this question waited.
         if let Some(refusal) = gateway.closed() {
             return Err(entry.refuse(&refusal.by(rule), Some(held.request())));

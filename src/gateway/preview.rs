@@ -5,7 +5,7 @@ use super::shaping::INLINE;
 use super::{Cancel, Gateway, Reply, Sent, deny, enter, failed, unless};
 use crate::answer::{self, Facts};
 use crate::audit::entry::{Entry, Outcome};
-use crate::confirm::approval::State;
+use crate::confirm::approval::{Mark, State};
 use crate::confirm::difference::{Change, change};
 use crate::policy::{Authorized, Effect, Held, Preview, Verdict};
 use crate::refusal::{Code, Refusal};
@@ -53,11 +53,11 @@ impl Gateway {
         }
     }
 
-    /// Whether what the person saw still stands.
-    pub(super) async fn stands(&self, held: &Held, seen: &State, cancel: &Cancel) -> Result<(), Refusal> {
+    /// The state that the target is in, if it is what the person saw.
+    pub(super) async fn stands(&self, held: &Held, seen: &Mark, cancel: &Cancel) -> Result<State, Refusal> {
         let now = self.look(held, cancel).await?;
         match seen.stands(&now.state) {
-            true => Ok(()),
+            true => Ok(now.state),
             false => Err(Refusal::new(
                 Code::ApprovalExpired,
                 "what this write changes is not what the person saw any more, so it was not sent; call again, and they are asked anew",

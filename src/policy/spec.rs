@@ -94,7 +94,7 @@ pub struct Source {
 /// What a [`Source`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceSpec {
-    /// A secret of a credential.
+    /// A secret: of a credential, or `confirm.key`.
     Secret(SecretSpec),
     /// `upstream.ca_file`.
     CaFile(PathBuf),
@@ -145,8 +145,13 @@ pub struct ConfirmSpec {
     pub desk_ttl: Duration,
     /// How long a call waits for an answer from the desk before it is told to come back; up to 10 min.
     pub wait: Duration,
+    /// How long a call stays open while its client asks; 1 s to 1 h, and never longer than `ttl`.
+    pub client_wait: Duration,
     /// How long writes stay closed after a person has refused several in a row; 1 s to 24 h.
     pub cooldown: Duration,
+    /// What gateways of one state directory seal with, so that each takes the answers to the others' questions; without it
+    /// each has a key of its own.
+    pub key: Option<SecretSpec>,
 }
 
 /// So many in so long.

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::Mode;
 use rustix::process::geteuid;
@@ -28,8 +28,8 @@ const MAX_DESKS: usize = 8;
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest path of a socket, in bytes (`sun_path` of macOS, less its end).
 const MAX_PATH: usize = 103;
-/// What a socket is called until somebody listens at it.
-const UNFINISHED: &str = "new";
+/// How old a socket is that nobody listens at and that its gateway has not finished: that one was killed.
+const STALE: Duration = Duration::from_secs(60);
 
 /// Why the desk cannot open.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +66,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Opens a socket of this process's own in a state directory that was checked.
+    /// Opens a socket of this process's own in a state directory that was checked; `now` on the wall clock.
     ///
     /// # Errors
     /// [`DeskError`]: nobody could approve anything from another terminal.
-    pub async fn open(directory: &Path) -> Result<Self, DeskError> {
-        clear(directory).await;
+    pub async fn open(directory: &Path, now: SystemTime) -> Result<Self, DeskError> {
+        clear(directory, now).await;
         // No process number: gateways in several containers may share the directory.
         let path = desk::socket(directory, getrandom::u32().map_err(DeskError::Random)?);
         let length = path.as_os_str().len();
@@ -83,7 +83,7 @@ impl Desk {
 
     /// The socket gets its name once it is listened at: what refuses a connection under such a name is dead.
     fn bind(path: &Path) -> io::Result<Self> {
-        let unfinished = path.with_extension(UNFINISHED);
+        let unfinished = path.with_extension(desk::UNFINISHED);
         let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
         let bound = UnixListener::bind(&unfinished);
         rustix::process::umask(before);
@@ -182,8 +182,14 @@ fn refused(why: String) -> Answer {
 }
 
 /// Removes the sockets that nobody listens at any more.
-async fn clear(directory: &Path) {
-    for path in desk::sockets(directory) {
+async fn clear(directory: &Path, now: SystemTime) {
+    // Between two steps of a gateway that starts, its socket refuses as well.
+    let stale = |path: &PathBuf| {
+        let made = path.symlink_metadata().and_then(|metadata| metadata.modified());
+        made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age >= STALE))
+    };
+    let killed = desk::unfinished(directory).into_iter().filter(stale);
+    for path in desk::sockets(directory).into_iter().chain(killed) {
         let knocked = UnixStream::connect(&path).await;
         if knocked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             std::fs::remove_file(&path).ok();

@@ -51,7 +51,7 @@ impl Upstream {
                 body: request.body().map(crate::request::body::Body::bytes),
                 credential: grant.credential().map_or(CredentialChoice::Default, CredentialChoice::Named),
                 effect: grant.effect(),
-                if_match: recorded.authorized().approval().and_then(Approval::seen).and_then(State::if_match),
+                if_match: recorded.authorized().approval().and_then(Approval::now).and_then(State::if_match),
                 idempotency_key: recorded.idempotency_key(),
             };
             match grant.effect() {

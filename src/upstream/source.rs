@@ -179,19 +179,38 @@ impl Surroundings {
     /// Asks `lookup` for the variables that `spec` needs and for those that every command gets. `directory` is where the policy file
     /// lies: its relative paths start there.
     pub fn collect(spec: &UpstreamSpec, directory: &Path, lookup: &dyn Fn(&str) -> Option<OsString>) -> Self {
-        let mut variables = BTreeMap::new();
-        for secret in spec.credential.iter().chain(spec.credentials.values()).flat_map(secrets) {
+        let inherited = ["PATH", "HOME", "LANG"].into_iter().filter_map(|name| Some((name, lookup(name)?))).collect();
+        let credentials_directory = lookup("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let variables = BTreeMap::new();
+        let found = Self { directory: directory.to_owned(), variables, credentials_directory, inherited };
+        found.and(spec.credential.iter().chain(spec.credentials.values()).flat_map(secrets), lookup)
+    }
+
+    /// The same, with the variables that these secrets need.
+    #[must_use]
+    pub fn and<'a>(
+        mut self,
+        secrets: impl IntoIterator<Item = &'a SecretSpec>,
+        lookup: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        for secret in secrets {
             if let SecretSpec::Env(name) = secret
                 && let Some(value) = lookup(name)
             {
                 let mut value = Zeroizing::new(value.into_encoded_bytes());
                 trim_newline(&mut value);
-                variables.insert(name.clone(), Arc::new(Secret::new(std::mem::take(&mut *value))));
+                self.variables.insert(name.clone(), Arc::new(Secret::new(std::mem::take(&mut *value))));
             }
         }
-        let inherited = ["PATH", "HOME", "LANG"].into_iter().filter_map(|name| Some((name, lookup(name)?))).collect();
-        let credentials_directory = lookup("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { directory: directory.to_owned(), variables, credentials_directory, inherited }
+        self
+    }
+
+    /// Reads a secret that is no credential.
+    ///
+    /// # Errors
+    /// Whatever kept it from being read.
+    pub async fn read(&self, spec: &SecretSpec) -> Result<Arc<Secret>, SourceError> {
+        SecretSource::find(spec, self)?.read(self).await
     }
 
     /// Looks whether a secret can be had, without running a command for it.

@@ -6,8 +6,9 @@ use std::{sync::Arc, time::Duration};
 use serde_json::{Value, json};
 
 use super::common::{
+    desk::{Desk, held_code},
     gate::{Answer, Client, Gate, Home, Launch, MODERN, cancel},
-    person::{ERAS, Question, Way, client, labels, target, with_form},
+    person::{ERAS, Held, Question, Way, client, labels, target, with_form},
     policy,
     recorder::Recorder,
 };
@@ -303,6 +304,73 @@ fn a_question_that_nobody_answers_ends_and_nothing_is_sent() {
         gate.finish();
         assert_eq!(arrived(&upstream), ["/api/v1/organization/1"], "{cell:?}");
     });
+}
+
+#[test]
+fn a_question_that_is_asked_again_ends_when_it_would_have_ended_before() {
+    let cell = Cell { version: MODERN, channel: "client", confirm: "each" };
+    let upstream = Recorder::plain();
+    let mut gate = cell.gate(&upstream, &with_form(MODERN));
+    let home = Arc::clone(&gate.home);
+    gate.ask(&labels(1));
+    std::thread::sleep(TTL / 2);
+    let again = gate.ask(&labels(1));
+    std::thread::sleep(TTL / 2 + Duration::from_millis(200));
+    assert_end("too late", &gate.reply(&again, &again.yes()), BAD_STATE);
+    gate.finish();
+    assert_eq!(upstream.count(), 0);
+    let records = home.records();
+    let causes: Vec<_> = records.iter().filter_map(|record| record["cause"].as_str()).collect();
+    assert!(causes.iter().any(|cause| cause.starts_with("requestState") && cause.contains("expired")), "{causes:?}");
+}
+
+#[test]
+fn a_call_ends_before_its_client_would_give_it_up_and_leaves_the_question_to_the_desk() {
+    let times = "ttl = \"60s\"\nwait = \"0ms\"\nclient_wait = \"1s\"";
+    for (version, channel) in [("2025-06-18", "any"), ("2025-11-25", "any"), ("2025-06-18", "client")] {
+        let upstream = Recorder::plain();
+        let home = Home::new(&policy::held(&upstream, times, &format!("channel = \"{channel}\"")));
+        let mut gate = Launch::new(&home).start();
+        gate.introduce(&with_form(version));
+        let question = gate.ask(&labels(1));
+        let answer = gate.answer(&question.call);
+        if channel == "client" {
+            assert_end(version, &answer, End::Refused("approval_expired", "nobody answered in time"));
+            gate.finish();
+            assert_eq!(upstream.count(), 0, "{version}");
+            continue;
+        }
+        let code = held_code(&answer);
+        Desk::of(&home).approve(&code);
+        assert_eq!(upstream.count(), 0, "{version}: there is no call to let go");
+        assert_end(version, &gate.unasked(&labels(1)), End::Sent);
+        gate.finish();
+        assert_eq!(arrived(&upstream), [target(1)], "{version}");
+    }
+}
+
+#[test]
+fn where_the_call_that_shows_a_question_is_taken_back_another_that_waits_shows_it() {
+    for cell in Cell::each(&["client", "any"]).into_iter().filter(|cell| !cell.is_modern()) {
+        let upstream = Recorder::plain();
+        let mut gate = cell.gate(&upstream, &with_form(cell.version));
+        let home = Arc::clone(&gate.home);
+        let question = gate.ask(&labels(1));
+        let others: Vec<_> = (0..2).map(|_| gate.begin("api_send", &labels(1))).collect();
+        // They have joined by the time a later call is answered.
+        assert!(gate.get("/api/v1/organization/1").is_success());
+        gate.send(&cancel(&question.call));
+        let Held::Asked(next) = gate.held(&others[0], &labels(1)) else { panic!("{cell:?}: nobody is asked") };
+        assert_ne!(next.way_id(), question.way_id(), "{cell:?}: a question of its own");
+        gate.send(&json!({ "jsonrpc": "2.0", "id": next.way_id(), "result": next.yes() }).to_string());
+        let sent = others.iter().filter(|call| gate.answer(call).is_success()).count();
+        assert_eq!(sent, 1, "{cell:?}: one answer, one write");
+        gate.finish();
+        assert_eq!(arrived(&upstream), ["/api/v1/organization/1", &target(1)], "{cell:?}");
+        let records = home.records();
+        let asked = records.iter().filter(|record| record["kind"] == "ask").count();
+        assert_eq!(asked, 2, "{cell:?}: each showing is in the log");
+    }
 }
 
 #[test]

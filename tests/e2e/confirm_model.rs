@@ -1,4 +1,4 @@
-//! Random stories of agents, people, clocks and crashes against a model of thirty lines that says how many writes the
+//! Random stories of agents, people in clients and at the desk, clocks and crashes against a model of thirty lines that says how many writes the
 //! upstream must have received by then. Told twice: to gateways inside this process, whose clock the story moves, and to
 //! the real binary. Seeded; `PORTCULLIS_SOAK=1` runs the full count.
 
@@ -25,8 +25,9 @@ struct Model {
     closed_until: u64,
     closings: usize,
     numbers: u64,
-    /// How long a question lives.
+    /// How long a question lives, and whether the desk may answer it.
     life: u64,
+    desk: bool,
     asked: BTreeMap<u64, Asked>,
 }
 
@@ -35,6 +36,8 @@ struct Model {
 struct Asked {
     number: u64,
     until: u64,
+    /// What the desk said of it, for the next call that comes.
+    answer: Option<bool>,
 }
 
 impl Model {
@@ -48,28 +51,59 @@ impl Model {
             return None;
         }
         self.asked.retain(|_, asked| self.now < asked.until);
+        if let Some(yes) = self.asked.get(&item).and_then(|asked| asked.answer) {
+            self.take(item, yes);
+            return None;
+        }
         self.numbers += 1;
-        let new = Asked { number: self.numbers, until: self.now + self.life };
+        let new = Asked { number: self.numbers, until: self.now + self.life, answer: None };
         Some(self.asked.entry(item).or_insert(new).number)
     }
 
-    /// Somebody answers the question with this number; only the first answer in its time counts.
+    /// A call takes the answer to its question.
+    fn take(&mut self, item: u64, yes: bool) {
+        self.asked.remove(&item);
+        self.sent += usize::from(yes && self.is_open());
+    }
+
+    /// An answer counts for the row of refusals.
+    fn count(&mut self, yes: bool) {
+        self.refusals = if yes { 0 } else { self.refusals + 1 };
+        if self.refusals == 3 {
+            (self.refusals, self.closed_until) = (0, self.now + COOLDOWN);
+            self.closings += 1;
+        }
+    }
+
+    /// Somebody answers at the desk, once, though a no takes back a yes; a call that waits takes it. Whether it counts.
+    fn say(&mut self, item: u64, yes: bool, waits: bool) -> bool {
+        let (now, open, desk) = (self.now, self.is_open(), self.desk);
+        let Some(asked) = self.asked.get_mut(&item).filter(|asked| desk && now < asked.until) else { return false };
+        let counts = match asked.answer {
+            None => open || !yes,
+            Some(before) => before && !yes,
+        };
+        if counts {
+            (asked.answer, asked.until) = (Some(yes), asked.until.max(now + TTL));
+            self.count(yes);
+            if waits {
+                self.take(item, yes);
+            }
+        }
+        counts
+    }
+
+    /// Somebody answers the question with this number; only the first answer in its time counts, and a no after a yes.
     fn answer(&mut self, item: u64, number: u64, yes: bool) {
         let live = self.asked.get(&item).is_some_and(|asked| asked.number == number && self.now < asked.until);
         if !live {
             return;
         }
-        self.asked.remove(&item);
-        if yes {
-            self.refusals = 0;
-            self.sent += usize::from(self.is_open());
-            return;
+        let before = self.asked.get(&item).and_then(|asked| asked.answer).filter(|_| yes);
+        if before.is_none() {
+            self.count(yes);
         }
-        self.refusals += 1;
-        if self.refusals == 3 {
-            (self.refusals, self.closed_until) = (0, self.now + COOLDOWN);
-            self.closings += 1;
-        }
+        self.take(item, before.unwrap_or(yes));
     }
 
     /// The last call that waited for it was taken back.
@@ -118,6 +152,8 @@ trait World {
     fn reply(&mut self, item: u64, said: Said) -> bool;
     /// Makes the call for `item` again with a state and an answer.
     fn retry(&mut self, item: u64, state: &str, said: Said);
+    /// Answers the question about `item` at the desk; whether the desk was heard.
+    fn say(&mut self, item: u64, yes: bool) -> bool;
     /// Takes a call back; whether it still waited.
     fn cancel(&mut self, call: u64) -> bool;
     fn restart(&mut self, ending: Ending);
@@ -159,7 +195,7 @@ impl Story<'_> {
 
     fn step(&mut self) -> String {
         let item = self.dice.below(ITEMS);
-        match self.dice.below(30) {
+        match self.dice.below(36) {
             0..7 => self.ask(item),
             7..14 => {
                 let item = self.waiting.last().map_or(item, |call| call.item);
@@ -183,6 +219,7 @@ impl Story<'_> {
             24 => self.restart(Ending::HangUp),
             25 => self.restart(Ending::Kill),
             26 => self.restart(Ending::Change),
+            27..33 => self.say(item),
             // All of them at once.
             _ => (0..ITEMS).map(|item| self.ask(item)).collect::<Vec<_>>().join("; "),
         }
@@ -225,6 +262,20 @@ impl Story<'_> {
             self.waiting.retain(|call| live(call) || call.number != number);
         }
         format!("retry {said:?} of state {index} for item {item}")
+    }
+
+    fn say(&mut self, item: u64) -> String {
+        let yes = self.dice.below(3) > 0;
+        let number = self.model.asked.get(&item).map(|asked| asked.number);
+        let now = self.model.now;
+        let waits = self.waiting.iter().any(|call| Some(call.number) == number && now < call.until);
+        let counts = self.model.say(item, yes, waits);
+        let heard = self.world.say(item, yes);
+        assert_eq!(heard, counts, "the desk says {yes} to item {item}: {:?} after {:#?}", self.model, self.told);
+        if counts {
+            self.waiting.retain(|call| Some(call.number) != number);
+        }
+        format!("the desk says {yes} to item {item}: {heard}")
     }
 
     fn cancel(&mut self) -> String {
@@ -272,7 +323,7 @@ fn tell<W: World>(name: &str, stories: u64, steps: u64, world: impl Fn(&'static 
     for seed in 0..stories {
         let (channel, life) = if seed % 2 == 0 { ("any", DESK_TTL) } else { ("client", TTL) };
         let (mut world, dice) = (world(channel, seed), Dice::seeded(seed));
-        let model = Model { life, ..Model::default() };
+        let model = Model { life, desk: channel == "any", ..Model::default() };
         let story = Story { world: &mut world, model, dice, waiting: Vec::new(), states: Vec::new(), told: Vec::new() };
         let model = story.run(&format!("{name} {seed}, channel {channel}"), steps);
         (sent, closings) = (sent + model.sent, closings + model.closings);
@@ -282,7 +333,8 @@ fn tell<W: World>(name: &str, stories: u64, steps: u64, world: impl Fn(&'static 
 
 /// The policy of a story; each `edition` of it is another policy.
 fn edition(upstream: &Recorder, channel: &str, edition: u64) -> String {
-    let text = policy::held(upstream, r#"wait = "0ms""#, &format!("channel = \"{channel}\""));
+    let times = "wait = \"0ms\"\nclient_wait = \"120s\"";
+    let text = policy::held(upstream, times, &format!("channel = \"{channel}\""));
     format!("{text}\n# Edition {edition}.\n")
 }
 

@@ -1,13 +1,21 @@
 //! Approval from another terminal: a held write is listed at the desk, shown whole, and passes once after a yes that was
 //! typed there; anything else sends nothing.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, process::Output, slice, sync::Arc};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, net::UnixListener},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    slice,
+    sync::Arc,
+};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::common::{
     desk::{Desk, PROMPT, digest, held_code, word},
+    eventually,
     gate::{Gate, Home, Launch, cancel},
     policy,
     recorder::Recorder,
@@ -26,14 +34,20 @@ fn labels(item: &str) -> Value {
 
 /// A policy under which a call waits for the desk, so long.
 fn waiting(upstream: &Recorder, wait: &str) -> String {
-    policy::b(upstream, "").replace("wait = \"0ms\"", &format!("wait = \"{wait}\""))
+    policy::held(upstream, &format!("wait = \"{wait}\""), "")
 }
 
-/// A gate under policy B with this line in its rule, and the desk of its state directory.
-fn gate_and_desk(upstream: &Recorder, confirm: &str) -> (Gate, Desk) {
-    let gate = Gate::start(&policy::b(upstream, confirm));
+/// An upstream, a gate before it under the policy that `policy` makes, and the desk of its state directory.
+fn scene(policy: impl FnOnce(&Recorder) -> String) -> (Recorder, Gate, Desk) {
+    let upstream = Recorder::plain();
+    let gate = Gate::start(&policy(&upstream));
     let desk = Desk::of(&gate.home);
-    (gate, desk)
+    (upstream, gate, desk)
+}
+
+/// The same under policy B with this line in its rule.
+fn scene_b(rule: &str) -> (Recorder, Gate, Desk) {
+    scene(|upstream| policy::b(upstream, rule))
 }
 
 /// Makes a call that somebody has to approve: the code that names it.
@@ -57,8 +71,7 @@ fn failed(output: &Output) -> (Option<i32>, String) {
 
 #[test]
 fn after_a_typed_yes_the_same_call_passes_once_and_the_log_says_who_said_so_and_how_long_it_took() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (upstream, mut gate, desk) = scene_b("");
     let code = held(&mut gate, "7");
     assert_eq!(held(&mut gate, "7"), code, "the same call is the same question");
     let mut terminal = desk.at_terminal(&["approve", &code]);
@@ -94,8 +107,7 @@ fn after_a_typed_yes_the_same_call_passes_once_and_the_log_says_who_said_so_and_
 
 #[test]
 fn where_a_word_is_asked_for_that_word_alone_is_a_yes() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, r#"confirm = "typed""#);
+    let (upstream, mut gate, desk) = scene_b(r#"confirm = "typed""#);
     let code = held(&mut gate, "7");
     for keys in ["yes\n", "Labels\n", "label\n", "labels labels\n", "\n"] {
         let (status, screen) = desk.answer(&["approve", &code], keys);
@@ -112,8 +124,7 @@ fn where_a_word_is_asked_for_that_word_alone_is_a_yes() {
 
 #[test]
 fn what_is_neither_yes_nor_no_leaves_the_write_waiting() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (upstream, mut gate, desk) = scene_b("");
     let code = held(&mut gate, "7");
     let long = format!("yes{}\n", "s".repeat(2_000));
     let typed =
@@ -137,8 +148,7 @@ fn what_is_neither_yes_nor_no_leaves_the_write_waiting() {
 
 #[test]
 fn after_a_no_the_same_call_is_told_so_once() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (upstream, mut gate, desk) = scene_b("");
     let first = held(&mut gate, "7");
     let (status, screen) = desk.answer(&["approve", &first], "no\n");
     assert_eq!(status, 1, "nothing was approved: {screen}");
@@ -167,8 +177,7 @@ fn after_a_no_the_same_call_is_told_so_once() {
 
 #[test]
 fn a_no_takes_back_a_yes_that_no_call_has_used() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (upstream, mut gate, desk) = scene_b("");
     let code = held(&mut gate, "7");
     desk.approve(&code);
     assert!(desk.run(&["decline", &code]).status.success());
@@ -186,8 +195,7 @@ fn a_no_takes_back_a_yes_that_no_call_has_used() {
 
 #[test]
 fn what_was_typed_before_the_question_does_not_answer_it() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (_upstream, mut gate, desk) = scene_b("");
     let code = held(&mut gate, "7");
     let mut terminal = Terminal::start(desk.command(&["approve", &code]), "yes\nyes\nye");
     terminal.until(PROMPT);
@@ -200,8 +208,7 @@ fn what_was_typed_before_the_question_does_not_answer_it() {
 
 #[test]
 fn without_a_terminal_nobody_can_say_yes() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (_upstream, mut gate, desk) = scene_b("");
     let code = held(&mut gate, "7");
     for words in [&["approve", &code][..], &["approve", &code, "--digest", &digest(&desk, &code)][..]] {
         let (status, said) = failed(&desk.run_without_terminal(words));
@@ -214,8 +221,7 @@ fn without_a_terminal_nobody_can_say_yes() {
 
 #[test]
 fn a_program_says_yes_by_the_digest_of_the_request_alone() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, r#"confirm = "typed""#);
+    let (upstream, mut gate, desk) = scene_b(r#"confirm = "typed""#);
     let code = held(&mut gate, "7");
     let digest = digest(&desk, &code);
     assert!(digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()), "{digest}");
@@ -236,8 +242,7 @@ fn a_program_says_yes_by_the_digest_of_the_request_alone() {
 
 #[test]
 fn a_code_names_one_question_however_it_is_spelled_and_no_other() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (_upstream, mut gate, desk) = scene_b("");
     let code = held(&mut gate, "7");
     let other = if code.starts_with("AAA") { "BBB-BBB" } else { "AAA-AAA" };
     for wrong in [other, code.split_at(1).1, &format!("{code}A"), "", "\u{1b}[2J", &code.replace('-', "é")] {
@@ -258,10 +263,8 @@ fn a_code_names_one_question_however_it_is_spelled_and_no_other() {
 
 #[test]
 fn a_question_that_nobody_answers_in_time_is_gone() {
-    let upstream = Recorder::plain();
     let times = "wait = \"0ms\"\nttl = \"5s\"\ndesk_ttl = \"10s\"";
-    let mut gate = Gate::start(&policy::b(&upstream, "").replace("wait = \"0ms\"", times));
-    let desk = Desk::of(&gate.home);
+    let (upstream, mut gate, desk) = scene(|upstream| policy::held(upstream, times, ""));
     let code = held(&mut gate, "7");
     let mut terminal = desk.at_terminal(&["approve", &code]);
     terminal.until(PROMPT);
@@ -276,9 +279,7 @@ fn a_question_that_nobody_answers_in_time_is_gone() {
 
 #[test]
 fn a_call_that_waits_goes_on_with_the_answer() {
-    let upstream = Recorder::plain();
-    let mut gate = Gate::start(&waiting(&upstream, "60s"));
-    let desk = Desk::of(&gate.home);
+    let (upstream, mut gate, desk) = scene(|upstream| waiting(upstream, "60s"));
     let approved = gate.begin("api_send", &labels("yes").to_string());
     desk.approve(&desk.codes(1)[0]);
     assert!(gate.answer(&approved).is_success());
@@ -293,9 +294,7 @@ fn a_call_that_waits_goes_on_with_the_answer() {
 
 #[test]
 fn a_call_that_has_stopped_waiting_passes_when_it_comes_again() {
-    let upstream = Recorder::plain();
-    let mut gate = Gate::start(&waiting(&upstream, "200ms"));
-    let desk = Desk::of(&gate.home);
+    let (upstream, mut gate, desk) = scene(|upstream| waiting(upstream, "200ms"));
     let code = held(&mut gate, "7");
     desk.approve(&code);
     assert_eq!(upstream.count(), 0);
@@ -305,10 +304,52 @@ fn a_call_that_has_stopped_waiting_passes_when_it_comes_again() {
 }
 
 #[test]
-fn of_identical_calls_that_wait_one_passes() {
+fn the_command_on_standard_error_works_as_it_stands_and_the_agent_learns_no_path() {
     let upstream = Recorder::plain();
-    let mut gate = Gate::start(&waiting(&upstream, "60s"));
-    let desk = Desk::of(&gate.home);
+    let home = Home::new(&policy::b(&upstream, ""));
+    let state = home.path().join("a state's place");
+    let mut gate = Launch::new(&home).state(&state).start();
+    let answer = gate.call("api_send", &labels("7"));
+    let code = held_code(&answer);
+    let message = word(&answer.refusal()["message"]);
+    assert!(message.contains("`--state-dir`") && !message.contains("place"), "{message}");
+    let begin = format!("portcullis approve {code}");
+    let mut command = String::new();
+    eventually("the command is on standard error", || {
+        let told = gate.stderr();
+        let line = told.split_inclusive('\n').find(|line| line.contains(&begin) && line.ends_with('\n'));
+        let rest = line.and_then(|line| line.split_once(&begin)).map(|(_, rest)| rest.trim_end());
+        command = rest.map(|rest| format!("{begin}{rest}")).unwrap_or_default();
+        !command.is_empty()
+    });
+    let mut shell = Command::new("/bin/sh");
+    let binary = super::common::gate::binary();
+    let directory = Path::new(binary.get_program()).parent().expect("a directory");
+    shell.args(["-c", &command]).env_clear().env("PATH", directory);
+    let mut terminal = Terminal::start(shell, "");
+    terminal.until(PROMPT);
+    terminal.type_in("yes\n");
+    let (status, screen) = terminal.end();
+    assert_eq!(status, 0, "{screen}");
+    assert!(gate.call("api_send", &labels("7")).is_success());
+    assert_eq!(upstream.count(), 1);
+    gate.close_stdin();
+    assert!(gate.exit().success());
+}
+
+#[test]
+fn who_asks_is_listed_by_the_name_that_the_client_gives_itself() {
+    let (_upstream, mut gate, desk) = scene_b("");
+    held(&mut gate, "7");
+    assert_eq!(desk.questions()[0]["client"], "t 1");
+    let listed = desk.run(&["pending"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("client t 1,"), "{listed:?}");
+    gate.finish();
+}
+
+#[test]
+fn of_identical_calls_that_wait_one_passes() {
+    let (upstream, mut gate, desk) = scene(|upstream| waiting(upstream, "60s"));
     let calls: Vec<_> = (0..5).map(|_| gate.begin("api_send", &labels("7").to_string())).collect();
     let code = desk.codes(1).remove(0);
     // Until each of them is there, however late it was read.
@@ -327,9 +368,7 @@ fn of_identical_calls_that_wait_one_passes() {
 
 #[test]
 fn a_call_that_is_taken_back_while_it_waits_takes_its_question_along() {
-    let upstream = Recorder::plain();
-    let mut gate = Gate::start(&waiting(&upstream, "60s"));
-    let desk = Desk::of(&gate.home);
+    let (upstream, mut gate, desk) = scene(|upstream| waiting(upstream, "60s"));
     let call = gate.begin("api_send", &labels("7").to_string());
     let mut terminal = desk.at_terminal(&["approve", &desk.codes(1)[0]]);
     terminal.until(PROMPT);
@@ -344,8 +383,7 @@ fn a_call_that_is_taken_back_while_it_waits_takes_its_question_along() {
 
 #[test]
 fn after_three_refusals_in_a_row_nothing_is_approved_until_a_person_opens_writes_at_a_terminal() {
-    let upstream = Recorder::plain();
-    let (mut gate, desk) = gate_and_desk(&upstream, "");
+    let (upstream, mut gate, desk) = scene_b("");
     let waits = held(&mut gate, "waits");
     assert!(desk.run_without_terminal(&["reopen"]).status.success(), "they are open");
     for item in ["1", "2", "3"] {
@@ -464,6 +502,28 @@ fn the_socket_of_a_killed_gate_is_passed_over_and_cleared_by_the_next() {
     assert!(sockets.len() == 1 && sockets != stale, "{sockets:?}");
     desk.approve(&code);
     assert!(gate.call("api_send", &labels("7")).is_success());
+    gate.finish();
+}
+
+#[test]
+fn a_socket_that_a_killed_gate_has_not_finished_is_cleared_once_it_is_old() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::b(&upstream, ""));
+    Launch::new(&home).start().finish();
+    let named = |id: &str| home.state().join(format!("desk-{id}.new"));
+    let [young, old, heard, file] = ["00000001", "00000002", "00000003", "00000004"].map(named);
+    for path in [&young, &old] {
+        drop(UnixListener::bind(path).expect("a socket"));
+    }
+    let _listener = UnixListener::bind(&heard).expect("a socket");
+    fs::write(&file, "").expect("a file");
+    for path in [&old, &heard, &file] {
+        let touched = Command::new("touch").args(["-d", "2 minutes ago"]).arg(path).status();
+        assert!(touched.expect("it runs").success());
+    }
+    let mut gate = Launch::new(&home).start();
+    assert!(gate.get("/api/v1/organization/1").is_success());
+    assert_eq!([&young, &old, &heard, &file].map(|path| path.exists()), [true, false, true, true]);
     gate.finish();
 }
 

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::common::{
     MEMORY_CAP_KIB,
     desk::{Desk, Impostor, PROMPT, digest, hear, held_code, speak, tell, word},
-    gate::{Gate, Home, Launch},
+    gate::{Client, Gate, Home, Launch, MODERN},
     policy,
     recorder::Recorder,
 };
@@ -157,6 +157,8 @@ fn as_many_questions_as_may_wait_are_listed_with_the_longest_messages_even_if_no
 fn nothing_of_a_request_reaches_a_terminal_raw() {
     let upstream = Recorder::plain();
     let mut gate = Gate::start(&policy::b(&upstream, ""));
+    let name = format!("\u{1b}[2J\r\n> \u{202e}{}", "long ".repeat(1_000));
+    gate.introduce(&Client { version: MODERN, name, capabilities: json!({}) });
     let desk = Desk::of(&gate.home);
     // As text of JSON, in which each of these stands as itself.
     let nasty = "\u{7f}\u{9b}31m\u{202e}\u{2066}\u{200b}\u{feff}\u{85}";
@@ -177,7 +179,9 @@ fn nothing_of_a_request_reaches_a_terminal_raw() {
     held_code(&gate.answer(&id));
     for words in [&["pending"][..], &["pending", "--format", "json"]] {
         let output = desk.run(words);
-        assert!(is_harmless(&String::from_utf8_lossy(&output.stdout)), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(is_harmless(&text) && text.contains("long"), "{output:?}");
+        assert!(!text.contains(&"long ".repeat(12)), "a client's name is cut: {text}");
     }
     gate.finish();
 }
@@ -185,7 +189,7 @@ fn nothing_of_a_request_reaches_a_terminal_raw() {
 /// What a gateway could say of one question, with `code`, and `word` in everything that is text.
 fn listing(code: &str, word: &str) -> String {
     let question = json!({
-        "code": code, "api": word, "method": word, "target": word, "rule": word, "digest": "0".repeat(64),
+        "code": code, "api": word, "method": word, "target": word, "rule": word, "client": word, "digest": "0".repeat(64),
         "age_seconds": 1, "expires_in_seconds": 60, "message": format!("{word}\nTo send it, {word}"), "word": word,
     });
     json!({ "said": "pending", "api": word, "questions": [question], "closed_seconds": null }).to_string()

@@ -20,9 +20,13 @@ mod confirm_client;
 #[cfg(test)]
 mod confirm_corpus;
 #[cfg(test)]
+mod confirm_desk;
+#[cfg(test)]
 mod confirm_log;
 #[cfg(test)]
 mod confirm_model;
+#[cfg(test)]
+mod confirm_shared;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::common::{
-    gate::{Answer, Gate},
+    gate::{Answer, Gate, Home, Launch},
     policy::{OPEN_LIMITS, head},
     recorder::{Recorder, Reply},
 };
 
 const META: &str = r#"{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{"elicitation":{}}}"#;
+/// The variable that holds the key of confirmations, where gates share one.
+const KEY: &str = "PORTCULLIS_TEST_KEY";
 const YES: &str = r#"{"confirm":{"action":"accept","content":{"confirm":true}}}"#;
 
 /// What the API holds of `/item/1`: its status, its entity tag, its text.
@@ -65,6 +67,11 @@ struct Client {
 }
 
 impl Client {
+    /// Beside other gates with the same key.
+    fn beside(home: &Arc<Home>) -> Self {
+        Self { gate: Launch::new(home).env(KEY, "0123456789abcdef0123456789abcdef").start(), ids: 0 }
+    }
+
     fn new(policy: &str) -> Self {
         Self { gate: Gate::start(policy), ids: 0 }
     }
@@ -206,4 +213,46 @@ fn a_write_carries_a_key_of_its_own_where_the_policy_asks_for_one() {
         client.gate.home.records().iter().filter_map(|r| Some(r["idempotency_key"].as_str()?.to_owned())).collect();
     assert_eq!(logged, keys, "the log has them");
     client.gate.finish();
+}
+
+#[test]
+fn calls_that_nobody_may_be_asked_about_read_nothing() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", None, r#"{"name":"old"}"#)));
+    let upstream = upstream(&item);
+    let policy = policy(&upstream, "true", READS).replace("prompts = \"1000000/s\"", "prompts = \"2/day\"");
+    let mut client = Client::new(&policy);
+    let codes: Vec<_> = (0..20)
+        .map(|number| {
+            let answer = client.send("PATCH", Some(&format!(r#"{{"name":"{number}"}}"#)), "");
+            if answer.message["result"]["requestState"].is_string() { "asked".to_owned() } else { answer.code() }
+        })
+        .collect();
+    assert_eq!(codes.iter().filter(|code| *code == "asked").count(), 2, "{codes:?}");
+    assert_eq!(codes.iter().filter(|code| *code == "throttled").count(), 18, "{codes:?}");
+    assert_eq!(upstream.count(), 2, "one read for each question");
+    client.gate.finish();
+}
+
+#[test]
+fn what_a_person_saw_at_one_gate_is_compared_at_the_other() {
+    let key = format!("[confirm]\nkey = {{ env = \"{KEY}\" }}");
+    for (case, etag, body) in [("by tag", Some("\"v1\""), r#"{"name":"old"}"#), ("by text", None, r#"{"name":"old"}"#)]
+    {
+        let item: Item = Arc::new(Mutex::new(("200 OK", etag, body)));
+        let upstream = upstream(&item);
+        let home = Home::new(&policy(&upstream, "true", READS).replace("[confirm]", &key));
+        let (mut one, mut other) = (Client::beside(&home), Client::beside(&home));
+        let body = Some(r#"{"name":"new"}"#);
+        let (_, state) = one.ask("PATCH", body);
+        assert!(other.approve("PATCH", body, &state).is_success(), "{case}: it stands");
+        let sent = upstream.seen().pop().unwrap();
+        assert_eq!(sent.method(), "PATCH", "{case}");
+        assert_eq!(sent.headers("if-match"), etag.into_iter().collect::<Vec<_>>(), "{case}");
+        let (_, state) = one.ask("PATCH", body);
+        *item.lock().unwrap() = ("200 OK", etag.map(|_| "\"v2\""), r#"{"name":"other"}"#);
+        assert_eq!(other.approve("PATCH", body, &state).code(), "approval_expired", "{case}: it changed");
+        assert_eq!(writes(&upstream), 1, "{case}");
+        one.gate.finish();
+        other.gate.finish();
+    }
 }

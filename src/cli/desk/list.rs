@@ -7,9 +7,8 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::confirm::REFUSALS;
-use crate::confirm::desk::{Listing, Waiting, span};
+use crate::confirm::desk::{self, Listing, Waiting, span};
 use crate::confirm::page::{COLUMNS, Folded};
-use crate::trust::quoted;
 
 /// The margin left of a request, in columns: a code and the space behind it.
 const MARGIN: usize = 9;
@@ -66,7 +65,7 @@ impl List {
 
     /// For a person whose terminal has 80 columns; `state_dir` as it was given, for the commands that are proposed.
     pub(super) fn write_human(&self, out: &mut impl Write, state_dir: Option<&Path>) -> io::Result<()> {
-        let place = state_dir.map(|directory| format!(" --state-dir {}", quoted(directory))).unwrap_or_default();
+        let place = desk::place(state_dir);
         self.closed.iter().try_for_each(|closed| writeln!(out, "{closed}"))?;
         if !self.closed.is_empty() {
             writeln!(out, "To open them:  portcullis reopen{place}\n")?;
@@ -92,7 +91,7 @@ impl fmt::Display for Closed {
 }
 
 fn write_question(out: &mut impl Write, question: &Waiting) -> io::Result<()> {
-    let Waiting { code, api, method, target, rule, digest, age_seconds, expires_in_seconds, .. } = question;
+    let Waiting { code, api, method, target, rule, client, digest, age_seconds, expires_in_seconds, .. } = question;
     let Folded { head, left_out, tail } = Folded::new(&format!("{method} {target}"), COLUMNS - MARGIN, LINES);
     let cut = (left_out > 0).then(|| {
         let digits: String = digest.chars().take(DIGITS).collect();
@@ -104,9 +103,10 @@ fn write_question(out: &mut impl Write, question: &Waiting) -> io::Result<()> {
         writeln!(out, "{margin:<MARGIN$}{line}")?;
         margin = "";
     }
+    let client = client.as_ref().map(|client| format!("client {client}"));
     let time = format!("asked {} ago, ends in {}", span(*age_seconds), span(*expires_in_seconds));
     let mut line = format!("to {api}");
-    for fact in [format!("rule {rule}"), time] {
+    for fact in [format!("rule {rule}")].into_iter().chain(client).chain([time]) {
         if MARGIN + line.len() + 2 + fact.len() <= COLUMNS {
             line = format!("{line}, {fact}");
         } else {
@@ -128,6 +128,7 @@ mod tests {
             method: "DELETE".to_owned(),
             target: target.to_owned(),
             rule: "r".repeat(64),
+            client: Some(desk::name(&"client ".repeat(40))),
             digest: format!("{age_seconds:0<64}"),
             age_seconds,
             expires_in_seconds: 86_400 - age_seconds,

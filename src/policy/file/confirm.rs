@@ -2,23 +2,34 @@
 
 use std::time::Duration;
 
+use super::credential::read_secret;
 use super::section::{Section, suggest};
 use crate::policy::finding::{Findings, quoted};
-use crate::policy::spec::ConfirmSpec;
+use crate::policy::spec::{ConfirmSpec, Source};
 use crate::policy::verdict::{Channel, Confirm, Preview};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
-pub(super) fn read(root: &Section<'_>, findings: &mut Findings<'_>) -> ConfirmSpec {
-    let mut spec = ConfirmSpec { ttl: 120 * SECOND, desk_ttl: 10 * MINUTE, wait: 25 * SECOND, cooldown: 10 * MINUTE };
-    let keys = ["ttl", "desk_ttl", "wait", "cooldown"];
+pub(super) fn read(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> ConfirmSpec {
+    let mut spec = ConfirmSpec {
+        ttl: 120 * SECOND,
+        desk_ttl: 10 * MINUTE,
+        wait: 25 * SECOND,
+        // Clients built on the TypeScript SDK give a call up after 60 s, and its question with it.
+        client_wait: 55 * SECOND,
+        cooldown: 10 * MINUTE,
+        key: None,
+    };
+    let keys = ["ttl", "desk_ttl", "wait", "client_wait", "cooldown", "key"];
     let Some(section) = root.section("confirm", &keys, findings) else { return spec };
     spec.ttl = section.number("ttl", spec.ttl, 5 * SECOND..=HOUR, findings);
     spec.desk_ttl = section.number("desk_ttl", spec.desk_ttl, 10 * SECOND..=24 * HOUR, findings);
     spec.wait = section.number("wait", spec.wait, Duration::ZERO..=10 * MINUTE, findings);
+    spec.client_wait = section.number("client_wait", spec.client_wait, SECOND..=HOUR, findings);
     spec.cooldown = section.number("cooldown", spec.cooldown, SECOND..=24 * HOUR, findings);
+    spec.key = section.get("key").and_then(|value| read_secret(&value, sources, findings));
     spec
 }
 

@@ -145,10 +145,10 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     }
     let root = Section::root(table, 0..0, &KEYS, findings);
     let name = read_name(&root, findings);
-    let (upstream, sources) = upstream::read(&root, findings);
+    let (upstream, mut sources) = upstream::read(&root, findings);
     let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
     let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
-    let (limits, confirm) = (read_limits(&root, findings), confirm::read(&root, findings));
+    let (limits, confirm) = (read_limits(&root, findings), confirm::read(&root, &mut sources, findings));
     let tools = tools::read(&root, findings);
     let (response, audit) = (response::read(&root, findings), read_audit(&root, findings));
     let (name, upstream) = (name?, upstream?);

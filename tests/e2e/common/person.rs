@@ -71,6 +71,14 @@ impl Question {
         json!({ "action": "accept", "content": { "confirm": content } })
     }
 
+    /// The id of the request that asked while the call was open.
+    pub(crate) fn way_id(&self) -> &Value {
+        match &self.way {
+            Way::Open(id) => id,
+            Way::Retry(_) => panic!("nothing is asked while a call of that version is open"),
+        }
+    }
+
     pub(crate) fn state(&self) -> &str {
         match &self.way {
             Way::Retry(state) => state,

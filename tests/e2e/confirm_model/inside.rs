@@ -12,6 +12,7 @@ use portcullis::{
     clock::{Clock, ManualClock},
     confirm::{
         Confirmer,
+        desk::{self, Order},
         person::{Asked, Asking, Form, Gone, Person, Reach, Reply, Retry},
     },
     gateway::{Cancel, Gateway, Parts, ToolCall},
@@ -29,7 +30,15 @@ use tokio::{
 };
 
 use super::{Came, Ending, Said, World, edition};
-use crate::common::{PATIENCE, person::labels, policy::TOKEN, recorder::Recorder};
+use crate::common::{
+    PATIENCE,
+    person::{labels, target},
+    policy::TOKEN,
+    recorder::Recorder,
+};
+
+/// Whoever sits at the desk.
+const UID: u32 = 1;
 
 /// Which call shows the question about an item, and where its answer goes.
 type Board = Arc<Mutex<BTreeMap<u64, (u64, oneshot::Sender<Reply>)>>>;
@@ -51,6 +60,8 @@ struct Live {
     gone: Cancel,
     number: u64,
     calls: BTreeMap<u64, Call>,
+    /// The last code and digest that the desk has seen of an item.
+    codes: BTreeMap<u64, (String, String)>,
 }
 
 struct Call {
@@ -143,14 +154,16 @@ impl Inside {
             runtime.block_on(Upstream::open(spec, 1 << 20, surroundings, Arc::clone(&clock))).expect("an upstream");
         let rates: Vec<_> = policy.rules().iter().map(portcullis::policy::RuleInfo::rate).collect();
         let limiter = Limiter::new(policy.limits(), &rates, spec.timeout, Arc::clone(&clock), DailyCount::unlimited());
-        let confirmer = Confirmer::new(policy.confirm().clone(), directory, Arc::clone(&clock)).expect("a key");
+        let confirmer = Confirmer::new(policy.confirm().clone(), directory, Arc::clone(&clock), None).expect("a key");
         let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
         let audit = AuditLog::open(&place, &policy, Arc::clone(&clock)).expect("a log");
         let toolbox = Toolbox::new(&policy, None);
-        let parts = Parts { agent: Agent::stdio(1), policy, toolbox, limiter, confirmer, upstream, audit, clock };
+        let (agent, state_dir) = (Agent::stdio(1), None);
+        let parts = Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir };
         let gateway = Arc::new(Gateway::new(parts));
         let (board, gone) = (Board::default(), Cancel::new());
-        self.live = Some(Live { runtime, gateway, board, gone, number: 0, calls: BTreeMap::new() });
+        self.live =
+            Some(Live { runtime, gateway, board, gone, number: 0, calls: BTreeMap::new(), codes: BTreeMap::new() });
     }
 
     fn live(&mut self) -> &mut Live {
@@ -219,11 +232,11 @@ impl World for Inside {
         let joins = locked(&live.board).contains_key(&item);
         let call = live.call(item, Reach::Open, None);
         live.settle();
-        if live.calls[&call].end.is_finished() {
+        // A call that nobody is asked about must end: at once, or when the API has answered what the desk let through.
+        if live.calls[&call].end.is_finished() || !(joins || live.shows(item, call)) {
             live.end(call);
             return Came::Ended;
         }
-        assert!(joins || live.shows(item, call), "it waits and nobody is asked");
         Came::Waits(call)
     }
 
@@ -248,11 +261,32 @@ impl World for Inside {
         live.forget_ended();
     }
 
+    fn say(&mut self, item: u64, yes: bool) -> bool {
+        let live = self.live();
+        let desk::Answer::Pending(listing) = live.gateway.desk(Order::Pending {}, UID) else { panic!("a list") };
+        let listed = listing.questions.into_iter().find(|question| question.target == target(item));
+        if let Some(question) = listed {
+            live.codes.insert(item, (question.code, question.digest));
+        }
+        // What was answered is listed no more, but a no may still take a yes back.
+        let Some((code, digest)) = live.codes.get(&item).cloned() else { return false };
+        let order = if yes { Order::Approve { code, digest, typed: None } } else { Order::Decline { code } };
+        let desk::Answer::Decided { .. } = live.gateway.desk(order, UID) else { return false };
+        // Whoever waited for it goes on.
+        let calls: Vec<_> = live.calls.iter().filter(|(_, call)| call.item == item).map(|(id, _)| *id).collect();
+        for call in calls {
+            live.end(call);
+        }
+        true
+    }
+
     fn cancel(&mut self, call: u64) -> bool {
         let live = self.live();
         let Some(Call { cancel, .. }) = live.calls.get(&call) else { return false };
         cancel.cancel();
         live.end(call);
+        // Another one that waited shows the question now.
+        live.settle();
         true
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Came, Ending, Said, World, edition};
 use crate::common::{
     Dice,
+    desk::{Desk, word},
     gate::{Answer, Gate, Home, Launch, MODERN, cancel},
     person::{ERAS, brought, labels, target, with_form},
     recorder::Recorder,
@@ -25,6 +26,8 @@ pub(super) struct Outside {
     number: u64,
     /// Which call shows the question about an item, and the question's id.
     shown: BTreeMap<u64, (u64, Value)>,
+    /// The last code and digest that the desk has seen of an item.
+    codes: BTreeMap<u64, (String, String)>,
 }
 
 struct Call {
@@ -61,6 +64,7 @@ impl Outside {
             calls: BTreeMap::new(),
             number: 0,
             shown: BTreeMap::new(),
+            codes: BTreeMap::new(),
         };
         outside.begin();
         outside
@@ -73,6 +77,7 @@ impl Outside {
         self.gate = Some(gate);
         self.calls.clear();
         self.shown.clear();
+        self.codes.clear();
     }
 
     fn gate(&mut self) -> &mut Gate {
@@ -142,6 +147,22 @@ impl World for Outside {
         gate.answer(&id);
     }
 
+    fn say(&mut self, item: u64, yes: bool) -> bool {
+        let desk = Desk::of(&self.home);
+        if let Some(question) = desk.questions().into_iter().find(|question| question["target"] == target(item)) {
+            self.codes.insert(item, (word(&question["code"]), word(&question["digest"])));
+        }
+        // What was answered is listed no more, but a no may still take a yes back.
+        let Some((code, digest)) = self.codes.get(&item).cloned() else { return false };
+        let yes_words = ["approve", &code, "--yes", "--digest", &digest];
+        let words = if yes { &yes_words[..] } else { &["decline", &code] };
+        if !desk.run(words).status.success() {
+            return false;
+        }
+        self.all_end(item);
+        true
+    }
+
     fn cancel(&mut self, call: u64) -> bool {
         let Some(Call { item, id }) = self.calls.remove(&call) else { return false };
         self.gate().send(&cancel(&id));
@@ -150,6 +171,11 @@ impl World for Outside {
             self.gate().first("the question is taken back", |message| {
                 message["method"] == "notifications/cancelled" && message["params"]["requestId"] == question
             });
+            // Another one that waited shows the question now; which of them, nothing tells apart.
+            if let Some(next) = self.calls.iter().find(|(_, call)| call.item == item).map(|(call, _)| *call) {
+                let Answer { message } = self.gate().first("the question", |message| is_question(message, item));
+                self.shown.insert(item, (next, message["id"].clone()));
+            }
         } else {
             self.settle();
         }

@@ -1,0 +1,43 @@
+//! The small files in the state directory that several gateways write in turn, under a short exclusive lock.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+use crate::trust::{self, TrustError};
+
+/// How often, and how far apart, a lock that another process holds is tried: a fifth of a second in all.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// Why a file cannot be locked.
+#[derive(Debug)]
+pub(super) enum LockError {
+    /// Others may write it, or it is a link.
+    Trust(TrustError),
+    /// It cannot be opened or locked.
+    Unusable(io::Error),
+    /// Another process holds the lock for longer than it should.
+    Busy,
+}
+
+/// The file, made where there is none, checked, and locked until it is dropped.
+pub(super) fn lock(path: &Path) -> Result<File, LockError> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
+    let file = options.open(path).map_err(LockError::Unusable)?;
+    trust::check_private(&file, path).map_err(LockError::Trust)?;
+    for _ in 0..TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            Err(TryLockError::Error(source)) => return Err(LockError::Unusable(source)),
+        }
+    }
+    Err(LockError::Busy)
+}
