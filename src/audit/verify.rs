@@ -124,12 +124,21 @@ pub fn logs(path: &Path) -> Result<Vec<PathBuf>, VerifyError> {
 /// # Errors
 /// The first thing that is wrong, with its line.
 pub fn verify_file(path: &Path) -> Result<Summary, VerifyError> {
+    verify_lines(path, &mut |_| {})
+}
+
+/// Checks one log file, and hands each line on once the one after it has confirmed it; the last, and what a fault leaves
+/// unconfirmed, is not handed on where there is a fault.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub fn verify_lines(path: &Path, each: &mut dyn FnMut(&str)) -> Result<Summary, VerifyError> {
     let read = |source| VerifyError::Read { path: path.to_owned(), source };
     let mut reader = std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(path).map_err(read)?);
     let mut summary = Summary::default();
     let mut open = HashSet::new();
     let mut prev = "0".repeat(64);
-    let mut buffer = Vec::new();
+    let (mut buffer, mut confirmed) = (Vec::new(), Vec::new());
     loop {
         buffer.clear();
         let size = (&mut reader).take(MAX_RECORD).read_until(b'\n', &mut buffer).map_err(read)?;
@@ -161,9 +170,38 @@ pub fn verify_file(path: &Path) -> Result<Summary, VerifyError> {
             return Err(VerifyError::Order { line: number });
         }
         prev = hex(&Sha256::digest(line));
+        hand_on(&confirmed, each);
+        std::mem::swap(&mut buffer, &mut confirmed);
     }
+    hand_on(&confirmed, each);
     summary.open = open.len() as u64;
     Ok(summary)
+}
+
+fn hand_on(line: &[u8], each: &mut dyn FnMut(&str)) {
+    if let Some(text) = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok()) {
+        each(text);
+    }
+}
+
+/// How many lines a file has.
+///
+/// # Errors
+/// [`VerifyError::Read`].
+pub fn count_lines(path: &Path) -> Result<u64, VerifyError> {
+    let read = |source| VerifyError::Read { path: path.to_owned(), source };
+    let mut reader = std::io::BufReader::with_capacity(1 << 20, std::fs::File::open(path).map_err(read)?);
+    let (mut lines, mut partial) = (0, 0);
+    loop {
+        let bytes = reader.fill_buf().map_err(read)?;
+        if bytes.is_empty() {
+            return Ok(lines + partial);
+        }
+        lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        partial = u64::from(bytes.last() != Some(&b'\n'));
+        let length = bytes.len();
+        reader.consume(length);
+    }
 }
 
 impl Summary {

@@ -16,6 +16,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Environment;
+use audit::export::{Form, export};
+use audit::select::Select;
+use audit::show::{Extent, show};
+use audit::stats::stats;
 use desk::Consent;
 
 /// Something was found or refused.
@@ -146,18 +150,63 @@ enum Audit {
     /// Check that a log, or every log of a directory, was not changed since it was written.
     Verify {
         /// A log file or a state directory.
-        path: PathBuf,
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
         /// How the result is printed.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
-    /// Print the calls of a log, one line each.
+    /// Print the calls of a log, one line each, and what else it tells of.
+    ///
+    /// Only what is verified is printed, with a word about how much is not (exit 1). A call stands where it ended.
     Show {
         /// A log file or a state directory.
-        path: PathBuf,
-        /// How the records are printed; `json` prints them as they stand.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        #[command(flatten)]
+        select: Select,
+        /// How the records are printed; `json` prints them as they stand, one a line.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
+    },
+    /// Print the last calls of a log.
+    Tail {
+        /// A log file or a state directory.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: usize,
+        #[command(flatten)]
+        select: Select,
+        /// How the records are printed; `json` prints them as they stand, one a line.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Count calls: by verdict, rule, code, status, agent, tool, request and hour, and how long they took.
+    Stats {
+        /// A log file or a state directory.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        #[command(flatten)]
+        select: Select,
+        /// How the numbers are printed.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Print calls for other tools, one line each.
+    Export {
+        /// A log file or a state directory.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        /// As events of the Open Cybersecurity Schema Framework 1.6.0, class API Activity, one JSON object a line.
+        #[arg(long, required_unless_present = "csv", conflicts_with = "csv")]
+        ocsf: bool,
+        /// As comma-separated values (RFC 4180) with a head line.
+        #[arg(long)]
+        csv: bool,
+        #[command(flatten)]
+        select: Select,
     },
 }
 
@@ -188,8 +237,13 @@ pub fn run() -> ExitCode {
         }
         Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
         Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
-        Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
-        Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
+        Command::Audit(Audit::Verify { log, format }) => audit::verify(&log, format),
+        Command::Audit(Audit::Show { log, select, format }) => show(&log, &select, Extent::All, format),
+        Command::Audit(Audit::Tail { log, lines, select, format }) => show(&log, &select, Extent::Last(lines), format),
+        Command::Audit(Audit::Stats { log, select, format }) => stats(&log, &select, format),
+        Command::Audit(Audit::Export { log, ocsf, csv: _, select }) => {
+            export(&log, &select, if ocsf { Form::Ocsf } else { Form::Csv })
+        }
     }
 }
 

@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 pub use self::decide::passage::Passage;
 pub use self::field::{FieldPath, FieldPathError, Segment};
 pub use self::finding::{Finding, Severity};
+pub use self::pattern::{PathGlob, PatternError};
 pub use self::rule::{RuleInfo, RuleKind};
 pub use self::spec::{
     AuditSpec, ConfirmSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source,
