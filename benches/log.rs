@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use portcullis::agent::Agent;
 use portcullis::audit::entry::Outcome;
+use portcullis::audit::verify::{Against, logs, verify_file};
 use portcullis::audit::{AuditLog, Place};
 use portcullis::clock::SystemClock;
-use portcullis::policy::{Policy, Sync, Verdict};
+use portcullis::policy::{Policy, Verdict};
 use portcullis::request::body::DeleteBody;
 use portcullis::request::{RawRequest, Request};
 use tokio::runtime::Builder;
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 const CALLERS: [usize; 3] = [1, 8, 64];
 const LONG: Duration = Duration::from_millis(1_500);
 const POLICY: &str = "version = 1\nname = \"bench\"\n[upstream]\nbase_url = \"https://api.example.test/\"\n\
-                      [[allow]]\nid = \"reads\"\nmethods = [\"GET\"]\npaths = [\"/api/**\"]\n";
+                      [[allow]]\nid = \"reads\"\nmethods = [\"GET\"]\npaths = [\"/api/**\"]\n[audit]\nsync = ";
 
 fn main() {
     // Where the test harness of cargo asks what there is.
@@ -40,22 +41,38 @@ fn main() {
     println!("| intents per second | each on disk | against the plain loop | reads not waited for |");
     println!("|---|--:|--:|--:|");
     for callers in CALLERS {
-        let each = through_the_log(directory.path(), Sync::Each, callers);
-        let lazy = through_the_log(directory.path(), Sync::Writes, callers);
+        let each = through_the_log(directory.path(), "each", callers);
+        let lazy = through_the_log(directory.path(), "writes", callers);
         println!("| {callers} in flight | {each:.0} | {:.1} | {lazy:.0} |", each / one);
     }
-    println!("\nplain loop: {one:.0} a second, append and fdatasync of {line} bytes each");
+    let (bytes, took) = verify(directory.path());
+    let speed = bytes / took.as_secs_f64() / 1e6;
+    println!("\nverify: {speed:.0} MB a second, over {:.0} MB", bytes / 1e6);
+    println!("plain loop: {one:.0} a second, append and fdatasync of {line} bytes each");
 }
 
 /// Appends and syncs lines as long as those of the log, one after the other; their length, and how many a second.
 fn plain(directory: &Path) -> (usize, f64) {
-    let log = open(directory, Sync::Each);
+    let policy = policy("each");
+    let log = open(directory, &policy);
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(call(&log, &policy()));
+    runtime.block_on(call(&log, &policy));
     let lines = std::fs::read_to_string(log.path()).unwrap();
     let line = lines.lines().find(|line| line.contains("\"kind\":\"question\"")).unwrap().to_owned() + "\n";
     let mut file = OpenOptions::new().create_new(true).append(true).open(directory.join("plain")).unwrap();
     (line.len(), per_second(|| append(&mut file, &line)))
+}
+
+/// Verifies every log that was written; their size in bytes, and how long it took.
+#[expect(clippy::cast_precision_loss, reason = "a size in megabytes")]
+fn verify(directory: &Path) -> (f64, Duration) {
+    let against = Against::keys(&[], directory).unwrap();
+    let (mut bytes, start) = (0.0, Instant::now());
+    for log in logs(directory).unwrap() {
+        bytes += log.metadata().unwrap().len() as f64;
+        verify_file(&log, &against, &mut |_| ()).unwrap();
+    }
+    (bytes, start.elapsed())
 }
 
 fn append(file: &mut File, line: &str) {
@@ -73,8 +90,9 @@ fn per_second(mut each: impl FnMut()) -> f64 {
 }
 
 /// Calls of so many callers, each the next as soon as the last is closed, on one thread as in the gate.
-fn through_the_log(directory: &Path, sync: Sync, callers: usize) -> f64 {
-    let (log, policy) = (open(directory, sync), Arc::new(policy()));
+fn through_the_log(directory: &Path, sync: &str, callers: usize) -> f64 {
+    let policy = Arc::new(policy(sync));
+    let log = open(directory, &policy);
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let start = Instant::now();
     let count: u32 = runtime.block_on(async {
@@ -104,13 +122,13 @@ async fn call(log: &AuditLog, policy: &Policy) {
     assert!(recorded.into_asked().close(outcome).await.is_logged());
 }
 
-fn open(directory: &Path, sync: Sync) -> AuditLog {
-    let place = Place { directory, prefix: "audit", sync };
-    AuditLog::open(&place, &policy(), Arc::new(SystemClock::new())).unwrap()
+fn open(directory: &Path, policy: &Policy) -> AuditLog {
+    let place = Place { directory, audit: policy.audit() };
+    AuditLog::open(&place, policy, Arc::new(SystemClock::new())).unwrap()
 }
 
-fn policy() -> Policy {
-    Policy::parse("bench.toml", POLICY).policy.unwrap()
+fn policy(sync: &str) -> Policy {
+    Policy::parse("bench.toml", &format!("{POLICY}\"{sync}\"\n")).policy.unwrap()
 }
 
 fn request() -> Request {

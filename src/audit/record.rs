@@ -24,7 +24,9 @@ pub(super) enum Fact<'a> {
     Abandoned(Abandoned<'a>),
     /// A message that never became a call.
     Frame(Frame<'a>),
-    /// The last record of an orderly end.
+    /// How large the log is, what its Merkle root is, and a signature: a C2SP signed note.
+    Checkpoint { note: &'a str },
+    /// The end of an orderly end; one checkpoint follows.
     Stop(Stop),
 }
 
@@ -34,7 +36,12 @@ pub(super) struct Start<'a> {
     pub(super) version: &'a str,
     pub(super) policy: &'a str,
     pub(super) policy_hash: String,
+    /// The whole policy; the values of its fixed headers are covered.
+    pub(super) policy_text: &'a str,
+    /// Names the key of the digests.
     pub(super) key: &'a str,
+    /// Names the key that signs checkpoints.
+    pub(super) signer: &'a str,
     pub(super) pid: u32,
 }
 

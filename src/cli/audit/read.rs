@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::calls::{Calls, Item};
 use super::record::Record;
 use super::select::Select;
-use crate::audit::verify::{self, VerifyError};
+use crate::audit::verify::{self, Against, VerifyError};
 
 /// What could not be shown, because it could not be verified.
 #[derive(Debug, Default)]
@@ -35,15 +35,16 @@ pub(super) fn read(
     select: &Select,
     each: &mut dyn FnMut(&Path, Item) -> io::Result<()>,
 ) -> Result<Hidden, ReadError> {
-    let mut hidden = Hidden::default();
+    let (mut hidden, against) = (Hidden::default(), Against::keys(&[], path)?);
     for log in verify::logs(path)? {
-        read_log(&log, select, each, &mut hidden)?;
+        read_log(&log, &against, select, each, &mut hidden)?;
     }
     Ok(hidden)
 }
 
 fn read_log(
     log: &Path,
+    against: &Against,
     select: &Select,
     each: &mut dyn FnMut(&Path, Item) -> io::Result<()>,
     hidden: &mut Hidden,
@@ -51,8 +52,9 @@ fn read_log(
     let mut calls = Calls::default();
     let mut written = Ok(());
     let mut lines = 0_u64;
-    let verified = verify::verify_lines(log, &mut |line| {
+    let verified = verify::verify_lines(log, against, &mut |_| (), &mut |line| {
         lines += 1;
+        let line = std::str::from_utf8(line).unwrap_or_default();
         // A record that is verified is JSON; one that has other members than were foreseen shows those that it has.
         let record = serde_json::from_str::<Record>(line).unwrap_or_default();
         if written.is_ok()
