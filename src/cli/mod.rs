@@ -135,7 +135,7 @@ enum Command {
     },
     /// Read audit logs.
     #[command(subcommand)]
-    Audit(Audit),
+    Audit(Box<Audit>),
 }
 
 /// Where gateways are looked for.
@@ -257,7 +257,7 @@ pub fn run() -> ExitCode {
         }
         Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
         Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
-        Command::Audit(command) => audit(command),
+        Command::Audit(command) => audit(*command),
     }
 }
 

@@ -56,10 +56,9 @@ pub(super) struct Person {
 impl Record {
     /// The code of a call that was refused or failed; of a frame its number.
     pub(super) fn code(&self) -> Option<String> {
-        match &self.code {
-            serde_json::Value::Null => None,
-            serde_json::Value::String(code) => Some(code.clone()),
-            other => Some(other.to_string()),
+        match self.code.as_str() {
+            Some(code) => Some(code.to_owned()),
+            None => (!self.code.is_null()).then(|| self.code.to_string()),
         }
     }
 
@@ -80,7 +79,8 @@ impl Person {
         let client = match (self.client.is_empty(), self.uid) {
             (true, None) => String::new(),
             (true, Some(uid)) => format!(" by user {uid}"),
-            (false, _) => format!(" `{}`", printable(&self.client, 60)),
+            // No name can end its own quotes.
+            (false, _) => format!(" `{}`", printable(&self.client, 60).replace('`', "\\u{60}")),
         };
         format!("{said} at the {channel}{client} after {} s", self.took_ms / 1_000)
     }

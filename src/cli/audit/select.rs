@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::record::Record;
+use crate::clock::{Clock, SystemClock};
 use crate::policy::PathGlob;
 
 /// Only what all of these say; each may be left out.
@@ -66,7 +67,7 @@ fn time(text: &str) -> Result<SystemTime, String> {
     }
     let wrong = || format!("`{text}` is neither a time (2026-01-31T08:00:00Z) nor a duration (2h)");
     let ago: Duration = humantime::parse_duration(text).map_err(|_| wrong())?;
-    SystemTime::now().checked_sub(ago).ok_or_else(wrong)
+    SystemClock::new().wall().checked_sub(ago).ok_or_else(wrong)
 }
 
 impl Select {

@@ -105,7 +105,7 @@ impl Durations {
             passed += count;
             (passed >= wanted).then_some(*class)
         })?;
-        Some((u64::from(class % CLASSES) + 9 << (class / CLASSES)) >> 3)
+        Some(((u64::from(class % CLASSES) + 9) << (class / CLASSES)) >> 3)
     }
 }
 

@@ -15,14 +15,8 @@ const CLASS: u32 = 6_003;
 pub(super) fn event(log: &Path, question: &Record, answer: Option<&Record>) -> Value {
     let (activity, name) = activity(question);
     let code = answer.and_then(Record::code).or_else(|| question.code());
-    let allowed = question.verdict == "allow";
-    let (severity, severity_name) = if allowed { (1, "Informational") } else { (2, "Low") };
-    // The security control's own words: the action on the request, and what became of it.
-    let (action, action_name) = if allowed { (1, "Allowed") } else { (2, "Denied") };
-    let (disposition, disposition_name) = if allowed { (1, "Allowed") } else { (2, "Blocked") };
     let (status, status_name) = if code.is_none() { (1, "Success") } else { (2, "Failure") };
     let operation = if question.operation.is_empty() { question.subject() } else { question.operation.clone() };
-    let http = answer.and_then(|answer| answer.status);
     let mut event = json!({
         "class_uid": CLASS,
         "class_name": "API Activity",
@@ -33,45 +27,19 @@ pub(super) fn event(log: &Path, question: &Record, answer: Option<&Record>) -> V
         "type_uid": CLASS * 100 + activity,
         "type_name": format!("API Activity: {name}"),
         "time": milliseconds(&question.time),
-        "severity_id": severity,
-        "severity": severity_name,
         "status_id": status,
         "status": status_name,
-        "action_id": action,
-        "action": action_name,
-        "disposition_id": disposition,
-        "disposition": disposition_name,
-        "metadata": {
-            "version": VERSION,
-            "profiles": ["security_control"],
-            "product": { "name": "Portcullis", "vendor_name": "Portcullis", "version": env!("CARGO_PKG_VERSION") },
-            "log_name": log.file_name().unwrap_or_default().to_string_lossy(),
-            "sequence": question.seq,
-            "uid": question.call,
-            "original_time": question.time,
-        },
+        "metadata": metadata(log, question),
         "actor": { "user": { "name": question.agent, "uid": question.agent } },
         "src_endpoint": { "name": question.agent },
         "api": { "operation": operation, "request": { "uid": question.call } },
-        "unmapped": {
-            "tool": question.tool,
-            "verdict": question.verdict,
-            "rule": question.rule,
-            "rule_line": question.line,
-            "effect": question.effect,
-            "credential": question.credential,
-            "request_digest": question.digest,
-            "cause": question.cause,
-            "person": question.person.as_ref().map(|person| json!({
-                "said": person.said, "channel": person.channel, "client": person.client, "uid": person.uid,
-                "took_ms": person.took_ms,
-            })),
-        },
+        "unmapped": unmapped(question),
     });
+    judged(&mut event, question.verdict == "allow");
     if !question.method.is_empty() {
         add(&mut event, "http_request", json!({ "http_method": question.method, "url": { "path": question.path } }));
     }
-    if let Some(http) = http {
+    if let Some(http) = answer.and_then(|answer| answer.status) {
         add(&mut event, "http_response", json!({ "code": http, "length": answer.and_then(|answer| answer.bytes) }));
     }
     if let Some(duration) = answer.and_then(|answer| answer.duration_us) {
@@ -83,6 +51,54 @@ pub(super) fn event(log: &Path, question: &Record, answer: Option<&Record>) -> V
         add(&mut event, "status_detail", cause.unwrap_or(&question.cause).into());
     }
     event
+}
+
+fn metadata(log: &Path, question: &Record) -> Value {
+    json!({
+        "version": VERSION,
+        "profiles": ["security_control"],
+        "product": { "name": "Portcullis", "vendor_name": "Portcullis", "version": env!("CARGO_PKG_VERSION") },
+        "log_name": log.file_name().unwrap_or_default().to_string_lossy(),
+        "sequence": question.seq,
+        "uid": question.call,
+        "original_time": question.time,
+    })
+}
+
+/// The profile's words: the action on the request, what became of it, and how much it matters.
+fn judged(event: &mut Value, allowed: bool) {
+    let (severity, severity_name) = if allowed { (1, "Informational") } else { (2, "Low") };
+    let (id, action, disposition) = if allowed { (1, "Allowed", "Allowed") } else { (2, "Denied", "Blocked") };
+    add(event, "severity_id", severity.into());
+    add(event, "severity", severity_name.into());
+    add(event, "action_id", id.into());
+    add(event, "action", action.into());
+    add(event, "disposition_id", id.into());
+    add(event, "disposition", disposition.into());
+}
+
+/// What the schema has no place for.
+fn unmapped(question: &Record) -> Value {
+    let person = question.person.as_ref().map(|person| {
+        json!({
+            "said": person.said,
+            "channel": person.channel,
+            "client": person.client,
+            "uid": person.uid,
+            "took_ms": person.took_ms,
+        })
+    });
+    json!({
+        "tool": question.tool,
+        "verdict": question.verdict,
+        "rule": question.rule,
+        "rule_line": question.line,
+        "effect": question.effect,
+        "credential": question.credential,
+        "request_digest": question.digest,
+        "cause": question.cause,
+        "person": person,
+    })
 }
 
 fn add(event: &mut Value, name: &str, value: Value) {
