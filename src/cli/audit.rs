@@ -7,4 +7,4 @@ mod record;
 pub(super) mod select;
 pub(super) mod show;
 pub(super) mod stats;
-mod text;
+pub(super) mod text;

@@ -189,7 +189,7 @@ enum Audit {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
-    /// Print the last calls of a log.
+    /// Print the last calls of a log, and with `--follow` each that comes.
     Tail {
         /// A log file or a state directory.
         #[arg(value_name = "PATH")]
@@ -197,6 +197,9 @@ enum Audit {
         /// How many.
         #[arg(short = 'n', long, default_value_t = 20)]
         lines: usize,
+        /// Go on with what comes, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
         #[command(flatten)]
         select: Select,
         /// How the records are printed; `json` prints them as they stand, one a line.
@@ -269,7 +272,10 @@ fn audit(command: Audit) -> ExitCode {
         }
         Audit::Checkpoint { path } => verify::checkpoint(&path),
         Audit::Show { log, select, format } => show(&log, &select, Extent::All, format),
-        Audit::Tail { log, lines, select, format } => show(&log, &select, Extent::Last(lines), format),
+        Audit::Tail { log, lines, follow, select, format } => {
+            let extent = if follow { Extent::Follow(lines) } else { Extent::Last(lines) };
+            show(&log, &select, extent, format)
+        }
         Audit::Stats { log, select, format } => stats(&log, &select, format),
         Audit::Export { log, ocsf, csv: _, select } => export(&log, &select, if ocsf { Form::Ocsf } else { Form::Csv }),
     }

@@ -3,32 +3,42 @@
 //!
 //! Shows that a log was not edited, cut out of or added to before its last checkpoint by anybody without the signing key.
 //! What follows the last checkpoint is chained, not anchored: it can be cut off or rewritten. A cut at a checkpoint shows
-//! by the head file or by a checkpoint that was kept elsewhere, and by nothing else.
+//! by the head file or by a checkpoint that was kept elsewhere, and by nothing else. A file that follows another can be checked
+//! alone: it begins with the signed checkpoint of all that came before.
 
 mod chain;
 mod fault;
 mod line;
+mod place;
+mod reader;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 pub use self::fault::{Fault, VerifyError};
+pub use self::place::{Log, logs, whole_logs};
+pub use self::reader::{Each, Reader};
 
-use self::chain::Chain;
+use self::place::Scope;
 use super::note::{Note, PUBLIC_FILE, PublicKey};
-
-/// The longest line that is read as a record: a `start` holds the policy's text, a question at most 64 query pairs and a
-/// body's members.
-const MAX_RECORD: u64 = 16 << 20;
+use super::segment;
 
 /// What a log was found to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
     /// The log's name in its checkpoints: that of the policy and its own.
     pub origin: String,
+    /// The sequence number of the first record that is there.
+    pub first: u64,
     /// Records whose place in the chain was checked.
     pub records: u64,
+    /// The file that is missing before the first, where the log does not begin with its beginning.
+    pub before: Option<String>,
+    /// The file in which the log goes on.
+    pub next: Option<String>,
+    /// Files that the gateway has deleted, as its policy says.
+    pub retired: Vec<String>,
     /// Calls that were asked about.
     pub questions: u64,
     /// Calls whose end is in the log.
@@ -127,64 +137,55 @@ impl Against {
     }
 }
 
-/// The logs under `path`: itself, or the `*.jsonl` files of a directory, sorted.
+/// Checks one log, file by file, and holds it against its head file, if there is one. `progress` hears how many bytes were read.
 ///
 /// # Errors
-/// [`VerifyError::Read`] or [`VerifyError::Nothing`].
-pub fn logs(path: &Path) -> Result<Vec<PathBuf>, VerifyError> {
-    let read = |source| VerifyError::Read { path: path.to_owned(), source };
-    if !path.metadata().map_err(read)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut logs = Vec::new();
-    for file in path.read_dir().map_err(read)? {
-        let file = file.map_err(read)?.path();
-        if file.extension().is_some_and(|e| e == "jsonl") {
-            logs.push(file);
-        }
-    }
-    logs.sort();
-    if logs.is_empty() {
-        return Err(VerifyError::Nothing { path: path.to_owned() });
-    }
-    Ok(logs)
+/// The first thing that is wrong, with its file and line.
+pub fn verify(log: &Log, against: &Against, progress: &mut dyn FnMut(u64)) -> Result<Summary, Broken> {
+    verify_lines(log, against, progress, &mut |_, _| ())
 }
 
-/// Checks one log file, and holds it against its head file, if there is one. `progress` hears how many bytes were read.
+/// As [`verify`]; `each` hears of every line that is confirmed, up to what is wrong.
 ///
 /// # Errors
-/// The first thing that is wrong, with its line.
-pub fn verify_file(path: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Result<Summary, VerifyError> {
-    verify_lines(path, against, progress, &mut |_| ())
-}
-
-/// As [`verify_file`]; `each` is given every line once the one after it has confirmed it, and the last one at the end of
-/// a log in which nothing is wrong.
-///
-/// # Errors
-/// The first thing that is wrong, with its line.
+/// The first thing that is wrong, with its file and line.
 pub fn verify_lines(
-    path: &Path,
+    log: &Log,
     against: &Against,
     progress: &mut dyn FnMut(u64),
-    each: &mut dyn FnMut(&[u8]),
-) -> Result<Summary, VerifyError> {
-    let read = |source| VerifyError::Read { path: path.to_owned(), source };
+    each: &mut Each<'_>,
+) -> Result<Summary, Broken> {
+    let last = log.files.last().map_or(Path::new(""), PathBuf::as_path);
     // The head first: a gateway that runs may put a newer one there while its log is read.
-    let mut others = head(path)?;
+    let mut others = head(last).map_err(|error| Broken { file: last.to_owned(), error })?;
     others.extend(against.since.iter().cloned());
-    let reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(read)?);
-    let mut chain = Chain::new(&against.keys, &others);
-    feed(reader, &mut chain, progress, each).map_err(|trouble| match trouble {
-        Trouble::Read(source) => read(source),
-        Trouble::Wrong(error) => error,
-    })?;
-    chain.finish()
+    let mut reader = Reader::new(log.clone(), against, &others);
+    reader.advance(progress, each)?;
+    reader.finish(each)
+}
+
+/// Checks one file, as [`verify`] does.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub fn verify_file(path: &Path, against: &Against) -> Result<Summary, VerifyError> {
+    let log = Log { files: vec![path.to_owned()], scope: Scope::One };
+    verify(&log, against, &mut |_| ()).map_err(|broken| broken.error)
+}
+
+/// A file that does not verify, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", file.display())]
+pub struct Broken {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong.
+    pub error: VerifyError,
 }
 
 /// The checkpoint of the head file of a log.
 fn head(log: &Path) -> Result<Vec<Note>, VerifyError> {
-    let path = log.with_extension("head");
+    let path = segment::head(log);
     match std::fs::read_to_string(&path) {
         Ok(text) => match Note::parse(&text) {
             Some(note) => Ok(vec![note]),
@@ -192,44 +193,6 @@ fn head(log: &Path) -> Result<Vec<Note>, VerifyError> {
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(source) => Err(VerifyError::Read { path, source }),
-    }
-}
-
-/// Takes every line of a file.
-fn feed(
-    mut reader: impl BufRead,
-    chain: &mut Chain<'_>,
-    progress: &mut dyn FnMut(u64),
-    each: &mut dyn FnMut(&[u8]),
-) -> Result<(), Trouble> {
-    let (mut buffer, mut confirmed) = (Vec::new(), Vec::new());
-    let (mut line, mut done) = (0, 0);
-    loop {
-        buffer.clear();
-        let size = (&mut reader).take(MAX_RECORD).read_until(b'\n', &mut buffer).map_err(Trouble::Read)? as u64;
-        if size == 0 {
-            hand_on(&confirmed, each);
-            return Ok(());
-        }
-        line += 1;
-        done += size;
-        progress(done);
-        let wrong = |fault| Trouble::Wrong(VerifyError::Record { line, fault });
-        match buffer.strip_suffix(b"\n") {
-            Some(text) => {
-                chain.take(text).map_err(wrong)?;
-                hand_on(&confirmed, each);
-                std::mem::swap(&mut buffer, &mut confirmed);
-            }
-            None if size == MAX_RECORD => return Err(wrong(Fault::NotARecord)),
-            None => chain.summary.torn_tail = size,
-        }
-    }
-}
-
-fn hand_on(line: &[u8], each: &mut dyn FnMut(&[u8])) {
-    if let Some(text) = line.strip_suffix(b"\n") {
-        each(text);
     }
 }
 
@@ -251,13 +214,6 @@ pub fn count_lines(path: &Path) -> Result<u64, VerifyError> {
         let length = bytes.len();
         reader.consume(length);
     }
-}
-
-/// Why a file was not taken.
-#[derive(Debug)]
-enum Trouble {
-    Read(std::io::Error),
-    Wrong(VerifyError),
 }
 
 #[cfg(test)]

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use super::calls::{Calls, Item};
 use super::record::Record;
 use super::select::Select;
-use crate::audit::verify::{self, Against, VerifyError};
+use crate::audit::verify::{self, Against, Broken, VerifyError};
 
 /// What could not be shown, because it could not be verified.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
-    /// Each log that is wrong, and what is wrong first in it.
-    pub(super) logs: Vec<(PathBuf, VerifyError)>,
-    /// How many lines stand in them from there on.
+    /// What is wrong first in each log that is wrong.
+    pub(super) faults: Vec<Broken>,
+    /// How many lines stand there from there on.
     pub(super) lines: u64,
 }
 
@@ -28,50 +28,67 @@ pub(super) enum ReadError {
     Write(#[from] io::Error),
 }
 
-/// Hands every wanted call and event of the logs under `path` on, up to the first record of a log that is not as it was
-/// written.
-pub(super) fn read(
-    path: &Path,
-    select: &Select,
-    each: &mut dyn FnMut(&Path, Item) -> io::Result<()>,
-) -> Result<Hidden, ReadError> {
+/// Is given a call or an event, and the file in which it begins.
+pub(super) type Each<'a> = dyn FnMut(&Path, Item) -> io::Result<()> + 'a;
+
+/// Hands every wanted call and event of the logs under `path` on, of each log up to the first record that is not as it
+/// was written.
+pub(super) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<Hidden, ReadError> {
     let (mut hidden, against) = (Hidden::default(), Against::keys(&[], path)?);
-    for log in verify::logs(path)? {
-        read_log(&log, &against, select, each, &mut hidden)?;
+    for log in verify::whole_logs(path)? {
+        let mut gathering = Gathering::new(select);
+        let verified =
+            verify::verify_lines(&log, &against, &mut |_| (), &mut |file, line| gathering.take(file, line, each));
+        let lines = gathering.finish(each)?;
+        if let Err(fault) = verified {
+            let all = log.files().iter().map(|file| verify::count_lines(file)).sum::<Result<u64, _>>()?;
+            hidden.lines += all.saturating_sub(lines);
+            hidden.faults.push(fault);
+        }
     }
     Ok(hidden)
 }
 
-fn read_log(
-    log: &Path,
-    against: &Against,
-    select: &Select,
-    each: &mut dyn FnMut(&Path, Item) -> io::Result<()>,
-    hidden: &mut Hidden,
-) -> Result<(), ReadError> {
-    let mut calls = Calls::default();
-    let mut written = Ok(());
-    let mut lines = 0_u64;
-    let verified = verify::verify_lines(log, against, &mut |_| (), &mut |line| {
-        lines += 1;
-        let line = std::str::from_utf8(line).unwrap_or_default();
-        // A record that is verified is JSON; one that has other members than were foreseen shows those that it has.
-        let record = serde_json::from_str::<Record>(line).unwrap_or_default();
-        if written.is_ok()
-            && let Some(item) = calls.next(record, line).filter(|item| select.takes(item))
-        {
-            written = each(log, item);
+/// Puts the lines of one log together.
+pub(super) struct Gathering<'s> {
+    select: &'s Select,
+    calls: Calls,
+    lines: u64,
+    written: io::Result<()>,
+    file: PathBuf,
+}
+
+impl<'s> Gathering<'s> {
+    pub(super) fn new(select: &'s Select) -> Self {
+        Self { select, calls: Calls::default(), lines: 0, written: Ok(()), file: PathBuf::new() }
+    }
+
+    /// The next line, which is verified and so is JSON; members of other types than were foreseen are left out.
+    pub(super) fn take(&mut self, file: &Path, line: &[u8], each: &mut Each<'_>) {
+        self.lines += 1;
+        if self.file != file {
+            file.clone_into(&mut self.file);
         }
-    });
-    written?;
-    for item in calls.rest().filter(|item| select.takes(item)) {
-        each(log, item)?;
+        let text = std::str::from_utf8(line).unwrap_or_default();
+        let record = serde_json::from_str::<Record>(text).unwrap_or_default();
+        let item = self.calls.next(record, text).filter(|item| self.select.takes(item));
+        if let (Some(item), Ok(())) = (item, &self.written) {
+            self.written = each(file, item);
+        }
     }
-    if let Err(error) = verified {
-        hidden.lines += verify::count_lines(log)?.saturating_sub(lines);
-        hidden.logs.push((log.to_owned(), error));
+
+    /// Whether everything could be written so far.
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        std::mem::replace(&mut self.written, Ok(()))
     }
-    Ok(())
+
+    /// The calls without an end; how many lines there were.
+    fn finish(mut self, each: &mut Each<'_>) -> io::Result<u64> {
+        self.check()?;
+        let Self { select, calls, lines, file, .. } = self;
+        calls.rest().filter(|item| select.takes(item)).try_for_each(|item| each(&file, item))?;
+        Ok(lines)
+    }
 }
 
 impl Select {
@@ -86,11 +103,10 @@ impl Select {
 }
 
 impl Hidden {
-    /// One sentence for each log that is wrong, for people.
+    /// What is wrong, a sentence for each log, and how much is hidden for it.
     pub(super) fn sentences(&self) -> Vec<String> {
-        let mut sentences: Vec<String> =
-            self.logs.iter().map(|(log, error)| format!("`{}`: {error}", log.display())).collect();
-        if self.lines > 0 {
+        let mut sentences: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
+        if !sentences.is_empty() {
             sentences.push(format!("{} lines from there on are hidden: they are not verified", self.lines));
         }
         sentences

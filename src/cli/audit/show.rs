@@ -4,13 +4,16 @@ use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use super::super::{FOUND, Format, complain};
 use super::calls::{Item, Line};
-use super::read::{Hidden, ReadError, read};
+use super::read::{Gathering, Hidden, ReadError, read};
 use super::record::{Person, Record};
 use super::select::Select;
 use super::text::{Tone, printable};
+use crate::audit::verify::{self, Against, Reader};
 use crate::config::Environment;
 
 /// What of the found is printed.
@@ -19,36 +22,97 @@ pub(in crate::cli) enum Extent {
     All,
     /// The last so many.
     Last(usize),
+    /// The last so many, and what comes.
+    Follow(usize),
 }
+
+/// A log that is followed is looked at so often.
+const OFTEN: Duration = Duration::from_millis(250);
 
 /// Exit 0 when everything that was found is verified, 1 where something is hidden, 2 when nothing can be read.
 pub(in crate::cli) fn show(path: &Path, select: &Select, extent: Extent, format: Format) -> ExitCode {
-    let mut out = io::BufWriter::new(io::stdout());
     let coloured = io::stdout().is_terminal() && !Environment::process().no_color();
-    let printer = Printer { format, coloured };
+    let (mut out, printer) = (io::BufWriter::new(io::stdout()), Printer { format, coloured });
     let read = match extent {
         Extent::All => read(path, select, &mut |_, item| printer.print(&mut out, &item)),
         Extent::Last(most) => {
-            let mut last = VecDeque::new();
-            let read = read(path, select, &mut |_, item| {
-                if last.len() == most {
-                    last.pop_front();
-                }
-                if most > 0 {
-                    last.push_back(item);
-                }
-                Ok(())
-            });
-            read.and_then(|hidden| {
-                last.iter().try_for_each(|item| printer.print(&mut out, item))?;
+            let mut last = Last::new(most);
+            read(path, select, &mut |_, item| last.push(item)).and_then(|hidden| {
+                last.print(&mut out, &printer)?;
                 Ok(hidden)
             })
         }
+        Extent::Follow(most) => follow(path, select, most, &mut out, &printer),
     };
     finish(read.and_then(|hidden| {
         out.flush()?;
         Ok(hidden)
     }))
+}
+
+/// Prints the last calls and then each as it ends, until something is wrong or the reader has seen enough. The last line
+/// of a log that is written is shown at once: whether it stays is seen by the next.
+fn follow(
+    path: &Path,
+    select: &Select,
+    most: usize,
+    out: &mut impl Write,
+    printer: &Printer,
+) -> Result<Hidden, ReadError> {
+    let against = Against::keys(&[], path)?;
+    let mut logs: Vec<(Reader<'_>, Gathering<'_>)> = Vec::new();
+    let mut last = Some(Last::new(most));
+    loop {
+        for log in verify::whole_logs(path)? {
+            match logs.iter_mut().find(|(reader, _)| reader.path() == log.path()) {
+                Some((reader, _)) => reader.extend(log),
+                None => logs.push((Reader::following(log, &against), Gathering::new(select))),
+            }
+        }
+        for (reader, gathering) in &mut logs {
+            let mut each = |_: &Path, item: Item| match &mut last {
+                Some(last) => last.push(item),
+                None => printer.print(out, &item),
+            };
+            let read = reader.advance(&mut |_| (), &mut |file, line| gathering.take(file, line, &mut each));
+            reader.hand_on_last(&mut |file, line| gathering.take(file, line, &mut each));
+            gathering.check()?;
+            if let Err(fault) = read {
+                return Ok(Hidden { faults: vec![fault], lines: 0 });
+            }
+        }
+        if let Some(last) = last.take() {
+            last.print(out, printer)?;
+        }
+        out.flush()?;
+        thread::sleep(OFTEN);
+    }
+}
+
+/// The last of what was found.
+struct Last {
+    most: usize,
+    items: VecDeque<Item>,
+}
+
+impl Last {
+    fn new(most: usize) -> Self {
+        Self { most, items: VecDeque::new() }
+    }
+
+    fn push(&mut self, item: Item) -> io::Result<()> {
+        if self.items.len() == self.most {
+            self.items.pop_front();
+        }
+        if self.most > 0 {
+            self.items.push_back(item);
+        }
+        Ok(())
+    }
+
+    fn print(&self, out: &mut impl Write, printer: &Printer) -> io::Result<()> {
+        self.items.iter().try_for_each(|item| printer.print(out, item))
+    }
 }
 
 /// Says what is hidden; the exit code.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Escapes what could move a terminal's cursor or reorder a line, and cuts.
-pub(super) fn printable(text: &str, most: usize) -> String {
+pub(in crate::cli) fn printable(text: &str, most: usize) -> String {
     let mut shown: String = text.chars().take(most).flat_map(escape).collect();
     if text.chars().nth(most).is_some() {
         shown.push('…');
