@@ -148,7 +148,7 @@ impl Printer {
                 let row = Row::call(&question.record, answer.as_deref().map(|line: &Line| &line.record));
                 row.print(out, self.coloured)
             }
-            (Format::Human, Item::Event(line)) => Row::event(&line.record).print(out, self.coloured),
+            (Format::Human, Item::Event(line)) => Row::event(line).print(out, self.coloured),
         }
     }
 }
@@ -188,8 +188,8 @@ impl Row {
         }
     }
 
-    fn event(record: &Record) -> Self {
-        let (what, more) = event(record);
+    fn event(Line { record, text }: &Line) -> Self {
+        let (what, more) = event(record, text);
         Self {
             time: printable(&record.time, 30),
             word: printable(&record.kind, 10),
@@ -237,7 +237,7 @@ pub(super) fn duration(microseconds: u64) -> String {
 }
 
 /// What a record that is no call says, and what else.
-fn event(record: &Record) -> (String, Vec<String>) {
+fn event(record: &Record, text: &str) -> (String, Vec<String>) {
     let subject = printable(&record.subject(), 120);
     let user = || format!("by user {}", record.uid.unwrap_or_default());
     match record.kind.as_str() {
@@ -263,6 +263,17 @@ fn event(record: &Record) -> (String, Vec<String>) {
             (printable(&record.reason, 60), calls.into_iter().collect())
         }
         "frame" => (printable(&record.cause, 120), Vec::new()),
-        _ => (String::new(), Vec::new()),
+        _ => (String::new(), members(text)),
     }
+}
+
+/// What a record says beside its place in the chain, member by member.
+fn members(text: &str) -> Vec<String> {
+    let record: serde_json::Map<_, _> = serde_json::from_str(text).unwrap_or_default();
+    let own = record.iter().filter(|(name, _)| !matches!(name.as_str(), "v" | "seq" | "time" | "prev" | "kind"));
+    let member = |(name, value): (&String, &serde_json::Value)| {
+        let value = value.as_str().map_or_else(|| value.to_string(), |text| text.replace('\n', " "));
+        format!("{} {}", printable(name, 40), printable(value.trim_end(), 120))
+    };
+    own.map(member).collect()
 }
