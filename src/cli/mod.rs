@@ -176,6 +176,16 @@ enum Audit {
         /// A log file or a state directory.
         path: PathBuf,
     },
+    /// Say that a log does not verify and why that is known, so that the gateway starts beside it.
+    ///
+    /// Written to a log of its own, with the user and the reason, and good for the file as it is now.
+    Acknowledge {
+        /// The log file that the gateway named.
+        file: PathBuf,
+        /// Why the file is as it is.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Print the calls of a log, one line each, and what else it tells of.
     ///
     /// Only what is verified is printed, with a word about how much is not (exit 1). A call stands where it ended.
@@ -271,6 +281,7 @@ fn audit(command: Audit) -> ExitCode {
             verify::run(&path, &key, &since, tail, format)
         }
         Audit::Checkpoint { path } => verify::checkpoint(&path),
+        Audit::Acknowledge { file, reason } => verify::acknowledge(&file, &reason),
         Audit::Show { log, select, format } => show(&log, &select, Extent::All, format),
         Audit::Tail { log, lines, follow, select, format } => {
             let extent = if follow { Extent::Follow(lines) } else { Extent::Last(lines) };

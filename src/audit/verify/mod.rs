@@ -20,6 +20,7 @@ pub use self::fault::{Fault, VerifyError};
 pub use self::place::{Log, logs, whole_logs};
 pub use self::reader::{Each, Reader};
 
+use self::line::Line;
 use self::place::Scope;
 use super::note::{Note, PUBLIC_FILE, PublicKey};
 use super::segment;
@@ -105,6 +106,12 @@ impl Against {
         Ok(Self { keys: files.iter().map(key).collect::<Result<_, _>>()?, since: Vec::new() })
     }
 
+    /// This key.
+    #[must_use]
+    pub fn key(key: PublicKey) -> Self {
+        Self { keys: vec![key], since: Vec::new() }
+    }
+
     /// Adds a checkpoint that was kept elsewhere: a file that holds one, or the line itself.
     ///
     /// # Errors
@@ -181,6 +188,20 @@ pub struct Broken {
     pub file: PathBuf,
     /// What is wrong.
     pub error: VerifyError,
+}
+
+/// How a file ends, of which these are the last bytes: the kind of the record before the checkpoint that comes last.
+pub(super) fn closing(end: &[u8]) -> Option<&str> {
+    let (before, last) = split_last(end.strip_suffix(b"\n")?)?;
+    let kind = |line| Line::read(line).map(|line| line.kind);
+    let (_, other) = split_last(before)?;
+    kind(last).filter(|kind| *kind == "checkpoint").and(kind(other))
+}
+
+/// A text before its last line end, and what follows.
+fn split_last(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memrchr(b'\n', text)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// The checkpoint of the head file of a log.

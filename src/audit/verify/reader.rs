@@ -12,11 +12,7 @@ use super::fault::{Fault, VerifyError};
 use super::place::{Log, Scope};
 use super::{Against, Broken, Summary};
 use crate::audit::note::Note;
-use crate::audit::segment;
-
-/// The longest line that is read as a record: a `start` holds the policy's text, a question at most 64 query pairs and a
-/// body's members.
-const MAX_RECORD: usize = 16 << 20;
+use crate::audit::{MAX_RECORD, segment};
 
 /// Hears of each confirmed line, without its end, and in which file it stands.
 pub type Each<'a> = dyn FnMut(&Path, &[u8]) + 'a;
@@ -185,7 +181,7 @@ impl<R: BufRead> Lines<R> {
         each: &mut dyn FnMut(&[u8]),
     ) -> Result<(), Trouble> {
         loop {
-            let room = MAX_RECORD.saturating_sub(self.buffer.len()) as u64;
+            let room = MAX_RECORD.saturating_sub(self.buffer.len() as u64);
             let size = (&mut self.source).take(room).read_until(b'\n', &mut self.buffer).map_err(Trouble::Read)?;
             self.done += size as u64;
             progress(self.done);
@@ -197,7 +193,7 @@ impl<R: BufRead> Lines<R> {
                     self.line += 1;
                     self.buffer.clear();
                 }
-                None if self.buffer.len() >= MAX_RECORD => return Err(wrong(Fault::NotARecord)),
+                None if self.buffer.len() as u64 >= MAX_RECORD => return Err(wrong(Fault::NotARecord)),
                 None => return Ok(()),
             }
         }

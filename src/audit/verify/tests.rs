@@ -9,8 +9,8 @@ use super::chain::Chain;
 use super::reader::{Lines, Trouble};
 use super::*;
 use crate::audit::book::Book;
-use crate::audit::checkpoint::{Keeper, Last, Name, Segment};
-use crate::audit::disk::{Disk, System};
+use crate::audit::checkpoint::{Keeper, Last, Name, Offset, Segment};
+use crate::audit::disk::{Disk, Room, System};
 use crate::audit::hex;
 use crate::audit::merkle::Tree;
 use crate::audit::note::{Checkpoint, Signer};
@@ -82,7 +82,16 @@ fn written(mut after: impl FnMut(&mut Keeper, u64)) -> Sample {
             signer: public.fingerprint(),
         },
         limits: Limits { bytes: u64::MAX, age: Duration::MAX },
-        segment: Segment { file, path: path.clone(), until: Duration::MAX, stays: Duration::ZERO },
+        segment: Segment {
+            file,
+            path: path.clone(),
+            room: Room::Unknown,
+            until: Duration::MAX,
+            stays: Duration::ZERO,
+            looked: true,
+        },
+        retention: None,
+        offset: Offset::of(&ManualClock::default()),
         tree: Tree::default(),
         last: Last::default(),
     };
