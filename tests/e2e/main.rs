@@ -35,6 +35,7 @@ mod lifecycle;
 mod log;
 #[cfg(test)]
 mod log_recovery;
+mod log_tools;
 #[cfg(test)]
 mod preview;
 #[cfg(test)]
