@@ -5,10 +5,22 @@
 //! the file. Refuses: to go on after a write or a sync failed. Trusts: the file system's `fdatasync`, and whoever can
 //! write to the state directory (the chain shows an edit, it does not prevent one).
 
+mod acknowledge;
 mod book;
+mod checkpoint;
 mod digest;
+mod disk;
 pub mod entry;
+#[cfg(test)]
+mod faults;
+mod keys;
+mod merkle;
+pub mod note;
+mod open;
 mod record;
+mod recover;
+mod retire;
+mod segment;
 mod sync;
 pub mod verify;
 
@@ -18,20 +30,25 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use acknowledge::acknowledge;
+
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::confirm::{No, Ticket};
-use crate::policy::Policy;
-use crate::policy::Sync;
+use crate::policy::{AuditSpec, Sync};
+use crate::trust::quoted;
 use book::Book;
 use digest::DigestKey;
 use entry::Entry;
-use record::{Decision, Fact, Frame, Start, Stop, Writes};
+use open::create;
+use record::{Decision, Fact, Frame, Stop, Writes};
 use sync::Syncer;
 
 /// Up to so many open calls each writes its records at once: letting others go first costs a turn of the runtime, which
 /// is more than a `write` that few would share.
 const FEW_CALLS: usize = 16;
+/// The longest record that is read: a `start` holds the policy's text, a question at most 64 query pairs and a body's members.
+const MAX_RECORD: u64 = 16 << 20;
 /// Characters of an unknown tool's, an operation's, a method's or a client's name that a record keeps.
 const NAME_CAP: usize = 128;
 
@@ -55,10 +72,16 @@ pub enum AuditError {
         /// The log file.
         path: PathBuf,
     },
-    /// The key file holds something else than 32 bytes.
-    #[error("the digest key `{}` is not 32 bytes; restore it from a copy or move it away to begin a new one", path.display())]
+    /// A key file holds something else than 32 bytes.
+    #[error("the key `{}` is not 32 bytes; restore it from a copy or move it away to begin a new one", path.display())]
     Key {
         /// The key file.
+        path: PathBuf,
+    },
+    /// The public key is not that of the signing key.
+    #[error("`{}` is not the public half of the key beside it; restore both from a copy, or move it away to have it written anew", path.display())]
+    PublicKey {
+        /// The file of the public key.
         path: PathBuf,
     },
     /// No randomness for a new key or a log's name.
@@ -70,6 +93,27 @@ pub enum AuditError {
     /// An earlier write or sync failed; that is final for this process.
     #[error("the audit log failed earlier; restart the gateway once the disk is well")]
     Broken,
+    /// Another log of the directory does not verify.
+    #[error("{broken}; where that is known, `portcullis audit acknowledge {} --reason TEXT` records it, and the gateway starts again", quoted(&broken.file))]
+    Damaged {
+        /// The file and what is wrong with it.
+        broken: verify::Broken,
+    },
+    /// A log that verifies is to be acknowledged as one that does not.
+    #[error("`{}` verifies: there is nothing to acknowledge", path.display())]
+    Verifies {
+        /// The log.
+        path: PathBuf,
+    },
+    /// A reason that says nothing, or too much.
+    #[error("a reason is a text of 1 to 1000 bytes")]
+    Reason,
+    /// The disk is full; what has begun is still recorded.
+    #[error("the disk of the audit log is full")]
+    Full,
+    /// More records wait for the disk than are kept in memory; it goes on once they are there.
+    #[error("the disk is so slow that too many records of the audit log wait for it")]
+    Behind,
     /// A record could not be put into words (never seen; refused all the same).
     #[error("a record could not be serialized: {0}")]
     Serialize(serde_json::Error),
@@ -83,10 +127,8 @@ pub enum AuditError {
 pub struct Place<'a> {
     /// The state directory, already checked.
     pub directory: &'a Path,
-    /// The first part of the file's name (`[audit] prefix`).
-    pub prefix: &'a str,
-    /// What has to be on disk before it is sent.
-    pub sync: Sync,
+    /// What the policy says of it.
+    pub audit: &'a AuditSpec,
 }
 
 /// The open log of this process; cheap to share.
@@ -103,7 +145,7 @@ pub(crate) struct Shared {
     calls: AtomicU64,
     /// Calls that have no answer yet.
     open: AtomicUsize,
-    book: Mutex<Book>,
+    book: Arc<Mutex<Book>>,
     syncer: Syncer,
     key: DigestKey,
     sync: Sync,
@@ -111,46 +153,6 @@ pub(crate) struct Shared {
 }
 
 impl AuditLog {
-    /// Creates this process's own log file, locks it and writes its first record, which is on disk on return.
-    ///
-    /// # Errors
-    /// [`AuditError`] for a directory, key or file that cannot be used.
-    pub fn open(place: &Place<'_>, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
-        let key = DigestKey::load(place.directory)?;
-        let id = random_id()?;
-        let start = clock.wall();
-        let name = format!("{}-{}-{}.jsonl", place.prefix, compact_time(start), std::process::id());
-        let path = place.directory.join(name);
-        let file = book::create(&path)?;
-        let twin = file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?;
-        let syncer = Syncer::start(twin, path.clone())?;
-        let shared = Shared {
-            id,
-            path,
-            calls: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
-            book: Mutex::new(Book::new(file)),
-            syncer,
-            key,
-            sync: place.sync,
-            clock,
-        };
-        let log = Self { shared: Arc::new(shared) };
-        let fact = Fact::Start(Start {
-            log: &log.shared.id,
-            version: env!("CARGO_PKG_VERSION"),
-            policy: policy.name(),
-            policy_hash: hex(&policy.hash()),
-            key: log.shared.key.id(),
-            pid: std::process::id(),
-        });
-        let seq = log.shared.write(&[fact])?;
-        match log.shared.syncer.wait_blocking(seq) {
-            true => Ok(log),
-            false => Err(AuditError::Broken),
-        }
-    }
-
     /// The file this process writes.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -215,15 +217,19 @@ impl AuditLog {
         self.shared.write(&[Fact::Writes(writes)]).map(drop)
     }
 
-    /// Writes the last record of this process and waits until it is on disk. `unlogged` counts the bad frames that no
+    /// Ends the log, with a checkpoint over all of it, and waits until that is on disk. `unlogged` counts the bad frames that no
     /// record tells of.
     ///
     /// # Errors
     /// [`AuditError`] when it could not be written or synced.
     pub fn stop(&self, reason: &'static str, unlogged: u64) -> Result<(), AuditError> {
         let calls = self.shared.calls.load(Ordering::Relaxed);
-        let seq = self.shared.write(&[Fact::Stop(Stop { reason, calls, unlogged })])?;
-        match self.shared.syncer.wait_blocking(seq) {
+        let mut book = self.shared.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let seq = self.shared.append_to(&mut book, &[Fact::Stop(Stop { reason, calls, unlogged })])?;
+        book.end();
+        self.shared.syncer.wrote(book.flush(seq)?);
+        drop(book);
+        match self.shared.syncer.close_blocking() {
             true => Ok(()),
             false => Err(AuditError::Broken),
         }
@@ -267,17 +273,6 @@ impl Shared {
 
 fn capped(name: &str) -> String {
     name.chars().take(NAME_CAP).collect()
-}
-
-fn random_id() -> Result<String, AuditError> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(AuditError::Random)?;
-    Ok(hex(&bytes))
-}
-
-/// `20261123T143000.123Z`: sorts by time and holds nothing that a file name must not.
-fn compact_time(time: std::time::SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string().replace(['-', ':'], "")
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

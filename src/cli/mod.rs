@@ -8,6 +8,7 @@ mod desk;
 mod serve;
 mod sources;
 mod tools;
+mod verify;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -16,6 +17,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Environment;
+use audit::export::{Form, export};
+use audit::select::Select;
+use audit::show::{Extent, show};
+use audit::stats::stats;
 use desk::Consent;
 
 /// Something was found or refused.
@@ -130,7 +135,7 @@ enum Command {
     },
     /// Read audit logs.
     #[command(subcommand)]
-    Audit(Audit),
+    Audit(Box<Audit>),
 }
 
 /// Where gateways are looked for.
@@ -144,20 +149,97 @@ struct Place {
 #[derive(Debug, Subcommand)]
 enum Audit {
     /// Check that a log, or every log of a directory, was not changed since it was written.
+    ///
+    /// Exit 0 when every record is in its place and every checkpoint is signed with the key, 1 on any doubt, 2 when
+    /// nothing can be read. Records after the last checkpoint, as a gateway that runs or was killed leaves them, are
+    /// chained and not anchored: that is said.
     Verify {
         /// A log file or a state directory.
         path: PathBuf,
+        /// The public key of the checkpoints; repeat it for several [default: checkpoint.pub beside the log].
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
+        /// A checkpoint that was kept elsewhere, or a file that holds one: what the log held then must still be there.
+        #[arg(long, value_name = "CHECKPOINT")]
+        since: Vec<String>,
+        /// Records that no signed checkpoint covers are a doubt (exit 1).
+        #[arg(long)]
+        strict: bool,
         /// How the result is printed.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
-    /// Print the calls of a log, one line each.
-    Show {
+    /// Print the newest checkpoint of each log, one line each: to be kept where the gateway's user cannot write.
+    ///
+    /// The log is checked first; exit 1 where it does not verify or has no checkpoint yet.
+    Checkpoint {
         /// A log file or a state directory.
         path: PathBuf,
-        /// How the records are printed; `json` prints them as they stand.
+    },
+    /// Say that a log does not verify and why that is known, so that the gateway starts beside it.
+    ///
+    /// Written to a log of its own, with the user and the reason, and good for the file as it is now.
+    Acknowledge {
+        /// The log file that the gateway named.
+        file: PathBuf,
+        /// Why the file is as it is.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Print the calls of a log, one line each, and what else it tells of.
+    ///
+    /// Only what is verified is printed, with a word about how much is not (exit 1). A call stands where it ended.
+    Show {
+        /// A log file or a state directory.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        #[command(flatten)]
+        select: Select,
+        /// How the records are printed; `json` prints them as they stand, one a line.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
+    },
+    /// Print the last calls of a log, and with `--follow` each that comes.
+    Tail {
+        /// A log file or a state directory.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: usize,
+        /// Go on with what comes, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
+        #[command(flatten)]
+        select: Select,
+        /// How the records are printed; `json` prints them as they stand, one a line.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Count calls: by verdict, rule, code, status, agent, tool, request and hour, and how long they took.
+    Stats {
+        /// A log file or a state directory.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        #[command(flatten)]
+        select: Select,
+        /// How the numbers are printed.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Print calls for other tools, one line each.
+    Export {
+        /// A log file or a state directory.
+        #[arg(value_name = "PATH")]
+        log: PathBuf,
+        /// As events of the Open Cybersecurity Schema Framework 1.6.0, class API Activity, one JSON object a line.
+        #[arg(long, required_unless_present = "csv", conflicts_with = "csv")]
+        ocsf: bool,
+        /// As comma-separated values (RFC 4180) with a head line.
+        #[arg(long)]
+        csv: bool,
+        #[command(flatten)]
+        select: Select,
     },
 }
 
@@ -188,8 +270,25 @@ pub fn run() -> ExitCode {
         }
         Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
         Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
-        Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
-        Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
+        Command::Audit(command) => audit(*command),
+    }
+}
+
+fn audit(command: Audit) -> ExitCode {
+    match command {
+        Audit::Verify { path, key, since, strict, format } => {
+            let tail = if strict { verify::Tail::Refused } else { verify::Tail::Named };
+            verify::run(&path, &key, &since, tail, format)
+        }
+        Audit::Checkpoint { path } => verify::checkpoint(&path),
+        Audit::Acknowledge { file, reason } => verify::acknowledge(&file, &reason),
+        Audit::Show { log, select, format } => show(&log, &select, Extent::All, format),
+        Audit::Tail { log, lines, follow, select, format } => {
+            let extent = if follow { Extent::Follow(lines) } else { Extent::Last(lines) };
+            show(&log, &select, extent, format)
+        }
+        Audit::Stats { log, select, format } => stats(&log, &select, format),
+        Audit::Export { log, ocsf, csv: _, select } => export(&log, &select, if ocsf { Form::Ocsf } else { Form::Csv }),
     }
 }
 

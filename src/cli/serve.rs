@@ -136,7 +136,7 @@ fn open(
     let upstream = runtime.block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))?;
     let limiter = limiter(&policy, &directory, &clock)?;
     let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone(), key.as_deref())?;
-    let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
+    let place = Place { directory: &directory, audit: policy.audit() };
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());

@@ -103,6 +103,30 @@ impl Pattern {
         self.rank
     }
 
+    /// Whether it matches the whole of a canonical path, or of a template, whose `{variables}` are names like any other.
+    pub(super) fn covers(&self, path: &str) -> bool {
+        let path: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+        let (mut at, mut passed) = (0, 0);
+        // After the last `**`, and how many segments it has taken: whatever an earlier one could take, this one can.
+        let mut deep: Option<(usize, usize)> = None;
+        while let Some(text) = path.get(passed) {
+            match (self.segments.get(at), deep) {
+                (Some(Segment::Deep), _) if at + 1 == self.segments.len() => return true,
+                (Some(Segment::Deep), _) => {
+                    deep = Some((at + 1, passed));
+                    at += 1;
+                }
+                (Some(segment), _) if segment.is(text) => (at, passed) = (at + 1, passed + 1),
+                (_, Some((after, taken))) => {
+                    deep = Some((after, taken + 1));
+                    (at, passed) = (after, taken + 1);
+                }
+                (_, None) => return false,
+            }
+        }
+        at == self.segments.len()
+    }
+
     /// Whether it reaches any depth.
     pub(super) fn is_deep(&self) -> bool {
         self.segments.contains(&Segment::Deep)
@@ -122,6 +146,38 @@ impl Segment {
             Some(glob) if glob.is_star() => Self::Star,
             Some(glob) => Self::Glob(glob),
         }
+    }
+}
+
+impl Segment {
+    /// Whether it matches this one segment of a path.
+    pub(super) fn is(&self, text: &str) -> bool {
+        match self {
+            Self::Literal(literal) => **literal == *text,
+            Self::Glob(glob) => glob.matches(text),
+            Self::Star => !text.is_empty(),
+            Self::Deep => true,
+        }
+    }
+}
+
+/// A pattern for canonical paths, for whoever looks for requests.
+#[derive(Debug, Clone)]
+pub struct PathGlob(Pattern);
+
+impl PathGlob {
+    /// Reads a pattern as the policy has them.
+    ///
+    /// # Errors
+    /// The first thing in it that is not in the language.
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
+        Pattern::parse(text).map(Self)
+    }
+
+    /// Whether the whole of a canonical path matches.
+    #[must_use]
+    pub fn matches(&self, path: &str) -> bool {
+        self.0.covers(path)
     }
 }
 
@@ -268,7 +324,7 @@ fn refuse_foreign(text: &str) -> Result<(), PatternError> {
 
 /// Why a text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum PatternError {
+pub enum PatternError {
     /// A character of other glob languages.
     #[error("`{character}` is not in the pattern language")]
     Foreign {

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use super::pattern::{Glob, Pattern, Segment};
+use super::pattern::{Pattern, Segment};
 
 /// `upstream.openapi`: where the API's description comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,34 +75,10 @@ impl Selector {
 
     fn selects(&self, name: &str, template: &str, tags: &[String]) -> bool {
         match &self.0 {
-            Kind::Name(segment) => is(segment, name),
+            Kind::Name(segment) => segment.is(name),
             Kind::Tag(tag) => tags.iter().any(|other| **other == **tag),
-            Kind::Path(pattern) => {
-                let path: Vec<&str> = template.strip_prefix('/').unwrap_or(template).split('/').collect();
-                covers(pattern.segments(), &path)
-            }
+            Kind::Path(pattern) => pattern.covers(template),
         }
-    }
-}
-
-/// Whether the segments match the whole of a path, whose `{variables}` are names like any other.
-fn covers(segments: &[Segment], path: &[&str]) -> bool {
-    match (segments, path) {
-        ([], []) => true,
-        ([Segment::Deep], [_, ..]) => true,
-        ([Segment::Deep, rest @ ..], [_, after @ ..]) => covers(rest, path) || covers(segments, after),
-        ([Segment::Deep, rest @ ..], []) => !rest.is_empty() && covers(rest, path),
-        ([segment, rest @ ..], [first, after @ ..]) => is(segment, first) && covers(rest, after),
-        ([], [_, ..]) | ([_, ..], []) => false,
-    }
-}
-
-fn is(segment: &Segment, text: &str) -> bool {
-    match segment {
-        Segment::Literal(literal) => **literal == *text,
-        Segment::Glob(glob) => Glob::matches(glob, text),
-        Segment::Star => !text.is_empty(),
-        Segment::Deep => true,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use serde_json::{Value, json};
 
 use super::common::{
-    gate::{Gate, Home, Launch},
+    gate::{Gate, Home, Launch, ended},
     policy,
     recorder::{Recorder, Reply},
 };
@@ -74,13 +74,13 @@ fn the_records_are_numbered_without_a_gap_and_each_call_has_one_question_and_one
     let records = told();
     for (number, record) in records.iter().enumerate() {
         assert_eq!(record["seq"], number, "{record}");
-        assert_eq!(record["v"], 1, "{record}");
+        assert_eq!(record["v"], 2, "{record}");
         let time = record["time"].as_str().expect("a time");
         assert!(time.len() == "2026-01-01T00:00:00.000Z".len() && time.ends_with('Z'), "{time}");
         assert_eq!(record["prev"].as_str().map(str::len), Some(64), "{record}");
     }
     assert_eq!(records.first().expect("a log")["kind"], "start");
-    assert_eq!(records.last().expect("a log")["kind"], "stop");
+    assert!(ended(&records), "in order: {records:?}");
     let calls: BTreeSet<_> =
         questions(&records).iter().map(|question| question["call"].as_str().expect("a name")).collect();
     assert_eq!(calls.len(), 5, "each call has a name of its own");
@@ -119,8 +119,7 @@ fn a_log_that_was_changed_inside_does_not_verify() {
         ("two records exchanged", [&lines[..3], &[lines[4], lines[3]], &lines[5..]].concat().concat()),
         ("the beginning cut off", lines[1..].concat()),
     ];
-    for (number, line) in lines.iter().enumerate().take(lines.len() - 1) {
-        // Every line but the last: the hash of each stands in the next.
+    for (number, line) in lines.iter().enumerate() {
         let other = String::from_utf8_lossy(line).replace("\"kind\":\"", "\"kind\": \"").into_bytes();
         assert_ne!(&other, line, "the forgery changes something");
         forgeries.push(("a space put in", [lines[..number].concat(), other, lines[number + 1..].concat()].concat()));
@@ -172,4 +171,103 @@ fn once_the_log_cannot_be_written_nothing_is_forwarded() {
     assert!(refused > 10, "the log filled up");
     let intents = home.records().iter().filter(|record| record["kind"] == "question").count();
     assert!(upstream.count() <= intents, "{} requests, {intents} intents", upstream.count());
+}
+
+#[test]
+fn a_full_log_goes_on_in_another_file_and_verifies_as_one() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&format!("{}\n[audit]\nmax_bytes = \"1MiB\"\n", policy::a(&upstream)));
+    let mut gate = Launch::new(&home).start();
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.extend((0..64).map(|_| gate.begin("api_get", &json!({ "path": GOOD }).to_string())));
+        for id in ids.drain(..) {
+            assert!(gate.answer(&id).is_success());
+        }
+    }
+    gate.finish();
+    let logs = home.logs();
+    assert!(logs.len() > 1, "one file: {logs:?}");
+    let records = home.records();
+    assert!(ended(&records), "in order");
+    for (number, record) in records.iter().enumerate() {
+        assert_eq!(record["seq"], number, "{record}");
+    }
+    for log in &logs {
+        assert!(home.verify_log(log).status.success(), "{} alone", log.display());
+    }
+    fs::remove_file(&logs[1]).expect("a file is taken away");
+    assert_eq!(home.verify().status.code(), Some(1), "a file is missing");
+}
+
+/// Whether a value is as a schema says, of which this reads what ours uses.
+fn fits(value: &Value, schema: &Value) -> bool {
+    let of_type = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        other => panic!("nobody knows the type {other}"),
+    };
+    let members = |properties: &Value| {
+        value.as_object().is_none_or(|object| {
+            object.iter().all(|(name, value)| properties.get(name).is_some_and(|schema| fits(value, schema)))
+        })
+    };
+    schema.as_object().expect("a schema").iter().all(|(word, rule)| match word.as_str() {
+        "type" => of_type(rule.as_str().expect("a type")),
+        "const" => value == rule,
+        "enum" => rule.as_array().expect("values").contains(value),
+        "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().expect("a number")),
+        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| fits(item, rule))),
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().expect("a count")),
+        "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().expect("a count")),
+        "properties" => members(rule),
+        "required" => {
+            rule.as_array().expect("names").iter().all(|name| value.get(name.as_str().expect("a name")).is_some())
+        }
+        "pattern" => value.as_str().is_none_or(|text| {
+            let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            hex && (text.len() == 64 || rule == "^[0-9a-f]+$")
+        }),
+        "additionalProperties" | "format" => true,
+        other => panic!("nobody knows the word {other}"),
+    })
+}
+
+#[test]
+fn every_record_is_as_the_schema_and_the_document_say() {
+    let read = |name: &str| fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).expect(name);
+    let schema: Value = serde_json::from_str(&read("audit-record.schema.json")).expect("JSON");
+    let document = read("audit-log.md");
+    let kinds = schema["$defs"].as_object().expect("a schema for each kind");
+    let base = ["v", "seq", "time", "prev", "kind"];
+    for (kind, schema) in kinds {
+        let row = document.lines().find(|line| line.starts_with(&format!("| `{kind}` | "))).expect(kind);
+        let cells: Vec<&str> = row.split(" | ").collect();
+        for name in schema["properties"].as_object().expect("members").keys() {
+            let told = cells[1].contains(&format!("`{name}`")) || base.contains(&name.as_str());
+            // `continue` has them as `start` does.
+            assert!(told, "the document says nothing of `{name}` of `{kind}`");
+        }
+    }
+    let mut records = told();
+    let upstream = Recorder::plain();
+    let mut gate = Gate::start(&policy::a(&upstream));
+    gate.send("no JSON");
+    assert!(gate.get(GOOD).is_success());
+    let home = std::sync::Arc::clone(&gate.home);
+    gate.finish();
+    records.extend(home.records());
+    let mut seen = BTreeSet::new();
+    for record in &records {
+        let kind = record["kind"].as_str().expect("a kind");
+        seen.insert(kind);
+        assert!(fits(record, &kinds[kind]), "not as the schema says: {record}");
+        let mut other = record.clone();
+        other["strange"] = json!(1);
+        assert!(!fits(&other, &kinds[kind]), "a member too many");
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["answer", "checkpoint", "frame", "question", "start", "stop"]);
 }

@@ -38,6 +38,9 @@ mod lifecycle;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod log_recovery;
+mod log_tools;
+#[cfg(test)]
 mod preview;
 #[cfg(test)]
 mod protocol;

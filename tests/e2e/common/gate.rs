@@ -132,6 +132,11 @@ pub(crate) fn records(log: &Path) -> Vec<Value> {
     lines.map(record).collect()
 }
 
+/// Whether a log ended in order: with `stop`, and a checkpoint over all of it.
+pub(crate) fn ended(records: &[Value]) -> bool {
+    matches!(records, [.., stop, checkpoint] if stop["kind"] == "stop" && checkpoint["kind"] == "checkpoint")
+}
+
 /// How to start a gate.
 #[derive(Debug)]
 pub(crate) struct Launch {
@@ -549,6 +554,13 @@ impl Gate {
         let verified = self.home.verify();
         assert!(verified.status.success(), "audit verify: {verified:?}");
         rest
+    }
+
+    /// Closes stdin and waits for a good end, whatever there is to say of other logs.
+    pub(crate) fn leave(mut self) {
+        self.close_stdin();
+        let status = self.exit();
+        assert!(status.success(), "{status} at the end of stdin; stderr: {}", self.stderr());
     }
 
     /// What must hold of every gate, whatever it went through.

@@ -1,0 +1,114 @@
+//! Reads what is verified of one log or of all logs of a directory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::calls::{Calls, Item};
+use super::record::Record;
+use super::select::Select;
+use crate::audit::verify::{self, Against, Broken, VerifyError};
+
+/// What could not be shown, because it could not be verified.
+#[derive(Debug, Default)]
+pub(super) struct Hidden {
+    /// What is wrong first in each log that is wrong.
+    pub(super) faults: Vec<Broken>,
+    /// How many lines stand there from there on.
+    pub(super) lines: u64,
+}
+
+/// Why reading ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Log(#[from] VerifyError),
+    /// What was found could not be written.
+    #[error("what was found cannot be written: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Is given a call or an event, and the file in which it begins.
+pub(super) type Each<'a> = dyn FnMut(&Path, Item) -> io::Result<()> + 'a;
+
+/// Hands every wanted call and event of the logs under `path` on, of each log up to the first record that is not as it
+/// was written.
+pub(super) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<Hidden, ReadError> {
+    let (mut hidden, against) = (Hidden::default(), Against::keys(&[], path)?);
+    for log in verify::whole_logs(path)? {
+        let mut gathering = Gathering::new(select);
+        let verified =
+            verify::verify_lines(&log, &against, &mut |_| (), &mut |file, line| gathering.take(file, line, each));
+        let lines = gathering.finish(each)?;
+        if let Err(fault) = verified {
+            let all = log.files().iter().map(|file| verify::count_lines(file)).sum::<Result<u64, _>>()?;
+            hidden.lines += all.saturating_sub(lines);
+            hidden.faults.push(fault);
+        }
+    }
+    Ok(hidden)
+}
+
+/// Puts the lines of one log together.
+pub(super) struct Gathering<'s> {
+    select: &'s Select,
+    calls: Calls,
+    lines: u64,
+    written: io::Result<()>,
+    file: PathBuf,
+}
+
+impl<'s> Gathering<'s> {
+    pub(super) fn new(select: &'s Select) -> Self {
+        Self { select, calls: Calls::default(), lines: 0, written: Ok(()), file: PathBuf::new() }
+    }
+
+    /// The next line, which is verified and so is JSON; members of other types than were foreseen are left out.
+    pub(super) fn take(&mut self, file: &Path, line: &[u8], each: &mut Each<'_>) {
+        self.lines += 1;
+        if self.file != file {
+            file.clone_into(&mut self.file);
+        }
+        let text = std::str::from_utf8(line).unwrap_or_default();
+        let record = serde_json::from_str::<Record>(text).unwrap_or_default();
+        let item = self.calls.next(record, text).filter(|item| self.select.takes(item));
+        if let (Some(item), Ok(())) = (item, &self.written) {
+            self.written = each(file, item);
+        }
+    }
+
+    /// Whether everything could be written so far.
+    pub(super) fn check(&mut self) -> io::Result<()> {
+        std::mem::replace(&mut self.written, Ok(()))
+    }
+
+    /// The calls without an end; how many lines there were.
+    fn finish(mut self, each: &mut Each<'_>) -> io::Result<u64> {
+        self.check()?;
+        let Self { select, calls, lines, file, .. } = self;
+        calls.rest().filter(|item| select.takes(item)).try_for_each(|item| each(&file, item))?;
+        Ok(lines)
+    }
+}
+
+impl Select {
+    fn takes(&self, item: &Item) -> bool {
+        match item {
+            Item::Call(question, answer) => {
+                self.takes_call(&question.record, answer.as_deref().map(|answer| &answer.record))
+            }
+            Item::Event(line) => self.takes_event(&line.record),
+        }
+    }
+}
+
+impl Hidden {
+    /// What is wrong, a sentence for each log, and how much is hidden for it.
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let mut sentences: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
+        if !sentences.is_empty() {
+            sentences.push(format!("{} lines from there on are hidden: they are not verified", self.lines));
+        }
+        sentences
+    }
+}
