@@ -194,18 +194,24 @@ impl Gateway {
         };
         let (entry, authorized, slot) = match self.policy.authorize(&self.agent, request) {
             // Boxed: what seldom happens does not make the future of every call larger.
-            Verdict::Hold(held) => match Box::pin(self.clear(entry, held, admitted, person, cancel)).await {
-                Ok(hold::Cleared { entry, authorized, slot }) => (entry, authorized, slot),
-                Err(answer) => return answer,
-            },
+            Verdict::Hold(held) => {
+                let entry = entry.tells(held.grant().values());
+                match Box::pin(self.clear(entry, held, admitted, person, cancel)).await {
+                    Ok(hold::Cleared { entry, authorized, slot }) => (entry, authorized, slot),
+                    Err(answer) => return answer,
+                }
+            }
             Verdict::Allow(authorized) if person.retry().is_some() => {
-                return self.stray(entry, Some(authorized.request()));
+                return self.stray(entry.tells(authorized.grant().values()), Some(authorized.request()));
             }
             Verdict::Deny(denial) if person.retry().is_some() => return self.stray(entry, Some(denial.request())),
-            Verdict::Allow(authorized) => match unless(cancel, self.budget(admitted, &authorized)).await {
-                Ok(slot) => (entry, authorized, slot),
-                Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
-            },
+            Verdict::Allow(authorized) => {
+                let entry = entry.tells(authorized.grant().values());
+                match unless(cancel, self.budget(admitted, &authorized)).await {
+                    Ok(slot) => (entry, authorized, slot),
+                    Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
+                }
+            }
             Verdict::Deny(denial) => return self.refuse(entry, &deny(&self.policy, &denial), Some(denial.request())),
         };
         let permit = match unless(cancel, enter(slot, room)).await {

@@ -22,7 +22,7 @@ const KEYS: &[(&str, &str)] = &[
     ("access", "writes"),
     (
         "allow",
-        "id methods paths effect query body encoded confirm channel preview credential rate idempotency_key reason",
+        "id methods paths effect query body encoded confirm channel preview credential rate idempotency_key log reason",
     ),
     ("deny", "id methods paths query reason"),
     ("limits", "rate burst writes denials prompts concurrency daily max_wait"),

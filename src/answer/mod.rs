@@ -117,6 +117,12 @@ pub fn redacted(facts: &Facts, body: Vec<u8>, response: &ResponseSpec) -> Result
     Document::read(facts, body, &response.redact, None).map(|document| document.text)
 }
 
+/// A JSON text without the values of these members, and without white space; nothing of a text that cannot be read.
+#[must_use]
+pub fn without(text: &str, redact: &[FieldPath]) -> Option<String> {
+    rewrite(text, text.len(), redact, None).ok().map(|rewritten| rewritten.text.of(text.to_owned()))
+}
+
 impl Rest {
     /// The next part of an answer that was cut, of at most `max_bytes`, with a handle of what is left after it.
     #[must_use]

@@ -50,7 +50,7 @@ pub fn acknowledge(path: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<P
         max_age: Duration::MAX,
         keep: None,
     };
-    let owner = Owner { policy: PREFIX, hash: Sha256::digest("").into(), text: "" };
+    let owner = Owner { policy: PREFIX, hash: Sha256::digest("").into(), text: "", redact: &[] };
     let place = Place { directory, audit: &audit };
     let log = AuditLog::begin(&place, &owner, signer, &Left::default(), Arc::new(System), clock)?;
     let uid = rustix::process::getuid().as_raw();

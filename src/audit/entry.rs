@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::record::{Abandoned, Ask, Fact, Outcome as Line, Person, Question, Subject, SubjectBody};
+use super::record::{Abandoned, Ask, Fact, Outcome as Line, Person, Question, Subject};
+use super::subject::Teller;
 use super::{AuditError, Shared, capped};
 use crate::agent::Agent;
 use crate::answer::Shaped;
 use crate::confirm::person::Form;
 use crate::confirm::{No, Place, Ticket, Witness};
 use crate::policy::Sync;
-use crate::policy::{Authorized, Effect, Grant, Held, RuleRef};
+use crate::policy::{Authorized, Effect, Grant, Held, RuleRef, Values};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
-use crate::request::body::Body;
 
 /// An open call that was not forwarded. Dropped without an answer it leaves an `abandoned` record.
 #[derive(Debug)]
@@ -92,6 +92,8 @@ struct Open {
     closed: bool,
     /// What a person said, and how.
     person: Option<(Option<No>, Witness)>,
+    /// How the values of its request are told.
+    values: Values,
 }
 
 const UNSENT: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
@@ -115,6 +117,7 @@ impl Entry {
             asked: false,
             closed: false,
             person: None,
+            values: Values::default(),
         })
     }
 
@@ -125,6 +128,13 @@ impl Entry {
         open.operation = operation.map(capped);
         open.argument =
             value.map(|(name, value)| (name, open.shared.key.of(&[b"argument", name.as_bytes(), value.as_bytes()])));
+        self
+    }
+
+    /// Says how much the rules about its request let the log tell of values.
+    #[must_use]
+    pub fn tells(mut self, values: Values) -> Self {
+        self.0.values = values;
         self
     }
 
@@ -191,7 +201,7 @@ impl Entry {
         channels: Vec<&'static str>,
         client: Option<String>,
     ) -> Result<Self, Answer> {
-        let Self(open) = self;
+        let Self(open) = self.tells(held.grant().values());
         let rule = held.rule();
         let ask = Ask {
             call: &open.call,
@@ -241,8 +251,8 @@ impl Entry {
     /// # Errors
     /// The answer `audit_unavailable`: nothing may be sent.
     pub async fn record(self, authorized: Authorized) -> Result<Recorded, Answer> {
-        let Self(mut open) = self;
         let grant = authorized.grant();
+        let Self(mut open) = self.tells(grant.values());
         let keyed = grant.idempotency_key() && grant.effect() == Effect::Write;
         // Once for each call, and no call's name is used twice under one key.
         let started = open.started.as_nanos().to_be_bytes();
@@ -381,23 +391,8 @@ impl Open {
     }
 
     fn subject<'a>(&self, request: &'a Request) -> Subject<'a> {
-        let key = &self.shared.key;
-        let body = |body: &'a Body| SubjectBody {
-            bytes: body.bytes().len(),
-            digest: key.of(&[b"body", body.bytes()]),
-            names: body.members().map(|(name, value)| (name, key.of(&[b"member", name.as_bytes(), value]))).collect(),
-        };
-        let pair = |(name, value): &'a (String, String)| {
-            (name.as_str(), key.of(&[b"query", name.as_bytes(), value.as_bytes()]))
-        };
-        Subject {
-            method: request.method().as_str(),
-            path: request.path().canonical(),
-            query: request.query().pairs().iter().map(pair).collect(),
-            headers: request.headers().iter().map(|(name, _)| name).collect(),
-            body: request.body().map(body),
-            digest: key.of_request(request),
-        }
+        let Shared { key, redact, .. } = &*self.shared;
+        Teller { key, redact, values: self.values }.subject(request)
     }
 
     /// Records a question and its answer: nothing is sent.

@@ -118,7 +118,7 @@ impl Disk for Faulty {
     }
 }
 
-const OWNER: Owner<'_> = Owner { policy: "test", hash: [0; 32], text: "" };
+const OWNER: Owner<'_> = Owner { policy: "test", hash: [0; 32], text: "", redact: &[] };
 
 fn spec(max_bytes: u64) -> AuditSpec {
     AuditSpec { prefix: "audit".into(), sync: Sync::Each, max_bytes, max_age: Duration::from_secs(3600), keep: None }

@@ -21,6 +21,7 @@ mod record;
 mod recover;
 mod retire;
 mod segment;
+mod subject;
 mod sync;
 pub mod verify;
 
@@ -35,7 +36,7 @@ pub use acknowledge::acknowledge;
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::confirm::{No, Ticket};
-use crate::policy::{AuditSpec, Sync};
+use crate::policy::{AuditSpec, FieldPath, Sync};
 use crate::trust::quoted;
 use book::Book;
 use digest::DigestKey;
@@ -149,6 +150,8 @@ pub(crate) struct Shared {
     syncer: Syncer,
     key: DigestKey,
     sync: Sync,
+    /// Members that are not told in clear.
+    redact: Vec<FieldPath>,
     clock: Arc<dyn Clock>,
 }
 

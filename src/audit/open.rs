@@ -22,7 +22,7 @@ use super::segment::Limits;
 use super::sync::Syncer;
 use super::{AuditError, AuditLog, Place, Shared, hex};
 use crate::clock::Clock;
-use crate::policy::Policy;
+use crate::policy::{FieldPath, Policy};
 
 /// Whose log is begun.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(super) struct Owner<'a> {
     pub(super) policy: &'a str,
     pub(super) hash: [u8; 32],
     pub(super) text: &'a str,
+    /// Members that are not told in clear.
+    pub(super) redact: &'a [FieldPath],
 }
 
 impl AuditLog {
@@ -42,7 +44,12 @@ impl AuditLog {
         let disk: Arc<dyn Disk> = Arc::new(System);
         let signer = Signer::load(place.directory)?;
         let left = recover::look(place.directory, &place.audit.prefix, signer.public())?;
-        let owner = Owner { policy: policy.name(), hash: policy.hash(), text: policy.text() };
+        let owner = Owner {
+            policy: policy.name(),
+            hash: policy.hash(),
+            text: policy.text(),
+            redact: &policy.response().redact,
+        };
         let log = Self::begin(place, &owner, signer, &left, disk.clone(), clock)?;
         left.set_aside(&*disk, place.directory, &place.audit.prefix)?;
         Ok(log)
@@ -105,7 +112,18 @@ impl AuditLog {
         };
         let (calls, open) = (AtomicU64::new(0), AtomicUsize::new(0));
         let syncer = Syncer::start(keeper)?;
-        let shared = Shared { id, path, calls, open, book, syncer, key, sync: place.audit.sync, clock };
+        let shared = Shared {
+            id,
+            path,
+            calls,
+            open,
+            book,
+            syncer,
+            key,
+            sync: place.audit.sync,
+            redact: owner.redact.to_vec(),
+            clock,
+        };
         let log = Self { shared: Arc::new(shared) };
         let seq = log.shared.write(&first_facts(&name, owner.text, left))?;
         match log.shared.syncer.wait_blocking(seq) {

@@ -2,6 +2,8 @@
 //!
 //! Values of queries and bodies are keyed digests; names, the method, the canonical path, rules and sizes are clear.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// One record's own members, told apart by `kind`.
@@ -203,20 +205,35 @@ pub(super) struct Subject<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'a str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) query: Vec<(&'a str, String)>,
+    pub(super) query: Vec<Pair<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) headers: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) body: Option<SubjectBody<'a>>,
     pub(super) digest: String,
+    /// Where values do not stand as digests: `names` or `full`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) values: Option<&'static str>,
+}
+
+/// The name of a value, and the value or its digest where that is told.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Pair<'a> {
+    Name((&'a str,)),
+    Value((&'a str, Cow<'a, str>)),
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct SubjectBody<'a> {
     pub(super) bytes: usize,
-    pub(super) digest: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) digest: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) names: Vec<(&'a str, String)>,
+    pub(super) names: Vec<Pair<'a>>,
+    /// In clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<Cow<'a, str>>,
 }
 
 #[derive(Debug, Serialize)]

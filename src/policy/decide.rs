@@ -144,6 +144,7 @@ impl Rules {
             channel: matching.iter().map(|(rule, _)| rule.channel).max().unwrap_or(Channel::Desk),
             preview: matching.iter().map(|(rule, _)| rule.preview).max().unwrap_or(Preview::Yes),
             idempotency_key: matching.iter().any(|(rule, _)| rule.idempotency_key),
+            values: matching.iter().map(|(rule, _)| rule.values).min().unwrap_or_default(),
             strictest: strictest.map_or(0, |(place, _)| place),
         })
     }

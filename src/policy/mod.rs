@@ -35,7 +35,8 @@ pub use self::spec::{
 };
 pub use self::tools::{Openapi, Selector, ToolMode, ToolSpec};
 pub use self::verdict::{
-    Approved, Authorized, Cause, Channel, Confirm, Denial, DenyReason, Effect, Grant, Held, Preview, RuleRef, Verdict,
+    Approved, Authorized, Cause, Channel, Confirm, Denial, DenyReason, Effect, Grant, Held, Preview, RuleRef, Values,
+    Verdict,
 };
 
 use self::bond::Bond;

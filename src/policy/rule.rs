@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::pattern::Pattern;
 use super::spec::Rate;
-use super::verdict::{Channel, Confirm, DenyReason, Effect, Preview, RuleRef};
+use super::verdict::{Channel, Confirm, DenyReason, Effect, Preview, RuleRef, Values};
 use crate::request::Request;
 use crate::request::body::Body;
 use crate::request::encoded::Encoded;
@@ -128,6 +128,7 @@ pub(super) struct Allow {
     pub(super) credential: Option<Arc<str>>,
     pub(super) rate: Option<Rate>,
     pub(super) idempotency_key: bool,
+    pub(super) values: Values,
     pub(super) reason: Option<Arc<str>>,
 }
 

@@ -183,6 +183,7 @@ pub struct Grant {
     pub(in crate::policy) channel: Channel,
     pub(in crate::policy) preview: Preview,
     pub(in crate::policy) idempotency_key: bool,
+    pub(in crate::policy) values: Values,
 }
 
 impl Grant {
@@ -239,6 +240,12 @@ impl Grant {
     pub fn idempotency_key(&self) -> bool {
         self.idempotency_key
     }
+
+    /// The least that the rules say of how the log tells the values of the request.
+    #[must_use]
+    pub fn values(&self) -> Values {
+        self.values
+    }
 }
 
 /// Whether a request changes something at the upstream, as far as the policy knows.
@@ -282,6 +289,18 @@ impl Confirm {
             Self::Typed => "typed",
         }
     }
+}
+
+/// How the log tells the values of a query and a body, from the least to the most.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Values {
+    /// Not at all: their names alone.
+    Names,
+    /// As keyed digests.
+    #[default]
+    Digest,
+    /// In clear, but for what the policy redacts in answers.
+    Full,
 }
 
 /// Where a person answers, from the most lenient to the strictest.

@@ -40,6 +40,7 @@ mod log;
 #[cfg(test)]
 mod log_recovery;
 mod log_tools;
+mod log_values;
 #[cfg(test)]
 mod preview;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::units::Size;
 use crate::policy::finding::{Findings, quoted};
 use crate::policy::pattern::{Pattern, PatternError};
 use crate::policy::rule::{Allow, BodyLimit, DEFAULT_BODY, Deny, Methods, Places, QueryLimit, Written, WrittenPath};
-use crate::policy::verdict::{Effect, RuleRef};
+use crate::policy::verdict::{Effect, RuleRef, Values};
 use crate::request::body::MAX_BODY;
 use crate::request::encoded::Encoded;
 use crate::request::fold::fold_name;
@@ -21,7 +21,7 @@ use crate::request::query::Query;
 
 const MOST_RULES: usize = 10_000;
 const MOST_PATHS: usize = 256;
-const ALLOW: [&str; 14] = [
+const ALLOW: [&str; 15] = [
     "id",
     "methods",
     "paths",
@@ -35,6 +35,7 @@ const ALLOW: [&str; 14] = [
     "credential",
     "rate",
     "idempotency_key",
+    "log",
     "reason",
 ];
 const DENY: [&str; 5] = ["id", "methods", "paths", "query", "reason"];
@@ -129,6 +130,8 @@ fn read_allow(
     let credential = read_credential(section, credentials, findings);
     let rate = section.rate("rate", findings);
     let idempotency_key = section.flag("idempotency_key", findings);
+    let words = [("names", Values::Names), ("digest", Values::Digest), ("full", Values::Full)];
+    let values = section.word("log", &words, findings).unwrap_or_default();
     let reason = read_reason(section, findings);
     let (methods, paths) = (methods?, paths?);
     check_effect(section, effect, methods, &paths, findings);
@@ -147,6 +150,7 @@ fn read_allow(
             credential,
             rate,
             idempotency_key,
+            values,
             reason,
         },
         paths,

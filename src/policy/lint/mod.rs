@@ -143,10 +143,11 @@ fn allow_key(allow: &Written<Allow>) -> String {
         credential,
         rate,
         idempotency_key,
+        values,
         reason: _,
     } = &allow.rule;
     let paths: BTreeSet<&str> = allow.paths.iter().map(|path| path.pattern.text()).collect();
-    let asked = format!("{confirm:?} {channel:?} {preview:?} {idempotency_key:?}");
+    let asked = format!("{confirm:?} {channel:?} {preview:?} {idempotency_key:?} {values:?}");
     format!("{paths:?} {methods:?} {effect:?} {query:?} {body:?} {encoded:?} {asked} {credential:?} {rate:?}")
 }
 
