@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::book::Book;
 use super::checkpoint::{Keeper, Last, Name, Offset, Segment};
@@ -23,6 +23,11 @@ use super::sync::Syncer;
 use super::{AuditError, AuditLog, Place, Shared, hex};
 use crate::clock::Clock;
 use crate::policy::{FieldPath, Policy};
+
+/// The lock of a new file is tried so often.
+const TRIES: u32 = 200;
+/// And after this time again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Whose log is begun.
 #[derive(Debug)]
@@ -68,29 +73,15 @@ impl AuditLog {
         let id = random_id()?;
         let time = compact_time(clock.wall());
         let path = place.directory.join(format!("{}-{time}-{}.jsonl", place.audit.prefix, std::process::id()));
-        let file = Arc::new(create(&*disk, &path)?);
-        let book = Arc::new(Mutex::new(Book::new(disk.clone(), file.clone())));
+        let limits = Limits { bytes: place.audit.max_bytes, age: place.audit.max_age };
+        let segment = first_segment(&*disk, &path, clock.monotonic(), &limits)?;
+        let book = Arc::new(Mutex::new(Book::new(disk.clone(), segment.file.clone())));
         let name = Name {
             log: id.clone(),
             policy: owner.policy.to_owned(),
             policy_hash: hex(&owner.hash),
             key: key.id().to_owned(),
             signer: signer.public().fingerprint(),
-        };
-        let now = clock.monotonic();
-        let limits = Limits { bytes: place.audit.max_bytes, age: place.audit.max_age };
-        let room = Room::Until(0).renew(&*disk, &file, 0);
-        if room == Room::None {
-            disk.remove(&path).map_err(|source| AuditError::Open { path: path.clone(), source })?;
-            return Err(AuditError::Full);
-        }
-        let segment = Segment {
-            file,
-            path: path.clone(),
-            room,
-            until: now.saturating_add(limits.age),
-            stays: now,
-            looked: false,
         };
         let prefix = place.audit.prefix.clone();
         let retention = place.audit.keep.map(|keep| Retention { prefix, keep });
@@ -133,6 +124,18 @@ impl AuditLog {
     }
 }
 
+/// The new file of a new log, with room for what it has to hold.
+fn first_segment(disk: &dyn Disk, path: &Path, now: Duration, limits: &Limits) -> Result<Segment, AuditError> {
+    let file = Arc::new(create(disk, path)?);
+    let room = Room::Until(0).renew(disk, &file, 0);
+    if room == Room::None {
+        disk.remove(path).map_err(|source| AuditError::Open { path: path.to_owned(), source })?;
+        return Err(AuditError::Full);
+    }
+    let until = now.saturating_add(limits.age);
+    Ok(Segment { file, path: path.to_owned(), room, until, stays: now, looked: false })
+}
+
 /// Whose log it is, which keys are others than before, and what was left of other logs.
 fn first_facts<'a>(name: &'a Name, text: &'a str, left: &'a Left) -> Vec<Fact<'a>> {
     let Name { log, policy, policy_hash, key, signer } = name;
@@ -157,8 +160,14 @@ fn first_facts<'a>(name: &'a Name, text: &'a str, left: &'a Left) -> Vec<Fact<'a
 pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<File, AuditError> {
     let open = |source| AuditError::Open { path: path.to_owned(), source };
     let file = disk.create(path).map_err(open)?;
-    if !disk::lock(&file).map_err(open)? {
-        return Err(AuditError::Locked { path: path.to_owned() });
+    // Another gateway that starts may just look at it.
+    let mut tries = 0;
+    while !disk::lock(&file).map_err(open)? {
+        if tries == TRIES {
+            return Err(AuditError::Locked { path: path.to_owned() });
+        }
+        tries += 1;
+        std::thread::sleep(AGAIN);
     }
     disk.sync_names(path.parent().unwrap_or(Path::new("."))).map_err(open)?;
     Ok(file)

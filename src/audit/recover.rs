@@ -122,7 +122,10 @@ impl Left {
         let path = closed_file(directory, prefix);
         if self.known != states {
             let text: String = states.iter().map(|(name, state)| format!("{name} {state}\n")).collect();
-            replace(disk, &path, text.as_bytes()).map_err(|source| AuditError::Open { path, source })?;
+            // It spares work, no more; another gateway that starts may put its own there at this moment.
+            if let Err(error) = replace(disk, &path, text.as_bytes()) {
+                tracing::debug!(%error, file = %path.display(), "which audit logs were looked at could not be kept");
+            }
         }
         Ok(())
     }

@@ -39,7 +39,9 @@ mod lifecycle;
 mod log;
 #[cfg(test)]
 mod log_recovery;
+#[cfg(test)]
 mod log_tools;
+#[cfg(test)]
 mod log_values;
 #[cfg(test)]
 mod preview;
