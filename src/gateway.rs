@@ -5,6 +5,7 @@ mod closing;
 mod desk;
 mod hold;
 mod preview;
+mod question;
 mod shaping;
 
 use std::panic::AssertUnwindSafe;
@@ -42,11 +43,14 @@ use crate::upstream::reply::Reply;
 const FLOOD_PAUSE: Duration = Duration::from_secs(1);
 const FLOOD_LANES: usize = 8;
 
-/// When to try again where no clock knows.
-const SHORTLY: Duration = Duration::from_secs(1);
+/// When to try again where another large answer has to leave first.
+const AFTER_ANOTHER: Duration = Duration::from_secs(1);
 
 /// JSON-RPC 2.0, section 5.1.
 const METHOD_NOT_FOUND: i32 = -32601;
+
+/// What a client is told in every case in which the state that it brings back counts for nothing; the cause is for the log.
+const BAD_STATE: &str = "requestState failed verification";
 
 /// How a front door takes a call back.
 pub type Cancel = CancellationToken;
@@ -237,7 +241,7 @@ impl Gateway {
     fn stray(&self, entry: Entry, request: Option<&Request>) -> Answer {
         self.limiter.denied(&self.agent);
         let cause = "requestState: with a call that needs no answer of a person";
-        let refusal = Refusal::new(Code::BadRequest, "requestState failed verification").because(cause);
+        let refusal = Refusal::new(Code::BadRequest, BAD_STATE).because(cause);
         entry.bad_state(&refusal, request)
     }
 
@@ -264,7 +268,7 @@ impl Gateway {
         let grant = authorized.grant();
         let charge = Charge { effect: grant.effect(), rules: grant.rates() };
         match grant.effect() {
-            Effect::Write => self.closed().map_or(Ok(()), |refusal| Err(Refused::Closed(refusal)))?,
+            Effect::Write => self.closed().await.map_or(Ok(()), |refusal| Err(Refused::Closed(refusal)))?,
             Effect::Read => {}
         }
         Ok(self.limiter.budget(&self.agent, admitted, charge).await?)
@@ -375,7 +379,7 @@ fn failed(error: &UpstreamError, effect: Effect) -> Refusal {
         }
     };
     let refusal = Refusal::new(error.code(), message).because(error.cause());
-    if error.code() == Code::Busy { refusal.retry_after(SHORTLY) } else { refusal }
+    if error.code() == Code::Busy { refusal.retry_after(AFTER_ANOTHER) } else { refusal }
 }
 
 fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {

@@ -59,6 +59,8 @@ enum OrderError {
     Unexpected { socket: PathBuf },
     #[error("there is no terminal to ask at ({0}); for a program, `approve` takes --yes together with --digest")]
     NoTerminal(io::Error),
+    #[error("there is no terminal to ask at ({0}); a person has to open writes")]
+    NobodyToReopen(io::Error),
     #[error("the terminal cannot be used: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -76,6 +78,7 @@ impl OrderError {
             | Self::Unheard { .. }
             | Self::Unexpected { .. }
             | Self::NoTerminal(_)
+            | Self::NobodyToReopen(_)
             | Self::Terminal(_) => unusable,
         }
     }
@@ -83,11 +86,14 @@ impl OrderError {
 
 /// `pending`: every question that waits.
 pub(super) fn pending(state_dir: Option<&Path>, format: Format) -> ExitCode {
-    let Replies { root, answers, failed } = match Replies::listings(state_dir) {
+    let Replies { root, mut answers, mut failed } = match Replies::listings(state_dir) {
         Ok(replies) => replies,
         Err(error) => return error.exit_code(),
     };
     let heard = !answers.is_empty();
+    if format == Format::Json {
+        failed.extend(fetch(&mut answers));
+    }
     let list = List::new(answers.into_iter().map(|(_, listing)| listing));
     let mut out = io::BufWriter::new(io::stdout());
     let written = match format {
@@ -103,6 +109,20 @@ pub(super) fn pending(state_dir: Option<&Path>, format: Format) -> ExitCode {
         Ok(()) | Err(_) => {}
     }
     failed.iter().fold(ExitCode::SUCCESS, |_, error| complain(error))
+}
+
+/// Fetches each request whole; a list of them may be too long for one line. Why some could not be fetched.
+fn fetch(answers: &mut [(Gateway, Listing)]) -> Vec<OrderError> {
+    let mut failed = Vec::new();
+    for (gateway, listing) in answers {
+        for question in &mut listing.questions {
+            match gateway.whole(&question.code) {
+                Ok(whole) => question.request = whole,
+                Err(error) => failed.push(error),
+            }
+        }
+    }
+    failed
 }
 
 /// `approve`: shows the request and asks, or takes the word of a program that did.
@@ -137,7 +157,7 @@ fn try_approve(state_dir: Option<&Path>, code: &str, consent: Consent<'_>) -> Re
     let typed = match consent {
         // Whoever has the digest has seen the request; the word is for people.
         Consent::Digest(_) => question.word,
-        Consent::Typed(_) => match ask(&question)? {
+        Consent::Typed(_) => match ask(&question, state_dir)? {
             Said::Yes(typed) => typed,
             Said::No => {
                 gateway.decide(&code, &Order::Decline { code: code.clone() })?;
@@ -185,7 +205,7 @@ fn try_reopen(state_dir: Option<&Path>) -> Result<ExitCode, OrderError> {
             }
         };
     }
-    let mut terminal = Terminal::open().map_err(OrderError::NoTerminal)?;
+    let mut terminal = Terminal::open().map_err(OrderError::NobodyToReopen)?;
     for closed in List::new(listings).closed() {
         terminal.say(&format!("{closed}\n"))?;
     }
@@ -209,9 +229,13 @@ enum Said {
     Nothing,
 }
 
-fn ask(question: &Waiting) -> Result<Said, OrderError> {
+fn ask(question: &Waiting, state_dir: Option<&Path>) -> Result<Said, OrderError> {
     let mut terminal = Terminal::open().map_err(OrderError::NoTerminal)?;
     terminal.say(&form::in_terminal(&question.message))?;
+    if form::is_cut(&question.message) {
+        let place = desk::place(state_dir);
+        terminal.say(&format!("To see all of it, in another terminal:  portcullis pending --format json{place}"))?;
+    }
     let (age, left) = (span(question.age_seconds), span(question.expires_in_seconds));
     terminal.say(&format!("Asked {age} ago; ends in {left}."))?;
     let word = question.word.as_deref().unwrap_or("yes");

@@ -94,7 +94,7 @@ enum Command {
     Pending {
         #[command(flatten)]
         place: Place,
-        /// How the list is printed; `json` has each request whole.
+        /// How the list is printed; `json` has each request whole: address, headers and every byte of the body.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },

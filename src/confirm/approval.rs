@@ -87,15 +87,14 @@ pub struct Mark {
 impl Mark {
     pub(in crate::confirm) fn new(salt: [u8; 32], state: &State) -> Self {
         let mut hash = Sha256::new_with_prefix(salt);
-        match &state.etag {
-            // By the API's own word, its entity tags, where it gives them, else byte for byte.
-            Some(etag) => hash.update([b"etag ", etag.as_bytes()].concat()),
-            None => hash.update([b"body ".as_slice(), &state.body].concat()),
-        }
+        hash.update(state.body);
+        // Last, so that where it ends needs no mark; no tag is empty.
+        hash.update(state.etag.as_deref().unwrap_or_default());
         Self { salt, digest: hash.finalize().into() }
     }
 
-    /// Whether nothing changed.
+    /// Whether nothing changed: the entity tag is the same, where there is one, and so is every byte. An API may keep a tag
+    /// while what it gives changes: a weak one may stand for several texts (RFC 9110, section 8.8.1).
     #[must_use]
     pub fn stands(&self, now: &State) -> bool {
         *self == Self::new(self.salt, now)
@@ -110,16 +109,50 @@ pub struct State {
 }
 
 impl State {
-    /// The state that an answer with this `etag` and this body shows.
+    /// The state that an answer with this `etag` and this body shows. What is not exactly one entity tag is none.
     #[must_use]
     pub fn new(etag: Option<&str>, body: &[u8]) -> Self {
-        Self { etag: etag.map(Box::from), body: Sha256::digest(body).into() }
+        Self { etag: etag.filter(|etag| is_entity_tag(etag)).map(Box::from), body: Sha256::digest(body).into() }
     }
 
     /// The value of `If-Match`, by which the API itself refuses where the state stands no more (RFC 9110, section
     /// 13.1.1). A weak tag never matches there.
     #[must_use]
     pub fn if_match(&self) -> Option<&str> {
-        self.etag.as_deref().filter(|etag| etag.starts_with('"') && etag.len() > 1 && etag.ends_with('"'))
+        self.etag.as_deref().filter(|etag| etag.starts_with('"'))
+    }
+}
+
+/// Whether this is one entity tag, weak or strong, of visible ASCII (RFC 9110, section 8.8.3).
+fn is_entity_tag(etag: &str) -> bool {
+    let opaque = etag.strip_prefix("W/").unwrap_or(etag).strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    opaque.is_some_and(|opaque| opaque.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_exactly_one_strong_entity_tag_is_no_condition() {
+        for (etag, sent) in [
+            ("\"v1\"", Some("\"v1\"")),
+            ("\"\"", Some("\"\"")),
+            ("W/\"v1\"", None),
+            ("w/\"v1\"", None),
+            ("\"a\",\"b\"", None),
+            ("\"a\", W/\"b\"", None),
+            ("*", None),
+            ("\"*", None),
+            ("\"", None),
+            ("v1", None),
+            ("\"a b\"", None),
+            ("\"a\u{1}\"", None),
+            ("\"a\\x01\"", Some("\"a\\x01\"")),
+            ("\"é\"", None),
+            ("", None),
+        ] {
+            assert_eq!(State::new(Some(etag), b"").if_match(), sent, "{etag}");
+        }
     }
 }

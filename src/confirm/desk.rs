@@ -11,12 +11,14 @@ use super::form::{self, Word};
 use super::page::Folded;
 use super::{MAX_PENDING, Question, REFUSALS, Ticket};
 use crate::request::MAX_TARGET;
+use crate::request::body::MAX_BODY;
 use crate::trust::quoted;
 
 /// The longest line to a gateway, in bytes.
 pub const MAX_REQUEST: usize = 4 << 10;
-/// The longest line from a gateway, in bytes: as many questions as may wait, each with its message.
-pub const MAX_REPLY: usize = 2 << 20;
+/// The longest line from a gateway, in bytes: as many questions as may wait, each with its message, or one with the longest
+/// body.
+pub const MAX_REPLY: usize = 5 << 20;
 /// How long either side waits for the other's line.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -24,6 +26,10 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 const REST: usize = 1 << 10;
 // In JSON a line end, a quotation mark or a backslash of a message takes two bytes; a target holds none of them.
 const _: () = assert!(MAX_PENDING * (2 * form::MAX_BYTES + MAX_TARGET + REST) <= MAX_REPLY);
+const _: () = assert!(2 * MAX_BODY + MAX_TARGET + MAX_HEADERS + REST <= MAX_REPLY);
+
+/// Base URL and headers take less than this: a policy file is half as long at most, and a quotation mark takes two bytes.
+const MAX_HEADERS: usize = 2 << 20;
 
 /// What is shown of a client's name, in columns.
 const NAME_COLUMNS: usize = 48;
@@ -103,6 +109,11 @@ pub fn span(seconds: u64) -> String {
 pub enum Order {
     /// Every question that waits.
     Pending {},
+    /// The whole of the request that the question with this code is about.
+    Show {
+        /// What names the question.
+        code: String,
+    },
     /// Yes to the question with this code about the request with this digest; `typed` is the word, where one is asked for.
     Approve {
         /// What names the question.
@@ -127,6 +138,8 @@ pub enum Order {
 pub enum Answer {
     /// What waits.
     Pending(Listing),
+    /// What one of them is about.
+    Whole(Whole),
     /// The question was answered.
     Decided {
         /// For how many seconds the answer waits for its call.
@@ -169,9 +182,22 @@ impl Answer {
                 closed_seconds,
             }),
             Self::Refused { why } => Self::Refused { why: defused(&why) },
-            Self::Decided { .. } | Self::Gone | Self::Open => self,
+            // Printed as JSON in ASCII alone.
+            Self::Whole(_) | Self::Decided { .. } | Self::Gone | Self::Open => self,
         }
     }
+}
+
+/// A request, every byte of it: not safe to print.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Whole {
+    /// Where it goes.
+    pub url: String,
+    /// Its headers, those of the policy too, but for the credential's and those of HTTP itself.
+    pub headers: Vec<(String, String)>,
+    /// Its body, as it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 /// A question, as the desk sees it.
@@ -196,8 +222,11 @@ pub struct Waiting {
     pub age_seconds: u64,
     /// Seconds until it ends unanswered.
     pub expires_in_seconds: u64,
-    /// The whole of it, in words; safe to print.
+    /// The request in words, in parts where it is long; safe to print.
     pub message: String,
+    /// The request itself; only where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Whole>,
     /// The word to type, where a yes is not enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub word: Option<String>,
@@ -223,6 +252,7 @@ impl Waiting {
             age_seconds: age.as_secs(),
             expires_in_seconds: left.as_secs(),
             message: form.message.clone(),
+            request: None,
             word,
         }
     }

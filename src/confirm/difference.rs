@@ -17,6 +17,9 @@ pub const MAX_LIST: usize = 50;
 /// The most characters of one value, and of one name in a path.
 pub const MAX_VALUE: usize = 160;
 
+/// What stands in place of a redacted value. Where the API itself has this text, it is not compared either.
+const REDACTED: &str = "[redacted]";
+
 /// What a write would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -34,8 +37,10 @@ pub struct Change {
     pub removed: usize,
     /// Values that the body names and that would stay as they are.
     pub unchanged: usize,
-    /// Top-level members that a PATCH does not name.
+    /// Members, at any depth, that a PATCH does not name.
     pub unnamed: usize,
+    /// Values that the body names and that are redacted, so that nobody here knows whether they would change.
+    pub hidden: usize,
 }
 
 /// How the new state follows from the old one.
@@ -49,7 +54,7 @@ pub enum Basis {
     Delete,
 }
 
-/// One value that would change.
+/// One value that would change; with neither an old nor a new one, a value that was redacted and so not compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// Where: `owner.name`, `labels[2]`, `["a name with signs"]`; empty for the whole.
@@ -69,6 +74,9 @@ pub enum ChangeError {
         /// The method.
         method: Method,
     },
+    /// A PATCH whose body is no object: JSON Patch, or something of the API's own.
+    #[error("the body of the PATCH is no object that could be merged into what the API has now")]
+    NoMerge,
     /// A PUT or PATCH without one.
     #[error("there is no body to compare with what the API has now")]
     NoBody,
@@ -109,7 +117,8 @@ pub fn change(method: Method, before: &[u8], body: Option<&[u8]>) -> Result<Chan
     }
     let body = tree(body.ok_or(ChangeError::NoBody)?, ChangeError::BodyNotJson)?;
     match basis {
-        Basis::Merge => comparison.patch(&before, &body),
+        Basis::Merge if !matches!(body.kind, Kind::Object(_)) => return Err(ChangeError::NoMerge),
+        Basis::Merge => comparison.merge(&before, &body),
         Basis::Replace | Basis::Delete => comparison.compare(&before, &body),
     }
     Ok(comparison.change)
@@ -141,8 +150,17 @@ struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     fn new(basis: Basis) -> Self {
-        let change =
-            Change { basis, rows: Vec::new(), more: 0, changed: 0, added: 0, removed: 0, unchanged: 0, unnamed: 0 };
+        let change = Change {
+            basis,
+            rows: Vec::new(),
+            more: 0,
+            changed: 0,
+            added: 0,
+            removed: 0,
+            unchanged: 0,
+            unnamed: 0,
+            hidden: 0,
+        };
         Self { change, way: Vec::new() }
     }
 
@@ -152,22 +170,16 @@ impl<'a> Comparison<'a> {
         self.way.pop();
     }
 
-    /// RFC 7396 section 2 on the whole.
-    fn patch(&mut self, before: &'a Node<'_>, body: &'a Node<'_>) {
-        if let (Kind::Object(old), Kind::Object(new)) = (&before.kind, &body.kind) {
-            let named = by_name(new);
-            self.change.unnamed = old.iter().filter(|(name, _)| !named.contains_key(&**name)).count();
-        }
-        self.merge(before, body);
-    }
-
+    /// RFC 7396 section 2.
     fn merge(&mut self, before: &'a Node<'_>, patch: &'a Node<'_>) {
         let Kind::Object(new) = &patch.kind else {
             return self.compare(before, patch);
         };
         let Kind::Object(old) = &before.kind else {
-            return self.replace(before, || merged(patch));
+            return if stands_in(before) { self.hide() } else { self.replace(before, || merged(patch)) };
         };
+        let named = by_name(new);
+        self.change.unnamed += old.iter().filter(|(name, _)| !named.contains_key(&**name)).count();
         let old = by_name(old);
         for (name, value) in new {
             self.at(Step::Name(name), |this| match old.get(&**name) {
@@ -204,7 +216,10 @@ impl<'a> Comparison<'a> {
                 }
             }
             (Kind::Object(_) | Kind::Array(_) | Kind::Text(_) | Kind::Number | Kind::Word, _) => {
-                if before.same(after) {
+                let same = before.same(after);
+                if stands_in(before) || (same && is_redacted(before)) {
+                    self.hide();
+                } else if same {
                     self.change.unchanged += 1;
                 } else {
                     self.replace(before, || compact(after.text));
@@ -213,9 +228,11 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What a DELETE takes away: each top-level value, the containers as counts.
+    /// What a DELETE takes away: each top-level value, the containers as counts. What is empty is something, too.
     fn vanish(&mut self, before: &'a Node<'_>) {
         match &before.kind {
+            Kind::Object(members) if members.is_empty() => self.remove_counted(before),
+            Kind::Array(elements) if elements.is_empty() => self.remove_counted(before),
             Kind::Object(members) => {
                 for (name, value) in members {
                     self.at(Step::Name(name), |this| this.remove_counted(value));
@@ -228,6 +245,11 @@ impl<'a> Comparison<'a> {
             }
             Kind::Text(_) | Kind::Number | Kind::Word => self.remove_counted(before),
         }
+    }
+
+    fn hide(&mut self) {
+        self.change.hidden += 1;
+        self.row(|| (None, None));
     }
 
     fn remove_counted(&mut self, value: &Node<'_>) {
@@ -258,6 +280,20 @@ impl<'a> Comparison<'a> {
         let (old, new) = values();
         self.change.rows.push(Row { path: path(&self.way), old, new });
     }
+}
+
+/// Whether a value, or something in it, stands there in place of what the API has.
+fn is_redacted(value: &Node<'_>) -> bool {
+    match &value.kind {
+        Kind::Object(members) => members.iter().any(|(_, value)| is_redacted(value)),
+        Kind::Array(elements) => elements.iter().any(is_redacted),
+        Kind::Text(_) | Kind::Number | Kind::Word => stands_in(value),
+    }
+}
+
+/// Whether a value stands there in place of what the API has.
+fn stands_in(value: &Node<'_>) -> bool {
+    matches!(&value.kind, Kind::Text(text) if text == REDACTED)
 }
 
 /// What a merge makes of a value where nothing was: the members that are null stay out (RFC 7396 section 2).

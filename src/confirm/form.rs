@@ -4,15 +4,18 @@
 //! after a label on the same line, or escaped. A message is at most [`MAX_BYTES`] long and 80 columns wide, reads the
 //! same as plain text and as Markdown (it is one code block after one line), and says so where it does not show all.
 
+mod answers;
+mod changes;
+
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use sha2::{Digest, Sha256};
 
-use super::difference::{Basis, Change};
+use super::difference::Change;
 use super::escape::shown;
 use super::page::Section;
-use super::pretty;
+use super::pretty::{self, Line};
 use crate::policy::Confirm;
 use crate::request::method::Method;
 use crate::request::path::Path;
@@ -42,14 +45,14 @@ const FRAME_BYTES: usize = 600;
 const FENCE: &str = "```";
 /// How the last paragraph begins.
 const TO_SEND: &str = "To send it, ";
+/// How the warning begins that something was left out.
+const NOT_ALL: &str = "NOT ALL IS SHOWN";
 
 /// The longest name of an API in a policy, in characters.
 const API_LENGTH: usize = 32;
 /// The longest word to type, in characters, and the length of the code in place of one.
 const WORD_LENGTH: usize = 40;
 const CODE_LENGTH: usize = 6;
-/// What is said without looking: never the word to type.
-const ANSWERS: [&str; 8] = ["yes", "no", "y", "n", "true", "false", "ok", "confirm"];
 /// Letters and digits that nobody takes for one another.
 const CODE_LETTERS: [char; 16] = ['3', '4', '6', '7', '9', 'a', 'c', 'd', 'e', 'f', 'h', 'j', 'k', 'p', 'r', 't'];
 
@@ -64,8 +67,10 @@ pub struct Facts<'a> {
     pub base_url: &'a str,
     /// The canonical path and query; begins with `/`.
     pub target: &'a str,
-    /// The headers that the agent chose, and those that the gate adds on purpose.
+    /// The headers that the agent chose, and `if-match`.
     pub headers: &'a [(&'a str, &'a str)],
+    /// The headers that the policy adds; none of them is a secret.
+    pub fixed: &'a [(&'a str, &'a str)],
     /// The bytes that are sent.
     pub body: Option<&'a [u8]>,
     /// The name of the credential; `None` is the default one.
@@ -97,7 +102,7 @@ pub enum Word {
 
 impl Word {
     /// What `confirm` asks for. To be typed is the last segment of the path, decoded, if it has 1 to 40 characters of
-    /// printable ASCII without a space, is shown as it is and is no answer like `no`; otherwise a code of six characters
+    /// printable ASCII without a space, is shown as it is and is no answer like `no` or `cancel`; otherwise a code of six characters
     /// made from the digest.
     pub fn of(confirm: Confirm, path: &Path, digest: &str) -> Self {
         match confirm {
@@ -122,8 +127,7 @@ fn last_segment(path: &Path) -> Option<String> {
     let segment = path.segments().rfind(|segment| !segment.is_empty())?;
     let word = percent_decode_str(segment).decode_utf8().ok()?;
     let typeable = (1..=WORD_LENGTH).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic());
-    let answer = ANSWERS.iter().any(|answer| word.eq_ignore_ascii_case(answer));
-    (typeable && !answer && shown(&word) == word).then(|| word.into_owned())
+    (typeable && !answers::is_answer(&word) && shown(&word) == word).then(|| word.into_owned())
 }
 
 fn code(digest: &str) -> String {
@@ -134,10 +138,15 @@ fn code(digest: &str) -> String {
 /// The text that the person reads. Lines at the left margin are ours alone.
 pub fn message(facts: &Facts<'_>) -> String {
     let before = [Some(request(facts)), decoded(facts.target), query(facts.target)];
-    let after = [headers(facts.headers), Some(credential(facts.credential))];
+    let after = [
+        headers("headers", "Headers:", facts.headers),
+        headers("headers of the policy", "Headers that the policy adds:", facts.fixed),
+        Some(credential(facts.credential)),
+    ];
+    let has_query = facts.target.contains('?');
     let after = after.into_iter().chain(rule(facts)).chain([
-        facts.change.map(changes),
-        facts.unseen.map(unseen),
+        facts.change.map(|change| changes::changes(change, has_query)),
+        facts.unseen.map(changes::unseen),
         Some(digest(facts.digest)),
     ]);
     let before: Vec<Section> = before.into_iter().flatten().collect();
@@ -152,7 +161,7 @@ pub fn message(facts: &Facts<'_>) -> String {
     sections.into_iter().for_each(|section| text.push_str(&section.text()));
     if !missing.is_empty() {
         let warning = Section::new("warning", FRAME_BYTES).label("");
-        let warning = warning.named("NOT ALL IS SHOWN. Cut short", &missing.join(", "));
+        let warning = warning.named(&format!("{NOT_ALL}. Cut short"), &missing.join(", "));
         text.push_str(&warning.label("Say no unless you know the rest from elsewhere.").text());
     }
     text.push_str(&word);
@@ -233,13 +242,13 @@ fn body(body: Option<&[u8]>, room: usize) -> Section {
     };
     let size = bytes.len();
     if size <= LONG_BODY {
-        let whole = laid_out(bytes, section.label(&flagged(&format!("Body, {size} bytes"), bytes.is_ascii())));
+        let whole = laid_out(bytes, section.label(&flagged(&format!("Body, {size} bytes"), is_ascii(bytes))));
         if !whole.is_full() {
             return whole;
         }
     }
     let hash: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let section = Section::new("body", room).label(&flagged(&format!("Body, {size} bytes"), bytes.is_ascii()));
+    let section = Section::new("body", room).label(&flagged(&format!("Body, {size} bytes"), is_ascii(bytes)));
     laid_out(bytes, section.named("SHA-256", &hash))
 }
 
@@ -249,16 +258,31 @@ fn laid_out(json: &[u8], mut section: Section) -> Section {
         return section;
     };
     for (number, line) in pretty::lines(text).enumerate() {
-        if number < BODY_LINES { section.value(line.indent, &line.shown) } else { section.leave_out() }
+        if number < BODY_LINES { put(&mut section, &line) } else { section.leave_out() }
     }
     section
 }
 
-fn headers(headers: &[(&str, &str)]) -> Option<Section> {
+/// One line of a body, and what it reads as. No line of JSON begins with a word and a colon.
+fn put(section: &mut Section, line: &Line) {
+    let depth = line.depth.map(|depth| format!("depth {depth}: ")).unwrap_or_default();
+    section.value(line.indent, &format!("{depth}{}", line.shown));
+    if let Some(reads) = &line.reads {
+        section.value(line.indent, &format!("reads: {reads}"));
+    }
+}
+
+/// Whether nothing in a body is beyond ASCII, written out or as an escape.
+fn is_ascii(json: &[u8]) -> bool {
+    let escaped = |text: &str| pretty::reads(text).is_some_and(|reads| !reads.is_ascii());
+    json.is_ascii() && !std::str::from_utf8(json).is_ok_and(escaped)
+}
+
+fn headers(section: &'static str, label: &str, headers: &[(&str, &str)]) -> Option<Section> {
     if headers.is_empty() {
         return None;
     }
-    let mut section = Section::new("headers", HEADERS_BYTES).label("Headers:");
+    let mut section = Section::new(section, HEADERS_BYTES).label(label);
     for (name, value) in headers {
         section.value(0, &beside(name, ": ", value));
     }
@@ -285,48 +309,19 @@ fn digest(digest: &str) -> Section {
     Section::new("digest", NAME_BYTES).named("Digest", &shown(digest))
 }
 
-fn unseen(why: &str) -> Section {
-    let mut section = Section::new("change", REASON_BYTES).label("What it changes is not known:");
-    section.value(0, &shown(why));
-    section
-}
-
-fn changes(change: &Change) -> Section {
-    let Change { rows, more, changed, added, removed, unchanged, unnamed, .. } = change;
-    let section = Section::new("change", CHANGE_BYTES);
-    let mut section = match change.basis {
-        Basis::Delete => section.label(&format!("What the API has now and would be gone, {removed} in all:")),
-        Basis::Replace => section
-            .label("Change, if the body takes the place of what the API has now:")
-            .label(&format!("Counted: {changed} changed, {added} added, {removed} removed, {unchanged} as before")),
-        Basis::Merge => section
-            .label("Change, if the body is merged into what the API has now:")
-            .label(&format!("Counted: {changed} changed, {added} added, {removed} removed, {unchanged} as before"))
-            .label(&format!("Not named by the body, so left alone: {unnamed}")),
-    };
-    if rows.is_empty() {
-        section = section.label("Nothing would change.");
-    }
-    for row in rows {
-        let path = if row.path.is_empty() { "(the whole)" } else { &row.path };
-        let line = match (&row.old, &row.new) {
-            (Some(old), Some(new)) => format!("~ {} -> {}", beside(path, ": ", old), shown(new)),
-            (Some(old), None) => format!("- {}", beside(path, ": ", old)),
-            (None, Some(new)) => format!("+ {}", beside(path, ": ", new)),
-            (None, None) => continue,
-        };
-        section.value(0, &line);
-    }
-    (0..*more).for_each(|_| section.leave_out());
-    section
-}
-
 /// The same text where the person is asked by other means than the form: without its fence and what to answer.
 #[must_use]
 pub fn in_terminal(message: &str) -> String {
     // Lines at the left margin are ours alone, so that no fact ends the text here.
     let lines = message.lines().filter(|line| *line != FENCE).take_while(|line| !line.starts_with(TO_SEND));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a message does not show all of its request.
+#[must_use]
+pub fn is_cut(message: &str) -> bool {
+    // Lines at the left margin are ours alone.
+    message.lines().any(|line| line.starts_with(NOT_ALL))
 }
 
 fn word(word: &Word) -> String {

@@ -26,14 +26,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::clock::Clock;
-use crate::confirm::approval::{RequestDigest, State};
+use crate::confirm::approval::{Mark, RequestDigest, State};
 use crate::policy::{Channel, ConfirmSpec};
 use crate::request::method::Method;
 use crate::secret::Secret;
 use closed::Closed;
+use desk::Whole;
 use person::Form;
 use seal::Seal;
-use table::{Found, Nonce, Table};
+use table::{Nonce, Table};
 use used::{Claim, Used};
 
 pub use closed::{ClosedError, REFUSALS, Streak};
@@ -63,6 +64,8 @@ pub struct Question {
     pub method: Method,
     /// The canonical path and query.
     pub target: String,
+    /// What the form may be too short for.
+    pub whole: Whole,
     /// The state of the target that the person sees.
     pub seen: Option<State>,
 }
@@ -157,15 +160,15 @@ impl Confirmer {
 
     /// What is known of a request; an answer that waits is taken.
     #[must_use]
-    pub fn standing(&self, digest: RequestDigest) -> Standing {
+    pub fn take_standing(&self, digest: RequestDigest) -> Standing {
         let found = self.table().find(digest, self.now());
         match (&found, &self.used) {
             // It was answered in another process.
-            (Found::Open(ticket), Some(used)) if used.holds(ticket.nonce).is_ok_and(|used| used) => {
+            (Standing::Asked(ticket), Some(used)) if used.holds(ticket.nonce).is_ok_and(|used| used) => {
                 self.table().forget(ticket);
                 Standing::New
             }
-            (Found::Nothing | Found::Open(_) | Found::Decided(_), _) => found.into(),
+            (Standing::New | Standing::Asked(_) | Standing::Decided(_), _) => found,
         }
     }
 
@@ -178,7 +181,7 @@ impl Confirmer {
         let life = if question.at_desk() { self.spec.desk_ttl.max(self.spec.ttl) } else { self.spec.ttl };
         let seen = question.seen.as_ref().map(|state| self.seal.mark(nonce, state));
         let opened = self.table().open(nonce, question, seen, self.now(), life);
-        opened.map(Standing::from).map_err(|table::Full| AskError::Full)
+        opened.map_err(|table::Full| AskError::Full)
     }
 
     /// Takes a question back whose call was taken back, unless another call waits for the answer.
@@ -189,6 +192,21 @@ impl Confirmer {
             Ok(Claim::First | Claim::Used) => {}
             Err(error) => tracing::error!(%error, "other gateways could not be told that a question was taken back"),
         }
+    }
+
+    /// Forgets a question that is out of date, if nobody is on the way to answering it.
+    pub fn outdate(&self, ticket: &Ticket) {
+        let mut table = self.table();
+        if table.is_idle(ticket) {
+            table.forget(ticket);
+        }
+    }
+
+    /// The state that a question shows, where it shows one and nobody is on the way to answering it: no call waits for it
+    /// and no client has it.
+    #[must_use]
+    pub fn idle(&self, ticket: &Ticket) -> Option<Mark> {
+        ticket.seen.filter(|_| self.table().is_idle(ticket))
     }
 
     /// How long the question still lives.
@@ -229,22 +247,28 @@ impl Confirmer {
         Ok(self.table().decide(code, no, witness, self.now(), self.spec.ttl))
     }
 
+    /// Whether the answer to the question with this code, one of the last ones, went to a call.
+    #[must_use]
+    pub fn was_taken(&self, code: &str) -> bool {
+        self.table().was_taken(code)
+    }
+
     /// How long writes stay closed; `None` while they are open.
     ///
     /// # Errors
     /// [`ClosedError`]: nobody can tell, so they are closed.
-    pub fn closed(&self) -> Result<Option<Duration>, ClosedError> {
-        self.closed.left()
+    pub async fn closed(&self) -> Result<Option<Duration>, ClosedError> {
+        self.closed.left().await
     }
 
     /// Counts an answer for the row of refusals that closes writes.
     ///
     /// # Errors
     /// [`ClosedError`]: it could not be counted.
-    pub fn count(&self, no: Option<No>) -> Result<Streak, ClosedError> {
+    pub async fn count(&self, no: Option<No>) -> Result<Streak, ClosedError> {
         match no {
-            Some(_) => self.closed.refused(),
-            None => self.closed.approved().map(|()| Streak::Open),
+            Some(_) => self.closed.refused().await,
+            None => self.closed.approved().await.map(|()| Streak::Open),
         }
     }
 
@@ -252,17 +276,7 @@ impl Confirmer {
     ///
     /// # Errors
     /// [`ClosedError`]: the state could not be written.
-    pub fn reopen(&self) -> Result<(), ClosedError> {
-        self.closed.reopen()
-    }
-}
-
-impl From<Found> for Standing {
-    fn from(found: Found) -> Self {
-        match found {
-            Found::Nothing => Self::New,
-            Found::Open(ticket) => Self::Asked(ticket),
-            Found::Decided(decision) => Self::Decided(decision),
-        }
+    pub async fn reopen(&self) -> Result<(), ClosedError> {
+        self.closed.reopen().await
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -59,8 +58,6 @@ impl Reply {
 pub enum Asked {
     /// An answer.
     Replied(Reply),
-    /// None in time.
-    Silent,
     /// The client could not ask after all.
     Failed,
 }
@@ -91,8 +88,8 @@ pub trait Person: Send + Sync {
     /// Their answer to an earlier question, where the call brings one.
     fn retry(&self) -> Option<&Retry>;
 
-    /// Asks while the call is open. Dropping the future takes the question back.
-    fn ask<'a>(&'a self, form: &'a Form, within: Duration) -> Asking<'a>;
+    /// Asks while the call is open, for however long. Dropping the future takes the question back.
+    fn ask<'a>(&'a self, form: &'a Form) -> Asking<'a>;
 
     /// Resolves once the client has hung up: nobody waits for an answer any more.
     fn gone(&self) -> Gone<'_>;
@@ -115,7 +112,7 @@ impl Person for Unattended {
         None
     }
 
-    fn ask<'a>(&'a self, _: &'a Form, _: Duration) -> Asking<'a> {
+    fn ask<'a>(&'a self, _: &'a Form) -> Asking<'a> {
         Box::pin(std::future::ready(Asked::Failed))
     }
 

@@ -65,8 +65,13 @@ fn string_length(text: &str) -> usize {
 pub struct Line {
     /// How far it is indented, in columns.
     pub indent: usize,
+    /// In how many containers it stands, where the indentation does not tell any more.
+    pub depth: Option<usize>,
     /// What it says, safe to look at.
     pub shown: String,
+    /// The same with the characters in place of their escapes, where a character that could be printed is written as one:
+    /// `role` for `\u0072ole`. Safe to look at.
+    pub reads: Option<String>,
 }
 
 /// The lines of a JSON text, one member or element each. On one line stand a short list of plain values, and a short
@@ -118,7 +123,12 @@ impl<'t> Layout<'t> {
             }
         }
         let text = text.trim_end_matches(' ');
-        (!text.is_empty()).then(|| Line { indent: indent.min(LEVELS) * INDENT, shown: shown(text).into_owned() })
+        (!text.is_empty()).then(|| Line {
+            indent: indent.min(LEVELS) * INDENT,
+            depth: (indent > LEVELS).then_some(indent),
+            shown: shown(text).into_owned(),
+            reads: reads(text).map(|read| shown(&read).into_owned()),
+        })
     }
 
     /// The container that begins here, and what follows it, if it is empty, or short and flat: a list, or an object in
@@ -144,6 +154,56 @@ impl<'t> Layout<'t> {
             }
         }
     }
+}
+
+/// The text with each character that could be printed in place of its `\u` escape; `None` where there is no such escape.
+/// Quotation marks, backslashes and controls stay escaped, so that strings end where they did.
+pub(super) fn reads(text: &str) -> Option<String> {
+    let mut read = String::new();
+    let mut found = false;
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        read.push_str(before);
+        match escaped(after) {
+            Some((character, behind)) => {
+                read.push(character);
+                found = true;
+                rest = behind;
+            }
+            None => {
+                // Whatever is escaped otherwise, and the next backslash where it is one.
+                let length = after.chars().next().map_or(0, char::len_utf8);
+                let (one, behind) = after.split_at_checked(length).unwrap_or((after, ""));
+                read.push('\\');
+                read.push_str(one);
+                rest = behind;
+            }
+        }
+    }
+    read.push_str(rest);
+    found.then_some(read)
+}
+
+/// The character that an escape stands for, from behind its backslash, and what follows it.
+fn escaped(text: &str) -> Option<(char, &str)> {
+    let (first, rest) = code_unit(text)?;
+    let pair = rest.strip_prefix('\\').and_then(code_unit);
+    let (character, rest) = match (char::from_u32(first), pair) {
+        (Some(character), _) => (character, rest),
+        // Two surrogates (RFC 8259, section 7).
+        (None, Some((second, rest))) => {
+            (char::decode_utf16([u16::try_from(first).ok()?, u16::try_from(second).ok()?]).next()?.ok()?, rest)
+        }
+        (None, None) => return None,
+    };
+    let stays = character.is_control() || matches!(character, '"' | '\\');
+    (!stays).then_some((character, rest))
+}
+
+fn code_unit(text: &str) -> Option<(u32, &str)> {
+    let (digits, rest) = text.strip_prefix('u')?.split_at_checked(4)?;
+    let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Some((u32::from_str_radix(digits, 16).ok().filter(|_| hex)?, rest))
 }
 
 /// Adds a token and, where one belongs, the space before it.
@@ -208,6 +268,37 @@ mod tests {
         ] {
             assert_eq!(laid_out(json), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_written_with_escapes_is_read_beside_it() {
+        for (name, json, read) in [
+            ("a name and a text", r#""\u0072ole": "\u0061dmin""#, Some(r#""role": "admin""#)),
+            ("a letter beyond ASCII", r#""M\u00fcller""#, Some(r#""Müller""#)),
+            ("a pair of surrogates", r#""\ud83d\uDE00""#, Some(r#""😀""#)),
+            ("what nobody would see", r#""a\u202eb""#, Some(r#""a\u{202e}b""#)),
+            ("a space", r#""a\u0020b""#, Some(r#""a b""#)),
+            ("half a pair", r#""\ud83d""#, None),
+            ("two first halves", r#""\ud83d\ud83d""#, None),
+            ("what must stay", r#""\u0022\u005c\u000a\u007f""#, None),
+            ("other escapes", r#""\n\/\"\\""#, None),
+            ("an escaped backslash", r#""\\u0041""#, None),
+            ("one behind it", r#""\\\u0041""#, Some(r#""\\A""#)),
+            ("too short", r#""\u004"#, None),
+            ("no digits", r#""\u+041""#, None),
+        ] {
+            let line = lines(json).next().unwrap();
+            assert_eq!(line.reads.as_deref(), read, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_deep_to_be_indented_says_how_deep_it_is() {
+        let json = format!("{}1{}", "[".repeat(14), "]".repeat(14));
+        let told: Vec<_> = lines(&json).map(|line| (line.indent, line.depth)).collect();
+        let deep = told.iter().filter(|(indent, depth)| *indent == LEVELS * INDENT && depth.is_some()).count();
+        assert_eq!(told.iter().find(|(_, depth)| depth.is_some()), Some(&(LEVELS * INDENT, Some(LEVELS + 1))));
+        assert_eq!(deep, told.iter().filter(|(_, depth)| depth.is_some()).count(), "{told:?}");
     }
 
     #[test]

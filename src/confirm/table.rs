@@ -3,19 +3,21 @@
 //! Promises: one question for each request, however often it is asked; each is answered once, by whoever comes first; an
 //! approval is handed out once; what nobody answered in time is gone; so many at most.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::Question;
 use super::approval::{Approval, Mark, RequestDigest};
 use super::used::UsedError;
+use super::{Question, Standing};
 
 /// Questions that may wait at a time; one more is refused.
 pub const MAX_PENDING: usize = 64;
+/// The bodies of all of them together, in bytes; one more is refused.
+const MAX_KEPT: usize = 8 << 20;
 
 /// Letters and digits of a code that nobody takes for one another.
 const CODE_LETTERS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -113,17 +115,6 @@ pub(super) struct Settled {
     pub(super) contended: bool,
 }
 
-/// What is known of a request.
-#[derive(Debug)]
-pub(super) enum Found {
-    /// Nothing.
-    Nothing,
-    /// It was asked about and not answered.
-    Open(Ticket),
-    /// It was answered; the answer is the caller's now.
-    Decided(Decision),
-}
-
 /// A question that waits.
 #[derive(Debug, Clone)]
 pub struct Ticket {
@@ -172,6 +163,8 @@ pub struct Decided {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     pending: HashMap<RequestDigest, Pending>,
+    /// The codes of the last questions whose answers went to a call, [`MAX_PENDING`] at most.
+    taken: VecDeque<String>,
 }
 
 /// No room for one more question.
@@ -191,15 +184,18 @@ impl Table {
     }
 
     /// What is known of a request; an answer that waits is taken.
-    pub(super) fn find(&mut self, digest: RequestDigest, now: Duration) -> Found {
+    pub(super) fn find(&mut self, digest: RequestDigest, now: Duration) -> Standing {
         self.expire(now);
-        let Some(pending) = self.pending.get(&digest) else { return Found::Nothing };
+        let Some(pending) = self.pending.get(&digest) else { return Standing::New };
         if pending.answer.is_none() {
-            return Found::Open(pending.ticket.clone());
+            return Standing::Asked(pending.ticket.clone());
         }
         match self.pending.remove(&digest) {
-            Some(Pending { ticket, answer: Some(answer), .. }) => Found::Decided(answer.hand_out(&ticket)),
-            Some(Pending { answer: None, .. }) | None => Found::Nothing,
+            Some(Pending { ticket, answer: Some(answer), .. }) => {
+                self.remember(&ticket);
+                Standing::Decided(answer.hand_out(&ticket))
+            }
+            Some(Pending { answer: None, .. }) | None => Standing::New,
         }
     }
 
@@ -211,10 +207,10 @@ impl Table {
         seen: Option<Mark>,
         now: Duration,
         life: Duration,
-    ) -> Result<Found, Full> {
+    ) -> Result<Standing, Full> {
         match self.find(question.digest, now) {
-            Found::Nothing if self.pending.len() >= MAX_PENDING => Err(Full),
-            Found::Nothing => {
+            Standing::New if self.pending.len() >= MAX_PENDING || self.kept(&question) > MAX_KEPT => Err(Full),
+            Standing::New => {
                 let digest = question.digest;
                 let code = self.unused(nonce);
                 let until = now.saturating_add(life);
@@ -223,10 +219,16 @@ impl Table {
                 let pending =
                     Pending { ticket: ticket.clone(), answer: None, waiting: 0, shown: false, carried: false };
                 self.pending.insert(digest, pending);
-                Ok(Found::Open(ticket))
+                Ok(Standing::Asked(ticket))
             }
-            found @ (Found::Open(_) | Found::Decided(_)) => Ok(found),
+            found @ (Standing::Asked(_) | Standing::Decided(_)) => Ok(found),
         }
+    }
+
+    /// The bytes of all bodies, with that of one question more.
+    fn kept(&self, more: &Question) -> usize {
+        let questions = self.pending.values().map(|pending| &*pending.ticket.question).chain([more]);
+        questions.filter_map(|question| question.whole.body.as_deref()).map(str::len).sum()
     }
 
     /// A code that names no other question.
@@ -253,6 +255,7 @@ impl Table {
             return Settled { decision: Decision::Used, contended: true };
         };
         let contended = carried && answer.is_none();
+        self.remember(&ticket);
         ticket.changed.notify_waiters();
         let witness = Witness { place: Place::Client(client), took: now.saturating_sub(ticket.asked) };
         let answer = match (answer, no) {
@@ -286,6 +289,25 @@ impl Table {
             open && pending.ticket.code == code && pending.ticket.question.at_desk()
         });
         named.map(|pending| pending.ticket.clone())
+    }
+
+    fn remember(&mut self, ticket: &Ticket) {
+        if self.taken.len() == MAX_PENDING {
+            self.taken.pop_front();
+        }
+        self.taken.push_back(ticket.code.clone());
+    }
+
+    /// Whether the answer to the question with this code, one of the last ones, went to a call.
+    pub(super) fn was_taken(&self, code: &str) -> bool {
+        self.taken.iter().any(|taken| taken == code)
+    }
+
+    /// Whether no call waits for the answer or shows the question, and no client carries its state: it can be asked anew.
+    pub(super) fn is_idle(&mut self, ticket: &Ticket) -> bool {
+        self.same(ticket).is_some_and(|pending| {
+            pending.answer.is_none() && pending.waiting == 0 && !pending.shown && !pending.carried
+        })
     }
 
     /// What the desk can see, oldest first.

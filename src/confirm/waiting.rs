@@ -14,7 +14,7 @@ impl Confirmer {
             tokio::pin!(changed);
             // Listening from here on: an answer that comes between the look and the wait is not missed.
             changed.as_mut().enable();
-            match self.standing(ticket.question.digest) {
+            match self.take_standing(ticket.question.digest) {
                 Standing::Decided(decision) => return Some(decision),
                 Standing::Asked(now) if now.nonce == ticket.nonce => {}
                 // Another call took the answer, or the question ended: who looks after its end sees which.

@@ -103,11 +103,10 @@ impl<'a> Hold<'a> {
             decision = confirmer.answered(ticket, within) => {
                 decision.map_or_else(|| self.unanswered(ticket), End::Decided)
             }
-            asked = self.person.ask(&ticket.question.form, within) => match asked {
+            asked = self.person.ask(&ticket.question.form) => match asked {
                 // Its time may have run out in this very moment.
                 Asked::Replied(_) if confirmer.left(ticket).is_zero() => End::Expired,
                 Asked::Replied(reply) => End::Decided(confirmer.settle(ticket, &reply, self.person.client())),
-                Asked::Silent => self.unanswered(ticket),
                 Asked::Failed if ticket.question.at_desk() => End::Desk,
                 Asked::Failed => End::Unable,
             },

@@ -6,13 +6,13 @@ use super::Gateway;
 use crate::confirm::{ClosedError, No, Place, Streak, Witness};
 use crate::refusal::{Code, Refusal};
 
-/// When to look again where nobody knows.
-const SHORTLY: Duration = Duration::from_secs(60);
+/// When to try again where somebody has to look at the machine first.
+const AFTER_REPAIR: Duration = Duration::from_secs(60);
 
 impl Gateway {
     /// Why no write may be sent now, if so.
-    pub(super) fn closed(&self) -> Option<Refusal> {
-        match self.confirmer.closed() {
+    pub(super) async fn closed(&self) -> Option<Refusal> {
+        match self.confirmer.closed().await {
             Ok(None) => None,
             Ok(Some(left)) => Some(
                 Refusal::new(Code::Throttled, "writes are closed, because a person refused several in a row; wait")
@@ -24,16 +24,16 @@ impl Gateway {
     }
 
     /// Counts an answer that came through a client; the desk's are counted when they are given.
-    pub(super) fn count(&self, witness: &Witness, no: Option<No>) {
+    pub(super) async fn count(&self, witness: &Witness, no: Option<No>) {
         match witness.place {
-            Place::Client(_) => self.count_answer(no),
+            Place::Client(_) => self.count_answer(no).await,
             Place::Desk(_) => {}
         }
     }
 
     /// Counts an answer; closes writes where it is one refusal too many.
-    pub(super) fn count_answer(&self, no: Option<No>) {
-        let closed = match self.confirmer.count(no) {
+    pub(super) async fn count_answer(&self, no: Option<No>) {
+        let closed = match self.confirmer.count(no).await {
             Ok(Streak::Open) => return,
             Ok(Streak::Closes(cooldown)) => cooldown,
             Err(error) => {
@@ -54,5 +54,5 @@ fn unknown(error: &ClosedError) -> Refusal {
         "the gateway cannot tell whether writes are closed, so this one was not sent; tell the operator",
     )
     .because(error.to_string())
-    .retry_after(SHORTLY)
+    .retry_after(AFTER_REPAIR)
 }

@@ -5,20 +5,17 @@
 
 use std::time::Duration;
 
-use super::preview::Shown;
-use super::{Cancel, Gateway, throttle, unless};
+use super::{BAD_STATE, Cancel, Gateway, throttle, unless};
 use crate::audit::entry::{Answer, Entry};
-use crate::confirm::approval::State;
-use crate::confirm::desk;
-use crate::confirm::form::{self, Word};
-use crate::confirm::person::{Form, Person, Reach};
-use crate::confirm::{Decision, Question, Standing};
+use crate::confirm::form::Word;
+use crate::confirm::person::{Person, Reach};
+use crate::confirm::{Decision, Standing};
 use crate::limit::{Admitted, Charge, Slot};
 use crate::policy::{Authorized, Channel, Held};
 use crate::refusal::{Code, Refusal};
 
 /// When to ask again where too many questions wait.
-const SHORTLY: Duration = Duration::from_secs(60);
+const AFTER_ANSWERS: Duration = Duration::from_secs(60);
 
 /// A call that a person let go, and what it may still wait.
 pub(super) struct Cleared<'a> {
@@ -47,7 +44,7 @@ impl Gateway {
         cancel: &'a Cancel,
     ) -> Result<Cleared<'a>, Answer> {
         let hold = Hold { gateway: self, entry, held, person, cancel };
-        if let Some(refusal) = self.closed() {
+        if let Some(refusal) = self.closed().await {
             return Err(hold.refuse(refusal));
         }
         let hold = match hold.redeem()? {
@@ -58,7 +55,14 @@ impl Gateway {
         if hold.reach() == Reach::Nobody && hold.held.grant().channel() == Channel::Client {
             return Err(hold.unable());
         }
-        match self.confirmer.standing(hold.held.digest()) {
+        let standing = match self.confirmer.take_standing(hold.held.digest()) {
+            Standing::Asked(ticket) => {
+                self.renew(&hold.held, &ticket, cancel).await;
+                self.confirmer.take_standing(hold.held.digest())
+            }
+            standing @ (Standing::New | Standing::Decided(_)) => standing,
+        };
+        match standing {
             Standing::Decided(decision) => hold.decided(decision, Paid::Before(admitted)).await,
             Standing::Asked(ticket) => hold.ask(ticket, Paid::Before(admitted)).await,
             Standing::New => hold.begin(admitted).await,
@@ -80,7 +84,7 @@ impl<'a> Hold<'a> {
         self.entry.refuse(&refusal.by(rule), Some(self.held.request()))
     }
 
-    fn word(&self) -> Word {
+    pub(super) fn word(&self) -> Word {
         Word::of(self.held.confirm(), self.held.request().path(), &self.held.digest().to_string())
     }
 
@@ -93,8 +97,7 @@ impl<'a> Hold<'a> {
             Ok(decision) => Ok((self, decision)),
             Err(error) => {
                 self.gateway.limiter.denied(&self.gateway.agent);
-                let refusal =
-                    Refusal::new(Code::BadRequest, "requestState failed verification").because(error.to_string());
+                let refusal = Refusal::new(Code::BadRequest, BAD_STATE).because(error.to_string());
                 Err(self.entry.bad_state(&refusal, Some(self.held.request())))
             }
         }
@@ -130,47 +133,8 @@ impl<'a> Hold<'a> {
             Err(error) => {
                 let refusal =
                     Refusal::new(Code::Busy, "too many writes wait for a person already; wait for their answers");
-                Err(self.refuse(refusal.because(error.to_string()).retry_after(SHORTLY)))
+                Err(self.refuse(refusal.because(error.to_string()).retry_after(AFTER_ANSWERS)))
             }
-        }
-    }
-
-    fn question(&self, shown: Shown) -> Question {
-        let (request, grant, policy) = (self.held.request(), self.held.grant(), &self.gateway.policy);
-        let digest = self.held.digest();
-        let base = policy.upstream().base_url.as_str();
-        let if_match = shown.state.as_ref().and_then(State::if_match).map(|etag| ("if-match", etag));
-        let headers: Vec<_> = request.headers().iter().chain(if_match).collect();
-        let rule = self.held.rule();
-        let reason = policy.rules().get(rule.index()).and_then(crate::policy::RuleInfo::reason);
-        let word = self.word();
-        let message = form::message(&form::Facts {
-            api: policy.name(),
-            method: request.method(),
-            base_url: base.strip_suffix('/').unwrap_or(base),
-            target: request.target(),
-            headers: &headers,
-            body: request.body().map(crate::request::body::Body::bytes),
-            credential: grant.credential(),
-            rule: rule.id(),
-            place: &format!("{}:{}", policy.file(), rule.line()),
-            reason,
-            digest: &digest.to_string(),
-            change: shown.change.as_ref(),
-            unseen: shown.unseen.as_deref(),
-            word: &word,
-        });
-        Question {
-            digest,
-            form: Form { message, word },
-            channel: grant.channel(),
-            call: self.entry.call().to_owned(),
-            client: self.person.client().map(|name| desk::name(&name)),
-            api: policy.name().to_owned(),
-            rule: rule.id().to_owned(),
-            method: request.method(),
-            target: request.target().to_owned(),
-            seen: shown.state,
         }
     }
 
@@ -180,7 +144,7 @@ impl<'a> Hold<'a> {
         let (approval, witness) = match decision {
             Decision::Approved(approval, witness) => (approval, witness),
             Decision::Refused(no, witness) => {
-                gateway.count(&witness, Some(no));
+                gateway.count(&witness, Some(no)).await;
                 let refusal = Refusal::new(Code::Declined, format!("{no}; the write was not sent")).by(rule);
                 return Err(gateway.refuse(entry.witnessed(Some(no), witness), &refusal, Some(held.request())));
             }
@@ -201,7 +165,7 @@ impl<'a> Hold<'a> {
                 ));
             }
         };
-        gateway.count(&witness, None);
+        gateway.count(&witness, None).await;
         let slot = match paid {
             Paid::Now(slot) => slot,
             Paid::Before(admitted) => gateway.limiter.paid(admitted, &approval),
@@ -209,13 +173,15 @@ impl<'a> Hold<'a> {
         let entry = entry.witnessed(None, witness);
         let approval = match approval.seen() {
             None => approval,
-            Some(seen) => match gateway.stands(&held, seen, cancel).await {
-                Ok(now) => approval.at(now),
-                Err(refusal) => return Err(entry.refuse(&refusal.by(rule), Some(held.request()))),
-            },
+            Some(seen) => {
+                match gateway.stands(&held, seen, gateway.limiter.looking_again(&slot, &approval), cancel).await {
+                    Ok(now) => approval.at(now),
+                    Err(refusal) => return Err(entry.refuse(&refusal.by(rule), Some(held.request()))),
+                }
+            }
         };
         // Writes may have been closed while this question waited.
-        if let Some(refusal) = gateway.closed() {
+        if let Some(refusal) = gateway.closed().await {
             return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
         }
         match held.release(approval) {

@@ -33,8 +33,8 @@ pub use self::daily::{DAILY_FILE, DailyCount, DailyError};
 /// The most agents that are counted at one time. One more is refused until another's limits are all as good as new.
 pub const MAX_AGENTS: usize = 1_024;
 
-/// When to try again where no clock knows: a permit of a call under way, or a state that somebody must repair.
-const SHORTLY: Duration = Duration::from_secs(1);
+/// When to try again where no clock knows: once another call has ended, or once somebody has repaired the state.
+const AFTER_ANOTHER: Duration = Duration::from_secs(1);
 const AFTER_REPAIR: Duration = Duration::from_secs(60);
 
 /// All limits of one policy.
@@ -119,6 +119,12 @@ impl Limiter {
         Slot { limiter: self, paid: None, patience: admitted.patience }
     }
 
+    /// The slot of the read that, right before such a call is sent, looks whether its target is still what the person saw:
+    /// part of what the question has cost.
+    pub fn looking_again(&self, call: &Slot<'_>, _: &Approval) -> Slot<'_> {
+        Slot { limiter: self, paid: None, patience: call.patience }
+    }
+
     /// Waits until `at` and returns what is left of `patience`.
     async fn wait(&self, at: u64, now: u64, patience: Duration) -> Duration {
         if at <= now {
@@ -188,11 +194,11 @@ impl Slot<'_> {
         let under_way = Arc::clone(&self.limiter.under_way);
         let permit = match Arc::clone(&under_way).try_acquire_owned() {
             Ok(permit) => permit,
-            Err(_) if self.patience.is_zero() => return Err(Throttled::new(Limit::Concurrency, SHORTLY)),
+            Err(_) if self.patience.is_zero() => return Err(Throttled::new(Limit::Concurrency, AFTER_ANOTHER)),
             Err(_) => tokio::select! {
                 biased;
                 permit = under_way.acquire_owned() => permit.map_err(|_| Throttled::new(Limit::State, AFTER_REPAIR))?,
-                () = self.limiter.clock.sleep(self.patience) => return Err(Throttled::new(Limit::Concurrency, SHORTLY)),
+                () = self.limiter.clock.sleep(self.patience) => return Err(Throttled::new(Limit::Concurrency, AFTER_ANOTHER)),
             },
         };
         self.spend();

@@ -1,7 +1,5 @@
 //! The person behind one call of this connection, reached through the client.
 
-use std::time::Duration;
-
 use rmcp::RoleServer;
 use rmcp::model::{
     ClientCapabilities, ElicitRequest, ElicitRequestParams, ElicitationSchema, ProtocolVersion, ServerRequest,
@@ -53,7 +51,7 @@ impl Person for Caller<'_> {
         self.cx.extensions.get::<Brought>().map(|Brought(retry)| retry)
     }
 
-    fn ask<'a>(&'a self, form: &'a Form, within: Duration) -> Asking<'a> {
+    fn ask<'a>(&'a self, form: &'a Form) -> Asking<'a> {
         Box::pin(async move {
             let Ok(params) = params(form) else { return Asked::Failed };
             let request = ServerRequest::ElicitRequest(ElicitRequest::new(params));
@@ -61,8 +59,7 @@ impl Person for Caller<'_> {
             let Ok(handle) = sent else { return Asked::Failed };
             let mut open = OpenQuestion { handle: Some(handle) };
             let Some(handle) = open.handle.as_mut() else { return Asked::Failed };
-            let answered = tokio::time::timeout(within, &mut handle.rx).await;
-            let Ok(answer) = answered else { return Asked::Silent };
+            let answer = (&mut handle.rx).await;
             open.handle = None;
             answer.ok().and_then(Result::ok).and_then(reply::replied).map_or(Asked::Failed, Asked::Replied)
         })

@@ -137,8 +137,8 @@ impl Calls {
         self.lock().asked.remove(id);
     }
 
-    /// Whether the client was asked something under this id; the first answer is the last.
-    pub(super) fn is_asked(&self, id: &RequestId) -> bool {
+    /// Whether the client was asked something under this id, which it is no more: the first answer is the last.
+    pub(super) fn take_asked(&self, id: &RequestId) -> bool {
         self.lock().asked.remove(id)
     }
 

@@ -114,8 +114,7 @@ impl Desk {
             }
             let gateways = Arc::clone(&gateways);
             let attending = tokio::spawn(async move {
-                let Some(gateway) = gateways.get(gateway) else { return };
-                match tokio::time::timeout(PATIENCE, attend(stream, gateway)).await {
+                match tokio::time::timeout(PATIENCE, attend(stream, gateways, gateway)).await {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::debug!(%error, "a desk left early"),
                     Err(_) => tracing::debug!("a desk took too long"),
@@ -134,23 +133,35 @@ impl Drop for Desk {
     }
 }
 
-async fn attend(mut stream: UnixStream, gateway: &Gateway) -> io::Result<()> {
+async fn attend(mut stream: UnixStream, gateways: Arc<[Gateway]>, gateway: usize) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     let (reader, mut writer) = stream.split();
     // Only its text is kept while a desk takes its time to read it.
-    let text = line(&answer(reader, peer, gateway).await?)?;
+    let text = line(&answer(reader, peer, gateways, gateway).await?)?;
     writer.write_all(&text).await?;
     writer.shutdown().await
 }
 
-async fn answer(reader: impl AsyncRead + Unpin, peer: u32, gateway: &Gateway) -> io::Result<Answer> {
+async fn answer(
+    reader: impl AsyncRead + Unpin,
+    peer: u32,
+    gateways: Arc<[Gateway]>,
+    gateway: usize,
+) -> io::Result<Answer> {
     if let Err(stranger) = admit(peer, geteuid().as_raw()) {
         return Ok(stranger);
     }
-    Ok(match order(reader).await? {
-        Some(order) => gateway.desk(order, peer),
-        None => refused("this gateway does not know that order; it may be of another version".to_owned()),
-    })
+    let Some(order) = order(reader).await? else {
+        return Ok(refused("this gateway does not know that order; it may be of another version".to_owned()));
+    };
+    // On its own: an order that has begun is carried out, whatever becomes of the desk.
+    let carried_out = tokio::spawn(async move {
+        match gateways.get(gateway) {
+            Some(gateway) => gateway.desk(order, peer).await,
+            None => Answer::Gone,
+        }
+    });
+    carried_out.await.map_err(io::Error::other)
 }
 
 /// Whether the user on the other end is heard; root is none either, who would leave no name of a person in the log.

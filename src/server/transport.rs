@@ -95,7 +95,7 @@ impl Connection {
                 Frame::Notification(message) => return Some(message),
                 // What nobody waits for is ignored; of an answer in no known form, the question runs into its end.
                 Frame::Answer(id, text) => {
-                    if let Some(Ok(message)) = self.calls.is_asked(&id).then(|| serde_json::from_str(&text)) {
+                    if let Some(Ok(message)) = self.calls.take_asked(&id).then(|| serde_json::from_str(&text)) {
                         return Some(message);
                     }
                 }

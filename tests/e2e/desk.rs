@@ -194,6 +194,54 @@ fn a_no_takes_back_a_yes_that_no_call_has_used() {
 }
 
 #[test]
+fn who_is_too_late_is_told_so() {
+    let (upstream, mut gate, desk) = scene_b("");
+    let code = held(&mut gate, "7");
+    desk.approve(&code);
+    assert!(gate.call("api_send", &labels("7")).is_success());
+    let (status, said) = failed(&desk.run(&["decline", &code]));
+    assert_eq!(status, Some(1), "{said}");
+    assert!(said.contains("it is too late: this question was answered, and a call has taken the answer"), "{said}");
+    assert_eq!(upstream.count(), 1);
+    gate.finish();
+}
+
+#[test]
+fn a_request_that_is_too_long_for_a_form_can_be_seen_whole() {
+    let (_upstream, mut gate, desk) = scene_b("");
+    let labels: Vec<String> = (0..400).map(|number| format!("label {number} é")).collect();
+    let body = json!({ "labels": labels });
+    let call = json!({ "method": "PATCH", "path": target("7"), "body": body });
+    let code = held_code(&gate.call("api_send", &call));
+    let question = desk.questions().pop().unwrap();
+    assert!(!word(&question["message"]).contains("label 399"), "{question}");
+    let sent = word(&question["request"]["body"]);
+    assert_eq!(serde_json::from_str::<Value>(&sent).unwrap(), body);
+    assert!(word(&question["request"]["url"]).ends_with(&target("7")), "{question}");
+    let (status, screen) = desk.answer(&["approve", &code], "later\n");
+    assert_eq!(status, 1, "{screen}");
+    assert!(
+        screen.contains("To see all of it, in another terminal:  portcullis pending --format json --state-dir"),
+        "{screen}"
+    );
+    gate.finish();
+}
+
+#[test]
+fn the_bodies_of_what_waits_take_a_bounded_room() {
+    let (upstream, mut gate, _desk) = scene_b(r#"body = { max_bytes = "1MiB" }"#);
+    let call = |number: usize| {
+        let body = json!({ "labels": "x".repeat(1_000_000) });
+        json!({ "method": "PATCH", "path": target(&number.to_string()), "body": body })
+    };
+    let codes: Vec<_> = (0..10).map(|number| gate.call("api_send", &call(number)).code()).collect();
+    assert_eq!(codes[..8], ["approval_required"; 8], "{codes:?}");
+    assert_eq!(codes[8..], ["busy"; 2], "{codes:?}");
+    assert_eq!(upstream.count(), 0);
+    gate.finish();
+}
+
+#[test]
 fn what_was_typed_before_the_question_does_not_answer_it() {
     let (_upstream, mut gate, desk) = scene_b("");
     let code = held(&mut gate, "7");
@@ -400,6 +448,7 @@ fn after_three_refusals_in_a_row_nothing_is_approved_until_a_person_opens_writes
     let listed = desk.run(&["pending"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("portcullis reopen"), "{listed:?}");
     let (status, said) = failed(&desk.run_without_terminal(&["reopen"]));
+    assert!(!said.contains("--yes"), "what `approve` takes opens nothing: {said}");
     assert_eq!(status, Some(2), "{said}");
     for keys in ["\n", "no\n", "y\n", END_OF_INPUT] {
         assert_eq!(desk.answer(&["reopen"], keys).0, 1, "{keys:?}");

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::common::{
+    desk::{Desk, held_code},
     gate::{Answer, Gate, Home, Launch},
     policy::{OPEN_LIMITS, head},
     recorder::{Recorder, Reply},
@@ -64,24 +65,27 @@ paths = ["/item/*"]
 struct Client {
     gate: Gate,
     ids: usize,
+    /// Further arguments of every call, each behind a comma.
+    more: &'static str,
 }
 
 impl Client {
     /// Beside other gates with the same key.
     fn beside(home: &Arc<Home>) -> Self {
-        Self { gate: Launch::new(home).env(KEY, "0123456789abcdef0123456789abcdef").start(), ids: 0 }
+        Self { gate: Launch::new(home).env(KEY, "0123456789abcdef0123456789abcdef").start(), ids: 0, more: "" }
     }
 
     fn new(policy: &str) -> Self {
-        Self { gate: Gate::start(policy), ids: 0 }
+        Self { gate: Gate::start(policy), ids: 0, more: "" }
     }
 
     fn send(&mut self, method: &str, body: Option<&str>, more: &str) -> Answer {
         self.ids += 1;
         let id = format!("p{}", self.ids);
+        let arguments = self.more;
         let body = body.map(|body| format!(r#","body":{body}"#)).unwrap_or_default();
         self.gate.send(&format!(
-            r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/call","params":{{"name":"api_send","arguments":{{"method":"{method}","path":"/item/1"{body}}},"_meta":{META}{more}}}}}"#
+            r#"{{"jsonrpc":"2.0","id":"{id}","method":"tools/call","params":{{"name":"api_send","arguments":{{"method":"{method}","path":"/item/1"{body}{arguments}}},"_meta":{META}{more}}}}}"#
         ));
         self.gate.answer(&id)
     }
@@ -132,6 +136,8 @@ fn a_state_that_changed_after_the_question_sends_nothing_and_is_asked_about_anew
         ("by tag", Some("\"v1\""), (Some("\"v2\""), r#"{"name":"old"}"#)),
         ("by text", None, (None, r#"{"name":"other"}"#)),
         ("a tag that is gone", Some("\"v1\""), (None, r#"{"name":"old"}"#)),
+        ("by text under the same tag", Some("\"v1\""), (Some("\"v1\""), r#"{"name":"other"}"#)),
+        ("by text under the same weak tag", Some("W/\"v1\""), (Some("W/\"v1\""), r#"{"name":"other"}"#)),
     ] {
         let item: Item = Arc::new(Mutex::new(("200 OK", etag, r#"{"name":"old"}"#)));
         let upstream = upstream(&item);
@@ -189,11 +195,91 @@ paths = ["/item/1"]
         client.gate.finish();
         let mut client = Client::new(&policy(&upstream, "\"if-possible\"", more));
         let (message, state) = client.ask("PUT", body);
-        assert!(message.contains("What it changes is not known:"), "{case}: {message}");
+        let (_, why) = message.split_once("What it changes is not known:\n").unwrap();
+        let why = why.split("\nDigest").next().unwrap();
+        assert!(!why.contains("was not sent") && !why.contains("cannot be shown"), "{case}: for the agent: {why}");
         assert!(client.approve("PUT", body, &state).is_success(), "{case}");
         assert_eq!(writes(&upstream), 1, "{case}");
         client.gate.finish();
     }
+}
+
+#[test]
+fn what_was_read_with_the_agents_own_query_is_said_to_be_so_and_proves_nothing() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", None, "{}")));
+    let upstream = upstream(&item);
+    let mut client = Client::new(&policy(&upstream, "true", READS));
+    client.more = r#","query":{"fields":"none"}"#;
+    for (method, body) in [("PUT", Some("{}")), ("DELETE", None)] {
+        let (message, _) = client.ask(method, body);
+        assert!(message.contains("\nagent chose: it may leave things out.\n"), "{method}: {message}");
+        assert!(!message.contains("Nothing would change"), "{method}: {message}");
+    }
+    client.more = "";
+    let (message, _) = client.ask("PUT", Some("{}"));
+    assert!(!message.contains("agent chose"), "{message}");
+    client.gate.finish();
+}
+
+#[test]
+fn an_approval_is_not_lost_to_a_limit_on_the_read_before_it() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", None, r#"{"name":"old"}"#)));
+    for (case, more, limits) in [
+        ("a rate", READS.replace("paths", "rate = \"1/h\"\npaths"), None),
+        ("a day", READS.to_owned(), Some("daily = 2")),
+    ] {
+        let upstream = upstream(&item);
+        let mut policy = policy(&upstream, "true", &more);
+        if let Some(limits) = limits {
+            policy = policy.replace("daily = \"unlimited\"", limits);
+        }
+        let mut client = Client::new(&policy);
+        let body = Some(r#"{"name":"new"}"#);
+        let (_, state) = client.ask("PATCH", body);
+        assert!(client.approve("PATCH", body, &state).is_success(), "{case}");
+        assert_eq!((upstream.count(), writes(&upstream)), (3, 1), "{case}: read, read again, sent");
+        let home = Arc::clone(&client.gate.home);
+        client.gate.finish();
+        let records = home.records();
+        let previews = records.iter().filter(|record| record["kind"] == "question" && record["tool"] == "preview");
+        assert_eq!(previews.count(), 2, "{case}: each read is in the log");
+    }
+}
+
+#[test]
+fn the_form_shows_the_headers_that_the_policy_adds() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", None, "{}")));
+    let upstream = upstream(&item);
+    let policy = policy(&upstream, "false", "idempotency_key = true");
+    let policy = policy.replacen("allow_http = true", "allow_http = true\nheaders = { X-Tenant = \"12\" }", 1);
+    let mut client = Client::new(&policy);
+    let (message, state) = client.ask("DELETE", None);
+    let shown = "\nHeaders that the policy adds:\n    x-tenant: 12\n    idempotency-key: made for this call\n";
+    assert!(message.contains(shown), "{message}");
+    assert!(client.approve("DELETE", None, &state).is_success());
+    assert_eq!(upstream.seen().pop().unwrap().headers("x-tenant"), ["12"]);
+    client.gate.finish();
+}
+
+#[test]
+fn a_question_at_the_desk_that_is_out_of_date_is_asked_anew_when_the_call_comes_again() {
+    let item: Item = Arc::new(Mutex::new(("200 OK", None, r#"{"name":"old"}"#)));
+    let upstream = upstream(&item);
+    let mut client = Client::new(&policy(&upstream, "true", &format!("channel = \"desk\"\n{READS}")));
+    let desk = Desk::of(&client.gate.home);
+    let body = Some(r#"{"name":"new"}"#);
+    let first = held_code(&client.send("PATCH", body, ""));
+    assert_eq!(held_code(&client.send("PATCH", body, "")), first, "what is there did not change");
+    *item.lock().unwrap() = ("200 OK", None, r#"{"name":"other"}"#);
+    let second = held_code(&client.send("PATCH", body, ""));
+    assert_ne!(second, first);
+    let questions = desk.questions();
+    assert_eq!(questions.len(), 1, "{questions:?}");
+    assert!(questions[0]["message"].as_str().unwrap().contains(r#"~ name: "other" -> "new""#), "{questions:?}");
+    desk.approve(&second);
+    assert!(client.send("PATCH", body, "").is_success());
+    assert_eq!(writes(&upstream), 1);
+    client.gate.finish();
 }
 
 #[test]

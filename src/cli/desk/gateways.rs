@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::OrderError;
 use crate::config::{self, Environment};
 use crate::confirm::Decided;
-use crate::confirm::desk::{self, Answer, Listing, MAX_REPLY, Order, PATIENCE, Waiting};
+use crate::confirm::desk::{self, Answer, Listing, MAX_REPLY, Order, PATIENCE, Waiting, Whole};
 use crate::trust;
 
 /// Gateways that are spoken to side by side.
@@ -55,7 +55,21 @@ impl Gateway {
                 Ok(Decided { left: Duration::from_secs(expires_in_seconds), call_waits })
             }
             Answer::Gone => Err(OrderError::NoQuestion(code.to_owned())),
-            Answer::Pending(_) | Answer::Open | Answer::Refused { .. } => Err(self.unexpected()),
+            Answer::Pending(_) | Answer::Whole(_) | Answer::Open | Answer::Refused { .. } => Err(self.unexpected()),
+        }
+    }
+
+    /// The whole of a request; `None` where its question is gone.
+    ///
+    /// # Errors
+    /// The gateway refuses or is not heard.
+    pub(super) fn whole(&self, code: &str) -> Result<Option<Whole>, OrderError> {
+        match self.tell(&Order::Show { code: code.to_owned() })? {
+            Answer::Whole(whole) => Ok(Some(whole)),
+            Answer::Gone => Ok(None),
+            Answer::Pending(_) | Answer::Decided { .. } | Answer::Open | Answer::Refused { .. } => {
+                Err(self.unexpected())
+            }
         }
     }
 
@@ -66,7 +80,7 @@ impl Gateway {
     pub(super) fn open_writes(&self) -> Result<(), OrderError> {
         match self.tell(&Order::Reopen {})? {
             Answer::Open => Ok(()),
-            Answer::Pending(_) | Answer::Decided { .. } | Answer::Gone | Answer::Refused { .. } => {
+            Answer::Pending(_) | Answer::Whole(_) | Answer::Decided { .. } | Answer::Gone | Answer::Refused { .. } => {
                 Err(self.unexpected())
             }
         }
@@ -77,7 +91,9 @@ impl Gateway {
         let answer: Answer = serde_json::from_slice(&line).map_err(|_| self.unexpected())?;
         match answer.printable() {
             Answer::Refused { why } => Err(OrderError::Refused(why)),
-            answer @ (Answer::Pending(_) | Answer::Decided { .. } | Answer::Gone | Answer::Open) => Ok(answer),
+            answer @ (Answer::Pending(_) | Answer::Whole(_) | Answer::Decided { .. } | Answer::Gone | Answer::Open) => {
+                Ok(answer)
+            }
         }
     }
 
@@ -141,7 +157,7 @@ impl Replies<Listing> {
         for (gateway, answer) in answers {
             match answer {
                 Answer::Pending(listing) => replies.answers.push((gateway, listing)),
-                Answer::Decided { .. } | Answer::Gone | Answer::Open | Answer::Refused { .. } => {
+                Answer::Whole(_) | Answer::Decided { .. } | Answer::Gone | Answer::Open | Answer::Refused { .. } => {
                     replies.failed.push(gateway.unexpected());
                 }
             }

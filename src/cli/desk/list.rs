@@ -57,9 +57,17 @@ impl List {
         &self.closed
     }
 
-    /// One JSON document.
+    /// One JSON document, in printable ASCII: it holds requests as they are, and may be looked at in a terminal.
     pub(super) fn write_json(&self, out: &mut impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut *out, self)?;
+        let text = serde_json::to_string_pretty(self)?;
+        for character in text.chars() {
+            if character == '\n' || character == ' ' || character.is_ascii_graphic() {
+                write!(out, "{character}")?;
+            } else {
+                // Beyond ASCII there is nothing outside of strings.
+                character.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"))?;
+            }
+        }
         writeln!(out)
     }
 
@@ -76,8 +84,9 @@ impl List {
             many => writeln!(out, "{many} writes wait for a person, the oldest first:")?,
         }
         self.questions.iter().try_for_each(|question| write_question(out, question))?;
-        writeln!(out, "\nTo see one whole and answer it:  portcullis approve CODE{place}")?;
-        writeln!(out, "To refuse one without a look:    portcullis decline CODE{place}")
+        writeln!(out, "\nTo see one and answer it:      portcullis approve CODE{place}")?;
+        writeln!(out, "To refuse one without a look:  portcullis decline CODE{place}")?;
+        writeln!(out, "To see all of each, as JSON:   portcullis pending --format json{place}")
     }
 }
 
@@ -120,6 +129,7 @@ fn write_question(out: &mut impl Write, question: &Waiting) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::confirm::desk::Whole;
 
     fn question(code: &str, target: &str, age_seconds: u64) -> Waiting {
         Waiting {
@@ -133,6 +143,7 @@ mod tests {
             age_seconds,
             expires_in_seconds: 86_400 - age_seconds,
             message: String::new(),
+            request: None,
             word: None,
         }
     }
@@ -156,6 +167,18 @@ mod tests {
             assert!(line.chars().map(|c| if c < '\u{1100}' { 1 } else { 2 }).sum::<usize>() <= COLUMNS, "{line}");
         }
         assert!(text.lines().count() < 50, "{text}");
+    }
+
+    #[test]
+    fn a_request_is_whole_in_json_and_nothing_of_it_acts_on_a_terminal() {
+        let body = "{\"a\":\"\u{9b}2J\u{202e}é😀\u{7f}\"}";
+        let whole = Whole { url: "https://a/b".to_owned(), headers: Vec::new(), body: Some(body.to_owned()) };
+        let questions = vec![Waiting { request: Some(whole), ..question("K7F-3QD", "/a", 1) }];
+        let mut out = Vec::new();
+        List::new([listing(questions, None)]).write_json(&mut out).unwrap();
+        assert!(out.iter().all(|byte| matches!(byte, b'\n' | b' '..=b'~')));
+        let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(read["questions"][0]["request"]["body"], body);
     }
 
     #[test]

@@ -10,7 +10,7 @@ fn rows(change: &Change) -> Vec<String> {
         (Some(old), Some(new)) => format!("~{}: {old} -> {new}", row.path),
         (Some(old), None) => format!("-{}: {old}", row.path),
         (None, Some(new)) => format!("+{}: {new}", row.path),
-        (None, None) => panic!("a row of nothing"),
+        (None, None) => format!("?{}", row.path),
     };
     change.rows.iter().map(row).collect()
 }
@@ -32,7 +32,7 @@ fn a_patch_is_read_as_a_merge() {
         ("null removes", r#"{"a":{"x":1},"b":2}"#, r#"{"a":null}"#, vec![r#"-a: {"x": 1}"#], [0, 0, 1, 0, 1]),
         ("null where nothing is", r#"{"a":1}"#, r#"{"b":null}"#, vec![], [0, 0, 0, 1, 1]),
         ("null for null", r#"{"a":null}"#, r#"{"a":null}"#, vec!["-a: null"], [0, 0, 1, 0, 0]),
-        ("objects merge", r#"{"o":{"x":1,"y":2}}"#, r#"{"o":{"y":3}}"#, vec!["~o.y: 2 -> 3"], [1, 0, 0, 0, 0]),
+        ("objects merge", r#"{"o":{"x":1,"y":2}}"#, r#"{"o":{"y":3}}"#, vec!["~o.y: 2 -> 3"], [1, 0, 0, 0, 1]),
         (
             "an object for a value, without its nulls",
             r#"{"o":1}"#,
@@ -49,7 +49,6 @@ fn a_patch_is_read_as_a_merge() {
         ),
         ("null in a list stays", r#"{"l":[1]}"#, r#"{"l":[null]}"#, vec!["~l[0]: 1 -> null"], [1, 0, 0, 0, 0]),
         ("an object for a list", "[1]", r#"{"a":1,"b":null}"#, vec![r#"~: [1] -> {"a": 1}"#], [1, 0, 0, 0, 0]),
-        ("a list for an object", r#"{"a":1}"#, "[1]", vec![r#"~: {"a": 1} -> [1]"#], [1, 0, 0, 0, 0]),
         (
             "names with signs",
             r#"{"a.b":{"":1,"c d":2}}"#,
@@ -129,6 +128,44 @@ fn a_delete_takes_what_is_there() {
 }
 
 #[test]
+fn what_is_empty_is_deleted_as_well() {
+    for (before, row) in [("{}", "-: 0 members"), ("[]", "-: 0 elements")] {
+        assert_eq!(of(Method::Delete, before, ""), (vec![row.to_owned()], [0, 0, 1, 0, 0]));
+    }
+}
+
+#[test]
+fn what_a_merge_leaves_alone_at_any_depth_is_counted() {
+    let (rows, counts) = of(Method::Patch, r#"{"perm":{"owner":"ann","team":1},"b":2}"#, r#"{"perm":{}}"#);
+    assert_eq!((rows, counts), (vec![], [0, 0, 0, 0, 3]));
+}
+
+#[test]
+fn what_is_redacted_is_not_compared() {
+    let long = format!("[{}\"[redacted]\"]", "1,".repeat(MAX_LIST));
+    for (name, before, body, expected) in [
+        ("the same text", r#"{"a":"[redacted]"}"#, r#"{"a":"[redacted]"}"#, vec!["?a"]),
+        ("another one", r#"{"a":"[redacted]"}"#, r#"{"a":"s3cr3t"}"#, vec!["?a"]),
+        ("an object", r#"{"a":"[redacted]"}"#, r#"{"a":{"b":1}}"#, vec!["?a"]),
+        ("in a list", r#"{"a":[1,"[redacted]"]}"#, r#"{"a":[1,"[redacted]"]}"#, vec!["?a[1]"]),
+        ("in a list that is one value", &long, &long, vec!["?"]),
+    ] {
+        for method in [Method::Put, Method::Patch].into_iter().filter(|_| body.starts_with('{')) {
+            let change = change(method, before.as_bytes(), Some(body.as_bytes())).unwrap();
+            assert_eq!(
+                (rows(&change), change.hidden, change.changed),
+                (expected.iter().map(|row| (*row).to_owned()).collect(), 1, 0),
+                "{name}"
+            );
+        }
+    }
+    let change = change(Method::Put, long.as_bytes(), Some(long.as_bytes())).unwrap();
+    assert_eq!((rows(&change), change.hidden, change.unchanged), (vec!["?".to_owned()], 1, 0));
+    let gone = of(Method::Put, r#"{"a":"[redacted]"}"#, "{}");
+    assert_eq!(gone, (vec![r#"-a: "[redacted]""#.to_owned()], [0, 0, 1, 0, 0]), "that it would be gone is known");
+}
+
+#[test]
 fn what_cannot_be_compared_says_why() {
     let deep = format!("{}{}", "[".repeat(65), "]".repeat(65));
     let wide = format!("[{}1]", "1,".repeat(50_000));
@@ -147,6 +184,8 @@ fn what_cannot_be_compared_says_why() {
         ("a number", Method::Patch, "1", some, ChangeError::BeforeNotContainer),
         ("too many values", Method::Put, &wide, some, ChangeError::TooLarge),
         ("too long", Method::Put, &long, some, ChangeError::TooLarge),
+        ("a list as a PATCH", Method::Patch, r#"{"a":1}"#, Some("[]"), ChangeError::NoMerge),
+        ("a text as a PATCH", Method::Patch, "[1]", Some(r#""a""#), ChangeError::NoMerge),
         ("a body that is no JSON", Method::Put, "{}", Some("{"), ChangeError::BodyNotJson),
         ("a body with a name twice", Method::Put, "{}", Some(r#"{"a":1,"a":2}"#), ChangeError::BodyNotJson),
     ] {
@@ -229,6 +268,7 @@ proptest! {
         } else {
             (Method::Patch, merge_patch(before.clone(), &body))
         };
+        prop_assume!(put || body.is_object());
         let change = change(method, before.to_string().as_bytes(), Some(body.to_string().as_bytes())).unwrap();
         let reported = change.changed + change.added + change.removed;
         prop_assert_eq!(reported, differences(&before, &after), "{} {} {:?}", before, body, change);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::confirm::difference::{MAX_ROWS, Row, change};
+use crate::confirm::difference::{Basis, MAX_ROWS, Row, change};
 
 const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
 
@@ -16,6 +16,7 @@ fn plain<'a>(word: &'a Word) -> Facts<'a> {
         base_url: "https://app.allstacks.com/api/v1",
         target: "/organization/12/service_items/7/labels/31/",
         headers: &[],
+        fixed: &[],
         body: None,
         credential: None,
         rule: "label-work",
@@ -52,6 +53,7 @@ fn a_patch_shows_each_part_of_the_request_and_what_it_would_change() {
         method: Method::Patch,
         target: "/organization/12/M%C3%BCller/group%2Fproject/labels/31/?dry_run=true&note=two%20%20spaces%0A&expand=labels",
         headers: &[("accept-language", "de"), ("if-match", "\"v7\"")],
+        fixed: &[("x-tenant", "12"), ("idempotency-key", "made for this call")],
         body: Some(body),
         credential: Some("writer"),
         change: Some(&change),
@@ -61,7 +63,7 @@ fn a_patch_shows_each_part_of_the_request_and_what_it_would_change() {
 }
 
 #[test]
-fn a_put_that_changes_nothing_says_so() {
+fn a_put_without_a_difference_says_what_that_does_not_prove() {
     let body = br#"{ "name" : "on\u0020hold", "weight": 15e-1, "tags": ["a"], "owner": {} }"#;
     let before = br#"{"weight":1.5,"owner":{},"tags":["a"],"name":"on hold"}"#;
     let change = change(Method::Put, before, Some(body)).unwrap();
@@ -144,6 +146,33 @@ fn the_least_message_is_short() {
     assert_eq!(message(&plain(&Word::Yes)), LEAST);
 }
 
+#[test]
+fn a_body_that_is_written_with_escapes_is_read_beside_it_and_its_letters_are_flagged() {
+    let body = br#"{"\u0072ole":"\u0430dmin"}"#;
+    let text = message(&Facts { body: Some(body), ..plain(&Word::Yes) });
+    assert!(text.contains("\n      \"\\u0072ole\": \"\\u0430dmin\"\n      reads: \"role\": \"аdmin\"\n"), "{text}");
+    assert!(text.contains("Body, 26 bytes (letters beyond ASCII can look like others):"), "{text}");
+}
+
+#[test]
+fn what_is_too_deep_to_be_indented_says_how_deep_it_is() {
+    let body = format!("{}{}", "[".repeat(20), "]".repeat(20));
+    let text = message(&Facts { body: Some(body.as_bytes()), ..plain(&Word::Yes) });
+    assert!(text.contains("\n                            depth 18: [\n"), "{text}");
+}
+
+#[test]
+fn what_the_policy_redacts_is_said_not_to_be_compared() {
+    let body = br#"{"name":"a","secret":"[redacted]"}"#;
+    let change = change(Method::Put, body, Some(body)).unwrap();
+    let text = message(&Facts { method: Method::Put, change: Some(&change), ..plain(&Word::Yes) });
+    assert!(
+        text.contains("\nRedacted by the policy, so not compared: 1\n    ? secret: redacted, so not compared\n"),
+        "{text}"
+    );
+    assert!(!text.contains("No difference"), "{text}");
+}
+
 fn path(text: &str) -> Path {
     Path::parse(text).unwrap()
 }
@@ -163,6 +192,7 @@ fn the_word_is_the_last_segment_or_a_code() {
         ("the root", "/", code.clone()),
         ("a yes", "/flags/yes", code.clone()),
         ("a no", "/countries/NO/", code.clone()),
+        ("another one", "/actions/cancel", code.clone()),
         ("more than a no", "/flags/not", typed("not")),
     ] {
         assert_eq!(Word::of(Confirm::Typed, &path(text), DIGEST), expected, "{name}");
@@ -255,6 +285,7 @@ fn some_change() -> impl Strategy<Value = Change> {
             removed: count,
             unchanged: count,
             unnamed: count,
+            hidden: count,
         }
     })
 }
@@ -272,7 +303,8 @@ fn margin(facts: &Facts<'_>, text: &str) -> Vec<&'static str> {
             || text.lines().any(|line| line.starts_with("Not shown: ") && line.ends_with(" of the body."))
     };
     lines.extend(facts.body.filter(|body| long(body)).map(|_| "SHA-256"));
-    lines.extend((!facts.headers.is_empty()).then_some("Headers"));
+    lines.extend((!facts.headers.is_empty()).then_some("Headers:"));
+    lines.extend((!facts.fixed.is_empty()).then_some("Headers that the policy adds"));
     lines.push("Credential");
     lines.extend(["Rule", "Written at"]);
     lines.extend(facts.reason.map(|_| "Reason"));
@@ -280,9 +312,15 @@ fn margin(facts: &Facts<'_>, text: &str) -> Vec<&'static str> {
         match change.basis {
             Basis::Merge => lines.extend(["Change", "Counted", "Not named by the body"]),
             Basis::Replace => lines.extend(["Change", "Counted"]),
-            Basis::Delete => lines.push("What the API has now"),
+            Basis::Delete => lines.extend(["What the API has now and would be gone", "The API may delete"]),
         }
-        lines.extend(change.rows.is_empty().then_some("Nothing would change"));
+        if facts.target.contains('?') {
+            lines.extend(["What the API has now was read", "agent chose"]);
+        }
+        lines.extend((change.hidden > 0).then_some("Redacted by the policy"));
+        if change.rows.is_empty() {
+            lines.extend(["No difference was found", "API may read"]);
+        }
     }
     lines.extend(["Digest", "To send it", "```"]);
     lines
@@ -314,7 +352,7 @@ proptest! {
     ) {
         let header = header.as_ref().map(|(name, value)| (name.as_str(), value.as_str()));
         let facts = Facts {
-            api: &api, method, base_url: &base_url, target: &target, headers: header.as_slice(), body: body.as_deref(),
+            api: &api, method, base_url: &base_url, target: &target, headers: header.as_slice(), fixed: header.as_slice(), body: body.as_deref(),
             credential: credential.as_deref(), rule: &rule, place: &place, reason: reason.as_deref(), digest: &digest,
             change: change.as_ref(), unseen: None, word: &word,
         };
@@ -356,8 +394,10 @@ proptest! {
         prop_assume!(serde_json::from_str::<&RawValue>(&body).is_ok());
         let text = message(&Facts { body: Some(body.as_bytes()), ..plain(&Word::Yes) });
         let shown = text.split_once("Body, ").unwrap().1.split_once(":\n").unwrap().1.split_once("\nCredential").unwrap().0;
-        let squeezed = |text: &str| text.replace("\n  > ", "").replace([' ', '\n'], "");
-        prop_assert_eq!(squeezed(shown), squeezed(&body));
+        let whole = shown.replace("\n  > ", "");
+        let sent = whole.lines().filter(|line| !line.trim_start().starts_with("reads: ")).collect::<String>();
+        let squeezed = |text: &str| text.replace([' ', '\n'], "");
+        prop_assert_eq!(squeezed(&sent), squeezed(&body));
     }
 }
 
@@ -373,6 +413,7 @@ Rule: label-work
 Written at: policy.toml:31
 Reason: labels are set by people
 What the API has now and would be gone, 5 in all:
+The API may delete more than it shows.
     - id: 31
     - name: "on hold"
     - owner: 2 members
@@ -411,17 +452,23 @@ Body, 158 bytes:
       "rows": [
         {"a": 1},
         {"a": "\u0041"}
+        reads: {"a": "A"}
       ]
     }
 Headers:
     accept-language: de
     if-match: "v7"
+Headers that the policy adds:
+    x-tenant: 12
+    idempotency-key: made for this call
 Credential: writer
 Rule: label-work
 Written at: policy.toml:31
 Change, if the body is merged into what the API has now:
 Counted: 2 changed, 2 added, 1 removed, 3 as before
 Not named by the body, so left alone: 1
+What the API has now was read with the query of this request, which the
+agent chose: it may leave things out.
     ~ name: "on hold" -> "on hold until the audit of the third quarter is
   >  over"
     ~ state.code: 3 -> 4
@@ -444,6 +491,7 @@ Request:
 Body, 72 bytes:
     {
       "name": "on\u0020hold",
+      reads: "name": "on hold",
       "weight": 15e-1,
       "tags": ["a"],
       "owner": {}
@@ -453,7 +501,8 @@ Rule: label-work
 Written at: policy.toml:31
 Change, if the body takes the place of what the API has now:
 Counted: 0 changed, 0 added, 0 removed, 4 as before
-Nothing would change.
+No difference was found. That does not prove that nothing would change: the
+API may read the body in another way, or have more than it shows.
 Digest: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
 To send it, answer yes (`confirm: true`). Any other answer sends nothing.
@@ -543,6 +592,7 @@ Body, 119 bytes (letters beyond ASCII can look like others):
     {
       "note": "ok\"\n``\u{60}\nRequest:\n\u{20*4}GET https://safe.test",
       "x": "``\u{60}\u200b[a](b)\u{202e}<b>",
+      reads: "x": "``\u{60}\u{200b}[a](b)\u{202e}<b>",
       "\u{202e}gnp": "a\u{20*20}b"
     }
 Headers:

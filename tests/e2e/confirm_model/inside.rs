@@ -97,7 +97,7 @@ impl Person for Scripted {
         self.retry.as_ref()
     }
 
-    fn ask<'a>(&'a self, _: &'a Form, _: Duration) -> Asking<'a> {
+    fn ask<'a>(&'a self, _: &'a Form) -> Asking<'a> {
         Box::pin(async move {
             let (tell, said) = oneshot::channel();
             let before = locked(&self.board).insert(self.item, (self.call, tell));
@@ -263,7 +263,9 @@ impl World for Inside {
 
     fn say(&mut self, item: u64, yes: bool) -> bool {
         let live = self.live();
-        let desk::Answer::Pending(listing) = live.gateway.desk(Order::Pending {}, UID) else { panic!("a list") };
+        let desk::Answer::Pending(listing) = live.runtime.block_on(live.gateway.desk(Order::Pending {}, UID)) else {
+            panic!("a list")
+        };
         let listed = listing.questions.into_iter().find(|question| question.target == target(item));
         if let Some(question) = listed {
             live.codes.insert(item, (question.code, question.digest));
@@ -271,7 +273,7 @@ impl World for Inside {
         // What was answered is listed no more, but a no may still take a yes back.
         let Some((code, digest)) = live.codes.get(&item).cloned() else { return false };
         let order = if yes { Order::Approve { code, digest, typed: None } } else { Order::Decline { code } };
-        let desk::Answer::Decided { .. } = live.gateway.desk(order, UID) else { return false };
+        let desk::Answer::Decided { .. } = live.runtime.block_on(live.gateway.desk(order, UID)) else { return false };
         // Whoever waited for it goes on.
         let calls: Vec<_> = live.calls.iter().filter(|(_, call)| call.item == item).map(|(id, _)| *id).collect();
         for call in calls {
