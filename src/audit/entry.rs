@@ -95,6 +95,9 @@ struct Open {
 }
 
 const UNSENT: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
+const UNTAKEN: &str = "the write was not sent, because a place that has to keep its record as well did not take it in time; \
+                       tell the operator";
+const UNTAKEN_CAUSE: &str = "sink: one that the policy requires did not take the intent in time";
 const READ_UNLOGGED: &str = "the answer is withheld, because the audit log cannot be written; tell the operator";
 const WRITE_UNLOGGED: &str =
     "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
@@ -236,7 +239,8 @@ impl Entry {
         }
     }
 
-    /// Writes the intent; for a write (or with `sync = "each"`) it is on disk on return.
+    /// Writes the intent; for a write (or with `sync = "each"`) it is on disk on return, and with every sink that the
+    /// policy requires.
     ///
     /// # Errors
     /// The answer `audit_unavailable`: nothing may be sent.
@@ -270,6 +274,13 @@ impl Entry {
             (Effect::Write, _) | (Effect::Read, Sync::Each) => open.shared.syncer.wait(seq).await,
             (Effect::Read, Sync::Writes) => true,
         };
+        let taken = match (durable, effect) {
+            (true, Effect::Write) => open.shared.taken(seq).await,
+            (true, Effect::Read) | (false, _) => true,
+        };
+        if !taken {
+            return Err(open.untaken());
+        }
         match durable {
             true => Ok(Recorded { asked: Asked { open, effect }, authorized, idempotency_key }),
             false => Err(open.unavailable(&AuditError::Broken, UNSENT)),
@@ -356,6 +367,17 @@ impl Open {
         Answer {
             said: Said::Result(Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &call)),
             logged: false,
+        }
+    }
+
+    /// Ends a write that a sink has not taken: nothing was sent.
+    fn untaken(self) -> Answer {
+        let refusal = Refusal::new(Code::AuditUnavailable, UNTAKEN);
+        let line = Line { cause: Some(UNTAKEN_CAUSE), attempts: Some(0), ..self.line(Some(refusal.code)) };
+        let written = self.shared.write(&[Fact::Answer(line)]);
+        match written {
+            Ok(_) => Answer { said: Said::Result(Shaped::refusal(&refusal, &self.close())), logged: true },
+            Err(error) => self.unavailable(&error, UNSENT),
         }
     }
 

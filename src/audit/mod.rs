@@ -10,6 +10,7 @@ mod digest;
 pub mod entry;
 mod record;
 mod sync;
+pub mod tail;
 pub mod verify;
 
 use std::fmt::Write as _;
@@ -26,8 +27,9 @@ use crate::policy::Sync;
 use book::Book;
 use digest::DigestKey;
 use entry::Entry;
-use record::{Decision, Fact, Frame, Start, Stop, Writes};
+use record::{Decision, Fact, Frame, SinkState, Start, Stop, Writes};
 use sync::Syncer;
+use tail::Tail;
 
 /// Up to so many open calls each writes its records at once: letting others go first costs a turn of the runtime, which
 /// is more than a `write` that few would share.
@@ -107,6 +109,9 @@ pub(crate) struct Shared {
     syncer: Syncer,
     key: DigestKey,
     sync: Sync,
+    tail: Tail,
+    /// How long a write waits for the sinks that the policy requires.
+    patience: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -123,7 +128,9 @@ impl AuditLog {
         let path = place.directory.join(name);
         let file = book::create(&path)?;
         let twin = file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?;
-        let syncer = Syncer::start(twin, path.clone())?;
+        let required = policy.audit().sinks.iter().filter(|sink| sink.require).count();
+        let tail = Tail::new(required);
+        let syncer = Syncer::start(twin, path.clone(), tail.clone())?;
         let shared = Shared {
             id,
             path,
@@ -133,6 +140,8 @@ impl AuditLog {
             syncer,
             key,
             sync: place.sync,
+            tail,
+            patience: policy.upstream().timeout,
             clock,
         };
         let log = Self { shared: Arc::new(shared) };
@@ -215,6 +224,20 @@ impl AuditLog {
         self.shared.write(&[Fact::Writes(writes)]).map(drop)
     }
 
+    /// Records that a sink fell behind, or caught up. `waiting` counts the records that it has not taken.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written.
+    pub fn sink(&self, sink: &str, state: &'static str, waiting: u64, cause: Option<&str>) -> Result<(), AuditError> {
+        self.shared.write(&[Fact::Sink(SinkState { sink, state, waiting, cause })]).map(drop)
+    }
+
+    /// Where sinks follow this log.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        self.shared.tail.clone()
+    }
+
     /// Writes the last record of this process and waits until it is on disk. `unlogged` counts the bad frames that no
     /// record tells of.
     ///
@@ -255,6 +278,18 @@ impl Shared {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         self.syncer.wrote(book.flush(seq)?);
         Ok(())
+    }
+
+    /// Waits until every sink that the policy requires has record `seq`; false where that takes too long.
+    async fn taken(&self, seq: u64) -> bool {
+        if !self.tail.is_required() {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            () = self.tail.taken(seq) => true,
+            () = self.clock.sleep(self.patience) => false,
+        }
     }
 
     fn append_to(&self, book: &mut Book, facts: &[Fact<'_>]) -> Result<u64, AuditError> {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::AuditError;
+use super::tail::Tail;
 
 /// Half of the promised 100 ms; the other half is left to the disk.
 const LAZY: Duration = Duration::from_millis(50);
@@ -51,12 +52,12 @@ impl Shared {
 
 impl Syncer {
     /// Starts the thread for a file that lies at `path`.
-    pub(super) fn start(file: File, path: PathBuf) -> Result<Self, AuditError> {
+    pub(super) fn start(file: File, path: PathBuf, tail: Tail) -> Result<Self, AuditError> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
         let thread = std::thread::Builder::new()
             .name("audit-sync".into())
-            .spawn(move || run(&theirs, &file, &path))
+            .spawn(move || run(&theirs, &file, &path, &tail))
             .map_err(AuditError::Thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -126,7 +127,7 @@ fn still_there(file: &File, path: &Path) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted or moved away"))
 }
 
-fn run(shared: &Shared, file: &File, path: &Path) {
+fn run(shared: &Shared, file: &File, path: &Path, tail: &Tail) {
     let mut state = shared.lock();
     loop {
         while state.written == state.synced && !state.stop {
@@ -147,7 +148,10 @@ fn run(shared: &Shared, file: &File, path: &Path) {
         let result = file.sync_data().and_then(|()| still_there(file, path));
         state = shared.lock();
         match result {
-            Ok(()) => state.synced = target,
+            Ok(()) => {
+                state.synced = target;
+                tail.synced(target);
+            }
             Err(error) => {
                 tracing::error!(%error, "the audit log could not be synced; nothing is forwarded any more");
                 state.failed = true;

@@ -189,7 +189,7 @@ impl Summary {
             }
             // A person is asked while their call has neither question nor answer in the log.
             "ask" => !first && !open.contains(link.call),
-            "decision" | "writes" | "frame" | "stop" => !first,
+            "decision" | "writes" | "frame" | "sink" | "stop" => !first,
             _ => false,
         }
     }

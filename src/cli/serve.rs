@@ -20,10 +20,11 @@ use crate::config::{self, Environment};
 use crate::confirm::{Confirmer, SealError};
 use crate::gateway::{Gateway, Parts};
 use crate::limit::{DailyCount, DailyError, Limiter};
-use crate::policy::{Parsed, Policy};
+use crate::policy::{Parsed, Policy, SinkSpec};
 use crate::secret;
 use crate::server;
 use crate::server::desk::{Desk, DeskError};
+use crate::sink::{Running, SinkError, Sinks};
 use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamSetupError;
@@ -38,6 +39,7 @@ struct Started {
     signals: Signals,
     gateways: Arc<[Gateway]>,
     desks: Vec<Option<Desk>>,
+    sinks: Vec<Option<Running>>,
 }
 
 /// One API to serve: its policy, where its file lies, and how many warnings it has.
@@ -68,7 +70,7 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
     let signals = Signals::listen(&runtime).map_err(|error| complain(&error))?;
     let apis = read(paths)?;
     let several = apis.len() > 1;
-    let (mut gateways, mut desks) = (Vec::with_capacity(apis.len()), Vec::with_capacity(apis.len()));
+    let (mut gateways, mut desks, mut sinks) = (Vec::new(), Vec::new(), Vec::new());
     for Api { policy, beside, warnings } in apis {
         // A directory of its own for each: no log, lock or count is shared.
         let state_dir = state_dir.map(|directory| match several {
@@ -77,14 +79,15 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
         });
         let file = policy.file().to_owned();
         let opened = open(&runtime, &environment, policy, &beside, state_dir.as_deref(), warnings);
-        let (gateway, desk) = opened.map_err(|error| match several {
+        let (gateway, desk, running) = opened.map_err(|error| match several {
             true => complain(&format!("{file}: {error}")),
             false => complain(&error),
         })?;
         gateways.push(gateway);
         desks.push(desk);
+        sinks.push(running);
     }
-    Ok(Started { runtime, signals, gateways: gateways.into(), desks })
+    Ok(Started { runtime, signals, gateways: gateways.into(), desks, sinks })
 }
 
 /// Why one API cannot be served.
@@ -97,6 +100,7 @@ enum OpenError {
     Confirm(#[from] SealError),
     Desk(#[from] DeskError),
     Audit(#[from] AuditError),
+    Sink(#[from] SinkError),
     Catalog(#[from] CatalogError),
 }
 
@@ -107,17 +111,19 @@ fn open(
     beside: &Path,
     state_dir: Option<&Path>,
     warnings: usize,
-) -> Result<(Gateway, Option<Desk>), OpenError> {
+) -> Result<(Gateway, Option<Desk>, Option<Running>), OpenError> {
     let toolbox = Toolbox::new(&policy, catalog::of(&policy, beside)?);
     let directory = config::state_directory(state_dir, environment, policy.name())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let surroundings = Surroundings::collect(policy.upstream(), beside, &|name| environment.get(name));
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime.block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))?;
+    let sinks = runtime.block_on(sinks(&policy, environment, beside, &clock))?;
     let limiter = limiter(&policy, &directory, &clock)?;
     let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone())?;
     let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
+    let running = sinks.follow(&audit, &directory)?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
     // Last: a gateway that does not start leaves no socket behind.
@@ -126,12 +132,12 @@ fn open(
         false => None,
     };
     let gateway = Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock });
-    Ok((gateway, desk))
+    Ok((gateway, desk, running))
 }
 
 impl Started {
     fn serve(self) -> ExitCode {
-        let Self { runtime, signals, gateways, desks } = self;
+        let Self { runtime, signals, gateways, desks, sinks } = self;
         let stop = CancellationToken::new();
         let served = runtime.block_on(async {
             let told = tokio::spawn(signals.cancel(stop.clone()));
@@ -143,6 +149,9 @@ impl Started {
         runtime.shutdown_background();
         let reason = if stop.is_cancelled() { "signal" } else { "end of input" };
         let closed: Vec<_> = gateways.iter().filter_map(|gateway| gateway.close(reason).err()).collect();
+        // All at once, then one after the other, so that none has to wait for another's end.
+        sinks.iter().flatten().for_each(Running::stop);
+        sinks.into_iter().flatten().for_each(Running::join);
         match (served, closed.first()) {
             (Ok(()), None) => ExitCode::SUCCESS,
             (Err(error), _) => complain(&error),
@@ -176,6 +185,17 @@ impl Signals {
         }
         stop.cancel();
     }
+}
+
+async fn sinks(
+    policy: &Policy,
+    environment: &Environment,
+    beside: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sinks, SinkError> {
+    let specs = &policy.audit().sinks;
+    let secrets = specs.iter().flat_map(SinkSpec::secrets);
+    Sinks::open(specs, Surroundings::of(secrets, beside, &|name| environment.get(name)), clock.clone()).await
 }
 
 fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<Limiter, DailyError> {

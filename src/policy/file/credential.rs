@@ -78,7 +78,11 @@ fn refuse_literal(value: &Value<'_>, findings: &mut Findings<'_>) {
     findings.error("inline-secret", value.span(), message, Some("write `{ env = \"NAME\" }` or `{ file = \"name\" }`"));
 }
 
-fn read_secret(value: &Value<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> Option<SecretSpec> {
+pub(super) fn read_secret(
+    value: &Value<'_>,
+    sources: &mut Vec<Source>,
+    findings: &mut Findings<'_>,
+) -> Option<SecretSpec> {
     if let Some(keyring) = value.peek("keyring") {
         let message = "`keyring` is not in this build".to_owned();
         let help = Some("use `command = [\"…\"]` with a program that prints the secret");
@@ -97,7 +101,7 @@ fn read_secret(value: &Value<'_>, sources: &mut Vec<Source>, findings: &mut Find
 }
 
 /// The one key of these that is there.
-fn one_of<'a, 'k>(
+pub(super) fn one_of<'a, 'k>(
     section: &Section<'a>,
     keys: &[&'k str],
     findings: &mut Findings<'_>,

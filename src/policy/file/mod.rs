@@ -9,6 +9,7 @@ pub(super) mod headers;
 mod response;
 mod rules;
 mod section;
+mod sinks;
 mod tools;
 mod units;
 mod upstream;
@@ -145,12 +146,12 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     }
     let root = Section::root(table, 0..0, &KEYS, findings);
     let name = read_name(&root, findings);
-    let (upstream, sources) = upstream::read(&root, findings);
+    let (upstream, mut sources) = upstream::read(&root, findings);
     let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
     let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
     let (limits, confirm) = (read_limits(&root, findings), confirm::read(&root, findings));
     let tools = tools::read(&root, findings);
-    let (response, audit) = (response::read(&root, findings), read_audit(&root, findings));
+    let (response, audit) = (response::read(&root, findings), read_audit(&root, &mut sources, findings));
     let (name, upstream) = (name?, upstream?);
     Some(File { name, upstream, sources, writes, allows, denies, limits, confirm, tools, response, audit })
 }
@@ -242,9 +243,9 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
     limits
 }
 
-fn read_audit(root: &Section<'_>, findings: &mut Findings<'_>) -> AuditSpec {
-    let mut audit = AuditSpec { prefix: "audit".to_owned(), sync: Sync::Writes };
-    let Some(section) = root.section("audit", &["prefix", "sync"], findings) else { return audit };
+fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> AuditSpec {
+    let mut audit = AuditSpec { prefix: "audit".to_owned(), sync: Sync::Writes, sinks: Vec::new() };
+    let Some(section) = root.section("audit", &["prefix", "sync", "sinks"], findings) else { return audit };
     if let Some((prefix, span)) = section.text("prefix", findings)
         && is_label(prefix, &span, "`audit.prefix`", "-", findings)
     {
@@ -252,5 +253,6 @@ fn read_audit(root: &Section<'_>, findings: &mut Findings<'_>) -> AuditSpec {
     }
     let sync = section.word("sync", &[("writes", Sync::Writes), ("each", Sync::Each)], findings);
     audit.sync = sync.unwrap_or(audit.sync);
+    audit.sinks = sinks::read(&section, sources, findings);
     audit
 }
