@@ -444,7 +444,7 @@ mod tests {
         let surroundings = Surroundings::collect(spec, directory, &|_| None);
         let upstream = runtime.block_on(Upstream::open(spec, 1 << 20, surroundings, clock.clone())).unwrap();
         let limiter = Limiter::new(limits, &[None], spec.timeout, clock.clone(), DailyCount::unlimited());
-        let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
+        let place = Place { directory, audit: policy.audit() };
         let audit = AuditLog::open(&place, &policy, clock.clone()).unwrap();
         let toolbox = Toolbox::new(&policy, None);
         let confirmer = Confirmer::new(policy.confirm().clone(), directory, clock.clone()).unwrap();

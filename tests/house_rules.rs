@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("address", &[]),
     ("agent", &[]),
     ("answer", &["agent", "clock", "json", "policy", "refusal"]),
-    ("audit", &["agent", "answer", "clock", "confirm", "policy", "refusal", "request", "trust"]),
+    ("audit", &["agent", "answer", "clock", "confirm", "json", "policy", "refusal", "request", "trust"]),
     ("catalog", &["json", "request"]),
     (
         "cli",

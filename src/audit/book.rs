@@ -4,72 +4,105 @@
 //! and handed to the system together, each before what it announces, so a crash leaves whole lines and at most one torn
 //! tail.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
+use super::disk::{Disk, write_all};
+use super::merkle::Hash;
 use super::record::Fact;
 use super::{AuditError, hex};
 
 /// The format's version, the `v` of every record.
-pub(super) const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 2;
 /// Above this the line buffer is given back after use.
 const KEEP_BUFFER: usize = 64 << 10;
+/// So many records may wait for the tree (8 MiB): more come together only while a sync takes seconds.
+const MOST_FRESH: usize = 1 << 18;
 
 /// The chain's state: the next sequence number and the hash that the next record names.
 #[derive(Debug)]
 pub(super) struct Book {
-    file: File,
+    disk: Arc<dyn Disk>,
+    file: Arc<File>,
     seq: u64,
     prev: String,
+    /// When the last record was made.
+    time: SystemTime,
     /// Lines that are in the chain and not yet with the system.
     buffer: Vec<u8>,
     /// One more than the last sequence number that the system has.
     written: u64,
-    broken: bool,
+    /// The hashes of the records that are not yet in the Merkle tree.
+    fresh: Vec<Hash>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Open,
+    /// The log ended in order: only a checkpoint may follow.
+    Ended,
+    /// A write failed: half a line may be in the file, and nothing may follow it.
+    Broken,
 }
 
 impl Book {
-    pub(super) fn new(file: File) -> Self {
-        Self { file, seq: 0, prev: "0".repeat(64), buffer: Vec::with_capacity(2048), written: 0, broken: false }
+    pub(super) fn new(disk: Arc<dyn Disk>, file: Arc<File>) -> Self {
+        Self {
+            disk,
+            file,
+            seq: 0,
+            prev: "0".repeat(64),
+            time: SystemTime::UNIX_EPOCH,
+            buffer: Vec::with_capacity(2048),
+            written: 0,
+            fresh: Vec::new(),
+            state: State::Open,
+        }
     }
 
     /// Puts records at the end of the chain, to be written by [`flush`](Self::flush); the sequence number of the last.
     pub(super) fn append(&mut self, time: SystemTime, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
-        if self.broken {
-            return Err(AuditError::Broken);
+        match self.state {
+            State::Open if self.fresh.len() >= MOST_FRESH => Err(AuditError::Behind),
+            State::Open => self.add(time, facts),
+            State::Ended | State::Broken => Err(AuditError::Broken),
         }
-        let before = self.buffer.len();
-        let (mut seq, mut prev) = (self.seq, None);
-        for fact in facts {
-            match self.format(time, fact, seq, prev.as_deref()) {
-                Ok(hash) => prev = Some(hash),
-                Err(error) => {
-                    self.buffer.truncate(before);
-                    return Err(error);
-                }
-            }
-            seq += 1;
+    }
+
+    /// Puts a checkpoint at the end of the chain, which may have ended. It has the time of the record before it, so that
+    /// nothing in it is not covered by what it signs.
+    pub(super) fn anchor(&mut self, note: &str) -> Result<u64, AuditError> {
+        match self.state {
+            State::Open | State::Ended => self.add(self.time, &[Fact::Checkpoint { note }]),
+            State::Broken => Err(AuditError::Broken),
         }
-        self.seq = seq;
-        self.prev = prev.unwrap_or_else(|| std::mem::take(&mut self.prev));
-        Ok(seq.saturating_sub(1))
+    }
+
+    /// Lets nothing but a checkpoint follow.
+    pub(super) fn end(&mut self) {
+        if self.state == State::Open {
+            self.state = State::Ended;
+        }
+    }
+
+    /// The hashes of the records since this was asked last, in order.
+    pub(super) fn take_fresh(&mut self) -> Vec<Hash> {
+        std::mem::take(&mut self.fresh)
     }
 
     /// Hands everything up to record `seq` to the system, unless somebody else has; the last record that it has.
     pub(super) fn flush(&mut self, seq: u64) -> Result<u64, AuditError> {
-        if self.broken {
+        if self.state == State::Broken {
             return Err(AuditError::Broken);
         }
         if self.written <= seq {
-            if let Err(error) = self.file.write_all(&self.buffer) {
-                // Half a line may be in the file: nothing may follow it.
-                self.broken = true;
+            if let Err(error) = write_all(&*self.disk, &self.file, &self.buffer) {
+                self.state = State::Broken;
                 return Err(AuditError::Write(error));
             }
             self.written = self.seq;
@@ -79,6 +112,26 @@ impl Book {
             }
         }
         Ok(self.written.saturating_sub(1))
+    }
+
+    fn add(&mut self, time: SystemTime, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
+        let (lines, hashes) = (self.buffer.len(), self.fresh.len());
+        let (mut seq, mut prev) = (self.seq, None);
+        for fact in facts {
+            match self.format(time, fact, seq, prev.as_deref()) {
+                Ok(hash) => prev = Some(hash),
+                Err(error) => {
+                    self.buffer.truncate(lines);
+                    self.fresh.truncate(hashes);
+                    return Err(error);
+                }
+            }
+            seq += 1;
+        }
+        self.seq = seq;
+        self.time = time;
+        self.prev = prev.unwrap_or_else(|| std::mem::take(&mut self.prev));
+        Ok(seq.saturating_sub(1))
     }
 
     /// Puts one line at the end of the buffer; its hash. `prev` is that of the line before it, where that is new as well.
@@ -102,28 +155,7 @@ impl Book {
         }
         let hash = Sha256::digest(self.buffer.get(begin..).unwrap_or_default());
         self.buffer.push(b'\n');
+        self.fresh.push(hash.into());
         Ok(hex(&hash))
     }
-}
-
-/// Creates the log file (never an existing one, never through a link), takes its lock, syncs its directory.
-pub(super) fn create(path: &Path) -> Result<File, AuditError> {
-    let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = OpenOptions::new()
-        .append(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(i32::from_ne_bytes(flags.bits().to_ne_bytes()))
-        .open(path)
-        .map_err(open)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Err(AuditError::Locked { path: path.to_owned() }),
-        Err(std::fs::TryLockError::Error(source)) => return Err(open(source)),
-    }
-    if let Some(directory) = path.parent() {
-        File::open(directory).and_then(|d| d.sync_all()).map_err(open)?;
-    }
-    Ok(file)
 }

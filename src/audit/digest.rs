@@ -2,21 +2,15 @@
 //!
 //! HMAC-SHA256 (RFC 2104), cut to 128 bits, over length-prefixed parts, so that no two lists of parts collide.
 
-use std::fs::OpenOptions;
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
-use super::{AuditError, hex};
+use super::{AuditError, hex, keys};
 use crate::request::Request;
 use crate::request::body::Body;
-use crate::trust;
 
-const KEY_BYTES: usize = 32;
 const KEY_FILE: &str = "digest.key";
 /// Bytes of the digest that are kept.
 const KEPT: usize = 16;
@@ -36,18 +30,8 @@ impl std::fmt::Debug for DigestKey {
 impl DigestKey {
     /// Reads the key of `directory`, making one when there is none.
     pub(super) fn load(directory: &Path) -> Result<Self, AuditError> {
-        let path = directory.join(KEY_FILE);
-        let open = |source| AuditError::Open { path: path.clone(), source };
-        if !path.try_exists().map_err(open)? {
-            make(directory, &path)?;
-        }
-        let file = trust::open_private(&path).map_err(AuditError::Trust)?;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
-        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(open)?;
-        if bytes.len() != KEY_BYTES {
-            return Err(AuditError::Key { path });
-        }
-        let mac = Hmac::new_from_slice(&bytes).map_err(|_| AuditError::Key { path })?;
+        let bytes = keys::load(directory, KEY_FILE)?;
+        let mac = Hmac::new_from_slice(&bytes).map_err(|_| AuditError::Key { path: directory.join(KEY_FILE) })?;
         let id = hex(Sha256::digest(&bytes).get(..8).unwrap_or_default());
         Ok(Self { mac, id })
     }
@@ -78,22 +62,4 @@ impl DigestKey {
         parts.extend([if body.is_some() { b"body".as_slice() } else { b"none" }, body.unwrap_or_default()]);
         self.of(&parts)
     }
-}
-
-/// Makes the key under another name and links it, so that of two processes that start at once one key wins.
-fn make(directory: &Path, path: &Path) -> Result<(), AuditError> {
-    let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let mut bytes = Zeroizing::new([0; 8 + KEY_BYTES]);
-    getrandom::fill(&mut *bytes).map_err(AuditError::Random)?;
-    // A random name: one that a killed process left behind must not stop the next.
-    let (name, key) = bytes.split_at(8);
-    let draft = directory.join(format!("{KEY_FILE}.{}", hex(name)));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft).map_err(open)?;
-    let linked =
-        file.write_all(key).and_then(|()| file.sync_all()).and_then(|()| match std::fs::hard_link(&draft, path) {
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-            other => other,
-        });
-    std::fs::remove_file(&draft).map_err(open)?;
-    linked.map_err(open)
 }

@@ -6,14 +6,20 @@
 //! write to the state directory (the chain shows an edit, it does not prevent one).
 
 mod book;
+mod checkpoint;
 mod digest;
+mod disk;
 pub mod entry;
+mod keys;
+mod merkle;
+pub mod note;
 mod record;
 mod sync;
 pub mod tail;
 pub mod verify;
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,11 +28,14 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::confirm::{No, Ticket};
-use crate::policy::Policy;
-use crate::policy::Sync;
+use crate::policy::{AuditSpec, Policy, Sync};
 use book::Book;
+use checkpoint::{Keeper, Last};
 use digest::DigestKey;
+use disk::{Disk, System};
 use entry::Entry;
+use merkle::Tree;
+use note::Signer;
 use record::{Decision, Fact, Frame, SinkState, Start, Stop, Writes};
 use sync::Syncer;
 use tail::Tail;
@@ -57,10 +66,16 @@ pub enum AuditError {
         /// The log file.
         path: PathBuf,
     },
-    /// The key file holds something else than 32 bytes.
-    #[error("the digest key `{}` is not 32 bytes; restore it from a copy or move it away to begin a new one", path.display())]
+    /// A key file holds something else than 32 bytes.
+    #[error("the key `{}` is not 32 bytes; restore it from a copy or move it away to begin a new one", path.display())]
     Key {
         /// The key file.
+        path: PathBuf,
+    },
+    /// The public key is not that of the signing key.
+    #[error("`{}` is not the public half of the key beside it; restore both from a copy, or move it away to have it written anew", path.display())]
+    PublicKey {
+        /// The file of the public key.
         path: PathBuf,
     },
     /// No randomness for a new key or a log's name.
@@ -72,6 +87,9 @@ pub enum AuditError {
     /// An earlier write or sync failed; that is final for this process.
     #[error("the audit log failed earlier; restart the gateway once the disk is well")]
     Broken,
+    /// More records wait for the disk than are kept in memory; it goes on once they are there.
+    #[error("the disk is so slow that too many records of the audit log wait for it")]
+    Behind,
     /// A record could not be put into words (never seen; refused all the same).
     #[error("a record could not be serialized: {0}")]
     Serialize(serde_json::Error),
@@ -85,10 +103,8 @@ pub enum AuditError {
 pub struct Place<'a> {
     /// The state directory, already checked.
     pub directory: &'a Path,
-    /// The first part of the file's name (`[audit] prefix`).
-    pub prefix: &'a str,
-    /// What has to be on disk before it is sent.
-    pub sync: Sync,
+    /// What the policy says of it.
+    pub audit: &'a AuditSpec,
 }
 
 /// The open log of this process; cheap to share.
@@ -105,7 +121,7 @@ pub(crate) struct Shared {
     calls: AtomicU64,
     /// Calls that have no answer yet.
     open: AtomicUsize,
-    book: Mutex<Book>,
+    book: Arc<Mutex<Book>>,
     syncer: Syncer,
     key: DigestKey,
     sync: Sync,
@@ -122,38 +138,43 @@ impl AuditLog {
     /// [`AuditError`] for a directory, key or file that cannot be used.
     pub fn open(place: &Place<'_>, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
         let key = DigestKey::load(place.directory)?;
+        let signer = Signer::load(place.directory)?;
         let id = random_id()?;
-        let start = clock.wall();
-        let name = format!("{}-{}-{}.jsonl", place.prefix, compact_time(start), std::process::id());
-        let path = place.directory.join(name);
-        let file = book::create(&path)?;
-        let twin = file.try_clone().map_err(|source| AuditError::Open { path: path.clone(), source })?;
-        let required = policy.audit().sinks.iter().filter(|sink| sink.require).count();
-        let tail = Tail::new(required);
-        let syncer = Syncer::start(twin, path.clone(), tail.clone())?;
-        let shared = Shared {
-            id,
-            path,
-            calls: AtomicU64::new(0),
-            open: AtomicUsize::new(0),
-            book: Mutex::new(Book::new(file)),
-            syncer,
-            key,
-            sync: place.sync,
-            tail,
-            patience: policy.upstream().timeout,
-            clock,
+        let time = compact_time(clock.wall());
+        let path = place.directory.join(format!("{}-{time}-{}.jsonl", place.audit.prefix, std::process::id()));
+        let disk: Arc<dyn Disk> = Arc::new(System);
+        let file = Arc::new(create(&*disk, &path)?);
+        let book = Arc::new(Mutex::new(Book::new(disk.clone(), file.clone())));
+        let fingerprint = signer.public().fingerprint();
+        let keeper = Keeper {
+            disk,
+            clock: clock.clone(),
+            book: book.clone(),
+            signer,
+            origin: format!("portcullis/{}/{id}", policy.name()),
+            file,
+            path: path.clone(),
+            head: path.with_extension("head"),
+            tree: Tree::default(),
+            last: Last::default(),
         };
+        let (calls, open) = (AtomicU64::new(0), AtomicUsize::new(0));
+        let tail = Tail::new(place.audit.sinks.iter().filter(|sink| sink.require).count());
+        let syncer = Syncer::start(keeper, tail.clone())?;
+        let (sync, patience) = (place.audit.sync, policy.upstream().timeout);
+        let shared = Shared { id, path, calls, open, book, syncer, key, sync, tail, patience, clock };
         let log = Self { shared: Arc::new(shared) };
-        let fact = Fact::Start(Start {
+        let start = Start {
             log: &log.shared.id,
             version: env!("CARGO_PKG_VERSION"),
             policy: policy.name(),
             policy_hash: hex(&policy.hash()),
+            policy_text: policy.text(),
             key: log.shared.key.id(),
+            signer: &fingerprint,
             pid: std::process::id(),
-        });
-        let seq = log.shared.write(&[fact])?;
+        };
+        let seq = log.shared.write(&[Fact::Start(start)])?;
         match log.shared.syncer.wait_blocking(seq) {
             true => Ok(log),
             false => Err(AuditError::Broken),
@@ -238,15 +259,19 @@ impl AuditLog {
         self.shared.tail.clone()
     }
 
-    /// Writes the last record of this process and waits until it is on disk. `unlogged` counts the bad frames that no
+    /// Ends the log, with a checkpoint over all of it, and waits until that is on disk. `unlogged` counts the bad frames that no
     /// record tells of.
     ///
     /// # Errors
     /// [`AuditError`] when it could not be written or synced.
     pub fn stop(&self, reason: &'static str, unlogged: u64) -> Result<(), AuditError> {
         let calls = self.shared.calls.load(Ordering::Relaxed);
-        let seq = self.shared.write(&[Fact::Stop(Stop { reason, calls, unlogged })])?;
-        match self.shared.syncer.wait_blocking(seq) {
+        let mut book = self.shared.book.lock().unwrap_or_else(PoisonError::into_inner);
+        let seq = self.shared.append_to(&mut book, &[Fact::Stop(Stop { reason, calls, unlogged })])?;
+        book.end();
+        self.shared.syncer.wrote(book.flush(seq)?);
+        drop(book);
+        match self.shared.syncer.close_blocking() {
             true => Ok(()),
             false => Err(AuditError::Broken),
         }
@@ -298,6 +323,17 @@ impl Shared {
         }
         book.append(self.clock.wall(), facts)
     }
+}
+
+/// Creates the log file and takes its lock; its name is on disk on return.
+fn create(disk: &dyn Disk, path: &Path) -> Result<File, AuditError> {
+    let open = |source| AuditError::Open { path: path.to_owned(), source };
+    let file = disk.create(path).map_err(open)?;
+    if !disk::lock(&file).map_err(open)? {
+        return Err(AuditError::Locked { path: path.to_owned() });
+    }
+    disk.sync_names(path.parent().unwrap_or(Path::new("."))).map_err(open)?;
+    Ok(file)
 }
 
 fn capped(name: &str) -> String {

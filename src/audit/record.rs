@@ -26,7 +26,9 @@ pub(super) enum Fact<'a> {
     Frame(Frame<'a>),
     /// A sink fell behind, or caught up.
     Sink(SinkState<'a>),
-    /// The last record of an orderly end.
+    /// How large the log is, what its Merkle root is, and a signature: a C2SP signed note.
+    Checkpoint { note: &'a str },
+    /// The end of an orderly end; one checkpoint follows.
     Stop(Stop),
 }
 
@@ -36,7 +38,12 @@ pub(super) struct Start<'a> {
     pub(super) version: &'a str,
     pub(super) policy: &'a str,
     pub(super) policy_hash: String,
+    /// The whole policy; the values of its fixed headers are covered.
+    pub(super) policy_text: &'a str,
+    /// Names the key of the digests.
     pub(super) key: &'a str,
+    /// Names the key that signs checkpoints.
+    pub(super) signer: &'a str,
     pub(super) pid: u32,
 }
 

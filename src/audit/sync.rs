@@ -1,19 +1,15 @@
-//! The thread that brings the log to disk: one `fdatasync` for all who wait (on macOS `F_FULLFSYNC`, which std's
-//! `sync_data` is there).
+//! The thread that brings the log to disk, one sync for all who wait, and writes its checkpoints.
 //!
 //! What was written is synced within 100 ms; whoever waits is served at once. A sync that failed is final: the pages
 //! may be lost and a second try would lie.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::AuditError;
+use super::checkpoint::Keeper;
 use super::tail::Tail;
 
 /// Half of the promised 100 ms; the other half is left to the disk.
@@ -41,6 +37,8 @@ struct State {
     urgent: bool,
     failed: bool,
     stop: bool,
+    /// Who waits for the last checkpoint.
+    closing: Option<oneshot::Sender<bool>>,
     waiters: Vec<(u64, oneshot::Sender<bool>)>,
 }
 
@@ -48,16 +46,34 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, State>, most: Option<Duration>) -> MutexGuard<'a, State> {
+        match most {
+            None => self.wake.wait(state).unwrap_or_else(PoisonError::into_inner),
+            Some(most) => self.wake.wait_timeout(state, most).unwrap_or_else(PoisonError::into_inner).0,
+        }
+    }
+}
+
+impl State {
+    fn wrote(&mut self, seq: u64) {
+        self.written = self.written.max(seq + 1);
+    }
+
+    /// Whether somebody waits, or nobody will any more.
+    fn pressed(&self) -> bool {
+        self.urgent || self.stop || self.closing.is_some()
+    }
 }
 
 impl Syncer {
-    /// Starts the thread for a file that lies at `path`.
-    pub(super) fn start(file: File, path: PathBuf, tail: Tail) -> Result<Self, AuditError> {
+    /// Starts the thread.
+    pub(super) fn start(keeper: Keeper, tail: Tail) -> Result<Self, AuditError> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
         let thread = std::thread::Builder::new()
             .name("audit-sync".into())
-            .spawn(move || run(&theirs, &file, &path, &tail))
+            .spawn(move || run(&theirs, keeper, &tail))
             .map_err(AuditError::Thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -66,7 +82,7 @@ impl Syncer {
     pub(super) fn wrote(&self, seq: u64) {
         let mut state = self.shared.lock();
         let idle = state.written == state.synced;
-        state.written = state.written.max(seq + 1);
+        state.wrote(seq);
         if idle && state.written > state.synced {
             self.shared.wake.notify_one();
         }
@@ -91,6 +107,19 @@ impl Syncer {
             Ok(done) => done,
             Err(receiver) => receiver.blocking_recv().unwrap_or(false),
         }
+    }
+
+    /// Asks for a last checkpoint and waits until it is on disk; false when it never will be.
+    pub(super) fn close_blocking(&self) -> bool {
+        let mut state = self.shared.lock();
+        if state.failed {
+            return false;
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.closing = Some(sender);
+        self.shared.wake.notify_one();
+        drop(state);
+        receiver.blocking_recv().unwrap_or(false)
     }
 
     fn enqueue(&self, seq: u64) -> Result<bool, oneshot::Receiver<bool>> {
@@ -118,52 +147,66 @@ impl Drop for Syncer {
     }
 }
 
-/// A log that was deleted or moved away holds what nobody will find.
-fn still_there(file: &File, path: &Path) -> io::Result<()> {
-    let (held, found) = (file.metadata()?, path.symlink_metadata()?);
-    if (held.dev(), held.ino()) == (found.dev(), found.ino()) {
-        return Ok(());
-    }
-    Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted or moved away"))
-}
-
-fn run(shared: &Shared, file: &File, path: &Path, tail: &Tail) {
+fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
     let mut state = shared.lock();
     loop {
-        while state.written == state.synced && !state.stop {
-            state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let mut due = keeper.wait(state.written);
+        while state.written == state.synced && !state.pressed() && due != Some(Duration::ZERO) {
+            state = shared.wait(state, due);
+            due = keeper.wait(state.written);
         }
-        if state.written == state.synced {
+        if state.stop && state.written == state.synced {
             return;
         }
-        if !state.urgent && !state.stop {
-            state = match shared.wake.wait_timeout_while(state, LAZY, |s| !s.urgent && !s.stop) {
+        if !state.pressed() {
+            state = match shared.wake.wait_timeout_while(state, LAZY, |state| !state.pressed()) {
                 Ok((state, _)) => state,
                 Err(poisoned) => poisoned.into_inner().0,
             };
         }
         state.urgent = false;
-        let target = state.written;
+        let closing = state.closing.take();
+        let anchoring = closing.is_some() || keeper.wait(state.written) == Some(Duration::ZERO);
         drop(state);
-        let result = file.sync_data().and_then(|()| still_there(file, path));
+        let result = bring_to_disk(shared, &mut keeper, anchoring);
         state = shared.lock();
+        let failed = result.is_err();
         match result {
-            Ok(()) => {
+            Ok(target) => {
                 state.synced = target;
                 tail.synced(target);
             }
             Err(error) => {
-                tracing::error!(%error, "the audit log could not be synced; nothing is forwarded any more");
+                tracing::error!(%error, "the audit log could not be brought to disk; nothing is forwarded any more");
                 state.failed = true;
             }
         }
-        let failed = state.failed;
-        for (_, sender) in state.waiters.extract_if(.., |(seq, _)| failed || *seq < target) {
+        let synced = state.synced;
+        for (_, sender) in state.waiters.extract_if(.., |(seq, _)| failed || *seq < synced) {
             // The call that waited may have been given up; then nobody is there to be told.
             sender.send(!failed).ok();
         }
         if failed {
+            state.closing = None;
             return;
         }
+        if anchoring {
+            drop(state);
+            keeper.publish();
+            // Whoever asked may have gone.
+            closing.map(|sender| sender.send(true).ok());
+            state = shared.lock();
+        }
     }
+}
+
+/// Writes a checkpoint, if it is time, and syncs; one more than the last sequence number on disk.
+fn bring_to_disk(shared: &Shared, keeper: &mut Keeper, anchoring: bool) -> Result<u64, AuditError> {
+    if anchoring {
+        let seq = keeper.checkpoint()?;
+        shared.lock().wrote(seq);
+    }
+    let target = shared.lock().written;
+    keeper.sync().map_err(AuditError::Write)?;
+    Ok(target)
 }

@@ -8,6 +8,7 @@ mod desk;
 mod serve;
 mod sources;
 mod tools;
+mod verify;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -144,12 +145,32 @@ struct Place {
 #[derive(Debug, Subcommand)]
 enum Audit {
     /// Check that a log, or every log of a directory, was not changed since it was written.
+    ///
+    /// Exit 0 when every record is in its place and every checkpoint is signed with the key, 1 on any doubt, 2 when
+    /// nothing can be read. Records after the last checkpoint, as a gateway that runs or was killed leaves them, are
+    /// chained and not anchored: that is said.
     Verify {
         /// A log file or a state directory.
         path: PathBuf,
+        /// The public key of the checkpoints; repeat it for several [default: checkpoint.pub beside the log].
+        #[arg(long, value_name = "FILE")]
+        key: Vec<PathBuf>,
+        /// A checkpoint that was kept elsewhere, or a file that holds one: what the log held then must still be there.
+        #[arg(long, value_name = "CHECKPOINT")]
+        since: Vec<String>,
+        /// Records that no signed checkpoint covers are a doubt (exit 1).
+        #[arg(long)]
+        strict: bool,
         /// How the result is printed.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
+    },
+    /// Print the newest checkpoint of each log, one line each: to be kept where the gateway's user cannot write.
+    ///
+    /// The log is checked first; exit 1 where it does not verify or has no checkpoint yet.
+    Checkpoint {
+        /// A log file or a state directory.
+        path: PathBuf,
     },
     /// Print the calls of a log, one line each.
     Show {
@@ -188,8 +209,18 @@ pub fn run() -> ExitCode {
         }
         Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
         Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
-        Command::Audit(Audit::Verify { path, format }) => audit::verify(&path, format),
-        Command::Audit(Audit::Show { path, format }) => audit::show(&path, format),
+        Command::Audit(command) => audit(command),
+    }
+}
+
+fn audit(command: Audit) -> ExitCode {
+    match command {
+        Audit::Verify { path, key, since, strict, format } => {
+            let tail = if strict { verify::Tail::Refused } else { verify::Tail::Named };
+            verify::run(&path, &key, &since, tail, format)
+        }
+        Audit::Checkpoint { path } => verify::checkpoint(&path),
+        Audit::Show { path, format } => audit::show(&path, format),
     }
 }
 

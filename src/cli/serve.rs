@@ -121,7 +121,7 @@ fn open(
     let sinks = runtime.block_on(sinks(&policy, environment, beside, &clock))?;
     let limiter = limiter(&policy, &directory, &clock)?;
     let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone())?;
-    let place = Place { directory: &directory, prefix: &policy.audit().prefix, sync: policy.audit().sync };
+    let place = Place { directory: &directory, audit: policy.audit() };
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
     let running = sinks.follow(&audit, &directory)?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");

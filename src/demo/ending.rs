@@ -12,7 +12,7 @@ use super::scratch::Scratch;
 use super::screen::{Screen, Tone};
 use super::session::Spoken;
 use super::walk::unexpected;
-use crate::audit::verify::{Summary, VerifyError, verify_file};
+use crate::audit::verify::{Against, Fault, Summary, VerifyError, verify_file};
 
 const LOG: &str = "The log";
 const SEARCH: &str = "The search for the credential";
@@ -53,7 +53,9 @@ pub(super) fn show_log(screen: &mut Screen<'_>, scratch: &Scratch) -> Result<Str
 
 /// What the verifier says of the log, which must be whole.
 fn verified(path: &Path) -> Result<String, DemoError> {
-    let summary = verify_file(path).map_err(|error| unexpected(LOG, "an unbroken chain", &error.to_string()))?;
+    let against = Against::keys(&[], path).map_err(|error| unexpected(LOG, "a public key", &error.to_string()))?;
+    let summary = verify_file(path, &against, &mut |_| ())
+        .map_err(|error| unexpected(LOG, "an unbroken chain", &error.to_string()))?;
     if !summary.stopped || summary.open > 0 || summary.questions != summary.answers {
         return Err(unexpected(LOG, "an answer to each question and an orderly end", &format!("{summary:?}")));
     }
@@ -66,8 +68,8 @@ fn forged(text: &str, scratch: &Scratch) -> Result<String, DemoError> {
     let changed = text.replacen("\"verdict\":\"deny\"", "\"verdict\":\"allow\"", 1);
     let copy = scratch.place("changed.jsonl");
     std::fs::write(&copy, changed).map_err(DemoError::Scratch)?;
-    match verify_file(&copy) {
-        Err(VerifyError::Chain { line }) => {
+    match verify_file(&copy, &Against::default(), &mut |_| ()) {
+        Err(VerifyError::Record { line, fault: Fault::Chain }) => {
             Ok(format!("the same log with one `deny` changed to `allow`: broken before line {line}"))
         }
         Err(other) => Err(unexpected(LOG, "a broken chain in the changed copy", &other.to_string())),

@@ -53,6 +53,7 @@ use crate::request::method::Method;
 pub struct Policy {
     file: String,
     name: String,
+    text: String,
     hash: [u8; 32],
     upstream: UpstreamSpec,
     sources: Vec<Source>,
@@ -86,12 +87,13 @@ impl Policy {
         if let Some(read) = &read {
             lint::check(read, &mut findings);
         }
-        let policy = read.filter(|_| findings.errors() == 0).map(|read| Self::new(file, text, read));
+        let read = read.filter(|_| findings.errors() == 0);
         let (findings, hidden) = findings.finish();
+        let policy = read.map(|read| Self::new(file, text, &hidden, read));
         Parsed { policy, findings, hidden }
     }
 
-    fn new(file: &str, text: &str, read: File) -> Self {
+    fn new(file: &str, text: &str, hidden: &[Range<usize>], read: File) -> Self {
         let allows = read.allows.iter().map(|allow| RuleInfo {
             name: allow.rule.name.clone(),
             kind: RuleKind::Allow,
@@ -108,6 +110,7 @@ impl Policy {
             words: words::words(&read),
             file: file.to_owned(),
             name: read.name,
+            text: covered(text, hidden),
             hash: Sha256::digest(text.as_bytes()).into(),
             upstream: read.upstream,
             sources: read.sources,
@@ -169,6 +172,12 @@ impl Policy {
         &self.name
     }
 
+    /// The file's text, with a `*` for each character that may be of a secret.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// SHA-256 of the file's bytes.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
@@ -222,4 +231,10 @@ impl Policy {
     pub fn rules(&self) -> &[RuleInfo] {
         &self.infos
     }
+}
+
+/// The text with a `*` for each character within these spans.
+fn covered(text: &str, spans: &[Range<usize>]) -> String {
+    let hidden = |at: usize| spans.iter().any(|span| span.contains(&at));
+    text.char_indices().map(|(at, c)| if c != '\n' && hidden(at) { '*' } else { c }).collect()
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 use serde_json::{Value, json};
 
 use super::common::{
-    gate::{Gate, Home, Launch},
+    gate::{Gate, Home, Launch, ended},
     policy,
     recorder::{Recorder, Reply},
 };
@@ -74,13 +74,13 @@ fn the_records_are_numbered_without_a_gap_and_each_call_has_one_question_and_one
     let records = told();
     for (number, record) in records.iter().enumerate() {
         assert_eq!(record["seq"], number, "{record}");
-        assert_eq!(record["v"], 1, "{record}");
+        assert_eq!(record["v"], 2, "{record}");
         let time = record["time"].as_str().expect("a time");
         assert!(time.len() == "2026-01-01T00:00:00.000Z".len() && time.ends_with('Z'), "{time}");
         assert_eq!(record["prev"].as_str().map(str::len), Some(64), "{record}");
     }
     assert_eq!(records.first().expect("a log")["kind"], "start");
-    assert_eq!(records.last().expect("a log")["kind"], "stop");
+    assert!(ended(&records), "in order: {records:?}");
     let calls: BTreeSet<_> =
         questions(&records).iter().map(|question| question["call"].as_str().expect("a name")).collect();
     assert_eq!(calls.len(), 5, "each call has a name of its own");
@@ -119,8 +119,7 @@ fn a_log_that_was_changed_inside_does_not_verify() {
         ("two records exchanged", [&lines[..3], &[lines[4], lines[3]], &lines[5..]].concat().concat()),
         ("the beginning cut off", lines[1..].concat()),
     ];
-    for (number, line) in lines.iter().enumerate().take(lines.len() - 1) {
-        // Every line but the last: the hash of each stands in the next.
+    for (number, line) in lines.iter().enumerate() {
         let other = String::from_utf8_lossy(line).replace("\"kind\":\"", "\"kind\": \"").into_bytes();
         assert_ne!(&other, line, "the forgery changes something");
         forgeries.push(("a space put in", [lines[..number].concat(), other, lines[number + 1..].concat()].concat()));

@@ -132,6 +132,11 @@ pub(crate) fn records(log: &Path) -> Vec<Value> {
     lines.map(record).collect()
 }
 
+/// Whether a log ended in order: with `stop`, and a checkpoint over all of it.
+pub(crate) fn ended(records: &[Value]) -> bool {
+    matches!(records, [.., stop, checkpoint] if stop["kind"] == "stop" && checkpoint["kind"] == "checkpoint")
+}
+
 /// How to start a gate.
 #[derive(Debug)]
 pub(crate) struct Launch {

@@ -144,7 +144,7 @@ impl Inside {
         let rates: Vec<_> = policy.rules().iter().map(portcullis::policy::RuleInfo::rate).collect();
         let limiter = Limiter::new(policy.limits(), &rates, spec.timeout, Arc::clone(&clock), DailyCount::unlimited());
         let confirmer = Confirmer::new(policy.confirm().clone(), directory, Arc::clone(&clock)).expect("a key");
-        let place = Place { directory, prefix: "audit", sync: policy.audit().sync };
+        let place = Place { directory, audit: policy.audit() };
         let audit = AuditLog::open(&place, &policy, Arc::clone(&clock)).expect("a log");
         let toolbox = Toolbox::new(&policy, None);
         let parts = Parts { agent: Agent::stdio(1), policy, toolbox, limiter, confirmer, upstream, audit, clock };

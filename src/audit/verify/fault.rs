@@ -1,0 +1,97 @@
+//! What can be wrong with a log.
+
+use std::path::PathBuf;
+
+use crate::audit::book::VERSION;
+
+/// Why a log does not verify.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The file or directory cannot be read.
+    #[error("`{}` cannot be read: {source}", path.display())]
+    Read {
+        /// What was to be read.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A directory without a log.
+    #[error("`{}` holds no audit log (*.jsonl)", path.display())]
+    Nothing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file that should hold a key or a checkpoint and does not.
+    #[error("`{}` holds no {what}", path.display())]
+    Strange {
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        what: &'static str,
+    },
+    /// A record is wrong.
+    #[error("line {line}: {fault}")]
+    Record {
+        /// Counted from 1.
+        line: u64,
+        /// What is wrong with it.
+        fault: Fault,
+    },
+    /// The end of the log was cut off.
+    #[error("the log ends after {records} records and held {size} when the checkpoint was made: its end was cut off")]
+    Cut {
+        /// How many there are.
+        records: u64,
+        /// How many there were.
+        size: u64,
+    },
+    /// A checkpoint from elsewhere whose signature is not by the key of the log.
+    #[error("the checkpoint of {size} records that the log is held against is not signed with the log's key")]
+    Foreign {
+        /// The size that it names.
+        size: u64,
+    },
+}
+
+/// What is wrong with one record.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// A line that is no record of this version, or not in its one form.
+    #[error("not a record of version {VERSION} in the form in which they are written")]
+    NotARecord,
+    /// A sequence number out of turn.
+    #[error("record {found} stands where record {expected} belongs")]
+    Sequence {
+        /// The number that is there.
+        found: u64,
+        /// The number that should be.
+        expected: u64,
+    },
+    /// The hash of the line before is another one.
+    #[error("the line before it was changed, or this one was put in")]
+    Chain,
+    /// A record of an unknown kind, a second start, an answer without its question or with two.
+    #[error("a record of this kind cannot stand here")]
+    Order,
+    /// A record after the one that ends the log.
+    #[error("a record stands after the one that ends the log")]
+    AfterEnd,
+    /// A checkpoint that is not of this log and its records.
+    #[error("the checkpoint is not that of the records before it")]
+    Checkpoint,
+    /// A checkpoint that the key did not sign.
+    #[error("the checkpoint is not signed with the log's key")]
+    Signature,
+    /// The log names another key than those that are known.
+    #[error("the log is signed with the key {signer}, which was not given: name its file with --key")]
+    Signer {
+        /// The fingerprint that it names.
+        signer: String,
+    },
+    /// A checkpoint from elsewhere says that the records were others.
+    #[error("the records up to here are not those of the checkpoint of {size} records that the log is held against")]
+    Rewritten {
+        /// The size that it names.
+        size: u64,
+    },
+}

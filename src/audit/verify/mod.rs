@@ -1,0 +1,214 @@
+//! Checks a log: every line is in its one form and names the hash of the line before it, numbers run without a gap, every
+//! checkpoint is of the records before it and signed, nothing is torn inside.
+//!
+//! Shows that a log was not edited, cut out of or added to before its last checkpoint by anybody without the signing key.
+//! What follows the last checkpoint is chained, not anchored: it can be cut off or rewritten. A cut at a checkpoint shows
+//! by the head file or by a checkpoint that was kept elsewhere, and by nothing else.
+
+mod chain;
+mod fault;
+mod line;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+pub use self::fault::{Fault, VerifyError};
+
+use self::chain::Chain;
+use super::note::{Note, PUBLIC_FILE, PublicKey};
+
+/// The longest line that is read as a record: a `start` holds the policy's text, a question at most 64 query pairs and a
+/// body's members.
+const MAX_RECORD: u64 = 16 << 20;
+
+/// What a log was found to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The log's name in its checkpoints: that of the policy and its own.
+    pub origin: String,
+    /// Records whose place in the chain was checked.
+    pub records: u64,
+    /// Calls that were asked about.
+    pub questions: u64,
+    /// Calls whose end is in the log.
+    pub answers: u64,
+    /// Calls whose intent is in the log and whose end is not: the gateway was stopped hard while they ran.
+    pub open: u64,
+    /// Checkpoints.
+    pub checkpoints: u64,
+    /// The newest checkpoint, as `audit checkpoint` prints it.
+    pub newest: Option<String>,
+    /// Records after the last checkpoint.
+    pub tail: u64,
+    /// The size of the largest checkpoint from elsewhere (the head file's, or a given one) that it was held against.
+    pub held: Option<u64>,
+    /// Bytes of a half-written last line, left by a hard stop; they count as nothing.
+    pub torn_tail: u64,
+    /// Whether the gateway ended in order.
+    pub stopped: bool,
+    /// Whether the signatures of the checkpoints were checked.
+    pub signed: Signed,
+}
+
+impl Summary {
+    /// Whether a signed checkpoint covers everything there is.
+    #[must_use]
+    pub fn is_anchored(&self) -> bool {
+        self.tail == 0 && self.torn_tail == 0 && self.checkpoints > 0 && self.signed == Signed::Proven
+    }
+}
+
+/// What is known of the signatures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Signed {
+    /// They are good.
+    Proven,
+    /// There was no key to check them with.
+    #[default]
+    Unproven,
+}
+
+/// What logs are held against.
+#[derive(Debug, Default)]
+pub struct Against {
+    keys: Vec<PublicKey>,
+    since: Vec<Note>,
+}
+
+impl Against {
+    /// These keys; without any, the one beside the log (`checkpoint.pub`), if there is one.
+    ///
+    /// # Errors
+    /// [`VerifyError`] for a file that cannot be read or holds no key.
+    pub fn keys(files: &[PathBuf], log: &Path) -> Result<Self, VerifyError> {
+        let beside = if log.is_dir() { log } else { log.parent().unwrap_or(Path::new("")) }.join(PUBLIC_FILE);
+        let files = match files {
+            [] if !beside.exists() => &[],
+            [] => std::slice::from_ref(&beside),
+            files => files,
+        };
+        let key = |path: &PathBuf| {
+            let read = PublicKey::read(path).map_err(|source| VerifyError::Read { path: path.clone(), source })?;
+            read.ok_or_else(|| VerifyError::Strange { path: path.clone(), what: "public key of checkpoints" })
+        };
+        Ok(Self { keys: files.iter().map(key).collect::<Result<_, _>>()?, since: Vec::new() })
+    }
+
+    /// Adds a checkpoint that was kept elsewhere: a file that holds one, or the line itself.
+    ///
+    /// # Errors
+    /// [`VerifyError`] for a file that cannot be read or holds no checkpoint.
+    pub fn since(mut self, checkpoint: &str) -> Result<Self, VerifyError> {
+        let path = Path::new(checkpoint);
+        let note = match Note::parse(checkpoint) {
+            Some(note) => note,
+            None => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|source| VerifyError::Read { path: path.to_owned(), source })?;
+                Note::parse(&text).ok_or_else(|| VerifyError::Strange { path: path.to_owned(), what: "checkpoint" })?
+            }
+        };
+        self.since.push(note);
+        Ok(self)
+    }
+
+    /// The checkpoints of [`since`](Self::since) that are of none of these logs.
+    #[must_use]
+    pub fn unmet(&self, logs: &[&Summary]) -> Vec<&str> {
+        let origins = self.since.iter().map(|note| note.checkpoint.origin.as_str());
+        origins.filter(|origin| !logs.iter().any(|log| log.origin == **origin)).collect()
+    }
+
+    /// The fingerprints of the keys.
+    #[must_use]
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.keys.iter().map(PublicKey::fingerprint).collect()
+    }
+}
+
+/// The logs under `path`: itself, or the `*.jsonl` files of a directory, sorted.
+///
+/// # Errors
+/// [`VerifyError::Read`] or [`VerifyError::Nothing`].
+pub fn logs(path: &Path) -> Result<Vec<PathBuf>, VerifyError> {
+    let read = |source| VerifyError::Read { path: path.to_owned(), source };
+    if !path.metadata().map_err(read)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut logs = Vec::new();
+    for file in path.read_dir().map_err(read)? {
+        let file = file.map_err(read)?.path();
+        if file.extension().is_some_and(|e| e == "jsonl") {
+            logs.push(file);
+        }
+    }
+    logs.sort();
+    if logs.is_empty() {
+        return Err(VerifyError::Nothing { path: path.to_owned() });
+    }
+    Ok(logs)
+}
+
+/// Checks one log file, and holds it against its head file, if there is one. `progress` hears how many bytes were read.
+///
+/// # Errors
+/// The first thing that is wrong, with its line.
+pub fn verify_file(path: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Result<Summary, VerifyError> {
+    let read = |source| VerifyError::Read { path: path.to_owned(), source };
+    // The head first: a gateway that runs may put a newer one there while its log is read.
+    let mut others = head(path)?;
+    others.extend(against.since.iter().cloned());
+    let reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(read)?);
+    let mut chain = Chain::new(&against.keys, &others);
+    feed(reader, &mut chain, progress).map_err(|trouble| match trouble {
+        Trouble::Read(source) => read(source),
+        Trouble::Wrong(error) => error,
+    })?;
+    chain.finish()
+}
+
+/// The checkpoint of the head file of a log.
+fn head(log: &Path) -> Result<Vec<Note>, VerifyError> {
+    let path = log.with_extension("head");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match Note::parse(&text) {
+            Some(note) => Ok(vec![note]),
+            None => Err(VerifyError::Strange { path, what: "checkpoint" }),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(VerifyError::Read { path, source }),
+    }
+}
+
+/// Takes every line of a file.
+fn feed(mut reader: impl BufRead, chain: &mut Chain<'_>, progress: &mut dyn FnMut(u64)) -> Result<(), Trouble> {
+    let mut buffer = Vec::new();
+    let (mut line, mut done) = (0, 0);
+    loop {
+        buffer.clear();
+        let size = (&mut reader).take(MAX_RECORD).read_until(b'\n', &mut buffer).map_err(Trouble::Read)? as u64;
+        if size == 0 {
+            return Ok(());
+        }
+        line += 1;
+        done += size;
+        progress(done);
+        let wrong = |fault| Trouble::Wrong(VerifyError::Record { line, fault });
+        match buffer.strip_suffix(b"\n") {
+            Some(text) => chain.take(text).map_err(wrong)?,
+            None if size == MAX_RECORD => return Err(wrong(Fault::NotARecord)),
+            None => chain.summary.torn_tail = size,
+        }
+    }
+}
+
+/// Why a file was not taken.
+#[derive(Debug)]
+enum Trouble {
+    Read(std::io::Error),
+    Wrong(VerifyError),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Every change that can be made to a log is found, or is named as one behind the last checkpoint.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::audit::book::Book;
+use crate::audit::checkpoint::{Keeper, Last};
+use crate::audit::disk::{Disk, System};
+use crate::audit::hex;
+use crate::audit::merkle::Tree;
+use crate::audit::note::{Checkpoint, Signer};
+use crate::audit::record::{Fact, Frame, Start, Stop};
+use crate::clock::ManualClock;
+
+/// A log of 200 records and a few checkpoints, the key of which only the gateway has.
+struct Sample {
+    _directory: tempfile::TempDir,
+    text: Vec<u8>,
+    keys: [PublicKey; 1],
+    head: [Note; 1],
+}
+
+impl Sample {
+    fn lines(&self) -> Vec<&[u8]> {
+        self.text.split_inclusive(|byte| *byte == b'\n').collect()
+    }
+
+    /// What the verifier says of such a text, with the head file or without.
+    fn verify(&self, text: &[u8], others: &[Note]) -> Result<Summary, VerifyError> {
+        let mut chain = Chain::new(&self.keys, others);
+        take(text, &mut chain)?;
+        chain.finish()
+    }
+
+    /// Whether the verifier passes a changed text as if it were whole.
+    fn passes(&self, text: &[u8], others: &[Note]) -> bool {
+        self.verify(text, others).is_ok_and(|summary| summary.is_anchored())
+    }
+}
+
+fn take(text: &[u8], chain: &mut Chain<'_>) -> Result<(), VerifyError> {
+    feed(text, chain, &mut |_| ()).map_err(|trouble| match trouble {
+        Trouble::Wrong(error) => error,
+        Trouble::Read(error) => panic!("{error}"),
+    })
+}
+
+const LOG: &str = "0a1b2c3d";
+
+fn sample() -> Sample {
+    let directory = tempfile::tempdir().unwrap();
+    let signer = Signer::load(directory.path()).unwrap();
+    let public = signer.public().clone();
+    let path = directory.path().join("audit.jsonl");
+    let disk: Arc<dyn Disk> = Arc::new(System);
+    let file = Arc::new(disk.create(&path).unwrap());
+    let book = Arc::new(Mutex::new(Book::new(disk.clone(), file.clone())));
+    let mut keeper = Keeper {
+        disk,
+        clock: Arc::new(ManualClock::default()),
+        book: book.clone(),
+        signer,
+        origin: format!("portcullis/test/{LOG}"),
+        file,
+        path: path.clone(),
+        head: path.with_extension("head"),
+        tree: Tree::default(),
+        last: Last::default(),
+    };
+    let put = |fact: Fact<'_>| {
+        let mut book = book.lock().unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_767_225_600_000);
+        let seq = book.append(time, &[fact]).unwrap();
+        book.flush(seq).unwrap();
+        seq
+    };
+    let signer = public.fingerprint();
+    let (key, policy_hash) = ("0011223344556677", hex(&Sha256::digest("")));
+    let (version, policy, policy_text) = ("0.1.0", "test", "");
+    put(Fact::Start(Start { log: LOG, version, policy, policy_hash, policy_text, key, signer: &signer, pid: 1 }));
+    let mut seq = 0;
+    while seq < 197 {
+        let cause = format!("a line with \"quotes\" of number {seq}");
+        seq = put(Fact::Frame(Frame { agent: "stdio:uid=1", code: -32600, cause: &cause, name: None, unlogged: 0 }));
+        if seq % 40 == 39 {
+            keeper.checkpoint().unwrap();
+        }
+    }
+    put(Fact::Stop(Stop { reason: "end of input", calls: 0, unlogged: 0 }));
+    book.lock().unwrap().end();
+    keeper.checkpoint().unwrap();
+    keeper.publish();
+    let head = Note::parse(&std::fs::read_to_string(&keeper.head).unwrap()).unwrap();
+    let text = std::fs::read(&path).unwrap();
+    Sample { _directory: directory, text, keys: [public], head: [head] }
+}
+
+/// Every so manieth of many cases; all of them in a soak run.
+#[expect(clippy::disallowed_methods, reason = "the counts of the soak run are chosen by the environment")]
+fn step(quick: usize) -> usize {
+    if std::env::var("PORTCULLIS_SOAK").is_ok_and(|value| !value.is_empty()) { 1 } else { quick }
+}
+
+#[test]
+fn a_log_as_it_was_written_is_whole_and_anchored() {
+    let sample = sample();
+    let summary = sample.verify(&sample.text, &sample.head).unwrap();
+    assert!(summary.is_anchored() && summary.stopped, "{summary:?}");
+    assert_eq!((summary.records, summary.checkpoints, summary.held), (200, 5, Some(199)));
+    let without = {
+        let mut chain = Chain::new(&[], &[]);
+        take(&sample.text, &mut chain).unwrap();
+        chain.finish().unwrap()
+    };
+    assert!(!without.is_anchored() && without.signed == Signed::Unproven, "{without:?}");
+}
+
+#[test]
+fn no_bit_of_a_log_can_be_flipped_unnoticed() {
+    let sample = sample();
+    let mut chain = Chain::new(&sample.keys, &sample.head);
+    let mut begin = 0;
+    let mut number = 0;
+    for line in sample.lines() {
+        let rest = &sample.text[begin..];
+        for bit in 0..line.len() * 8 {
+            number += 1;
+            if number % step(197) != 0 {
+                continue;
+            }
+            let mut forged = rest.to_vec();
+            forged[bit / 8] ^= 1 << (bit % 8);
+            // What stands before is as it was: the look begins at this line.
+            let mut chain = chain.clone();
+            let passed = take(&forged, &mut chain).is_ok() && chain.finish().is_ok_and(|found| found.is_anchored());
+            assert!(!passed, "bit {bit} of {}", String::from_utf8_lossy(line));
+        }
+        take(line, &mut chain).unwrap();
+        begin += line.len();
+    }
+}
+
+#[test]
+fn no_record_can_be_deleted_moved_repeated_or_put_in_unnoticed() {
+    let sample = sample();
+    let lines = sample.lines();
+    let other = self::sample();
+    for (at, &line) in lines.iter().enumerate().step_by(step(13)) {
+        let (before, after) = (lines[..at].concat(), lines[at + 1..].concat());
+        let elsewhere = other.lines()[at];
+        let mut forgeries = vec![
+            ("deleted", [&before[..], &after].concat()),
+            ("repeated", [&before[..], line, line, &after].concat()),
+            ("put in", [&before[..], lines[(at + 7) % lines.len()], line, &after].concat()),
+            ("taken from another log", [&before[..], elsewhere, &after].concat()),
+        ];
+        if let Some(next) = lines.get(at + 1) {
+            forgeries.push(("moved", [&before[..], next, line, &lines[at + 2..].concat()].concat()));
+        }
+        for (name, forged) in forgeries {
+            assert_ne!(forged, sample.text, "{name}");
+            assert!(!sample.passes(&forged, &sample.head), "record {at} {name}");
+            assert!(!sample.passes(&forged, &[]), "record {at} {name}, without the head file");
+        }
+    }
+}
+
+#[test]
+fn no_cut_passes_for_the_whole_log_unless_it_is_at_a_checkpoint_and_nothing_tells_of_more() {
+    let sample = sample();
+    let mut chain = Chain::new(&sample.keys, &sample.head);
+    let mut begin = 0;
+    for line in sample.lines() {
+        for cut in (0..line.len()).step_by(step(31)) {
+            let mut chain = chain.clone();
+            take(&line[..cut], &mut chain).unwrap();
+            // What is there is good, and what is missing is missed: the head file tells of it, or a tail is named.
+            match chain.finish() {
+                Ok(found) => assert!(!found.is_anchored(), "at {}", begin + cut),
+                Err(VerifyError::Cut { size: 199, .. }) => {}
+                Err(error) => panic!("at {}: {error}", begin + cut),
+            }
+        }
+        take(line, &mut chain).unwrap();
+        begin += line.len();
+    }
+    // At a checkpoint, and with nothing to hold it against, the rest looks whole; that is what `verify` says.
+    let forty = sample.lines()[..41].concat();
+    assert!(sample.passes(&forty, &[]));
+    assert!(matches!(sample.verify(&forty, &sample.head), Err(VerifyError::Cut { records: 41, size: 199 })));
+}
+
+/// The log with one word changed, every hash and every root made anew, and the checkpoints signed by `sign`.
+fn rechained(sample: &Sample, sign: impl Fn(&Note, Checkpoint) -> Note) -> Vec<u8> {
+    let (mut tree, mut prev, mut forged) = (Tree::default(), "0".repeat(64), Vec::new());
+    for line in sample.lines() {
+        let line = std::str::from_utf8(line).unwrap().trim_end();
+        let mut line = line.replacen("of number 20", "of number 99", 1);
+        line.replace_range(line.find("\"prev\":\"").unwrap() + 8..line.find("\",\"kind\"").unwrap(), &prev);
+        if line.contains("\"kind\":\"checkpoint\"") {
+            let record: serde_json::Value = serde_json::from_str(&line).unwrap();
+            let old = Note::parse(record["note"].as_str().unwrap()).unwrap();
+            let new = sign(&old, Checkpoint { root: tree.root(), ..old.checkpoint.clone() });
+            line = line
+                .replace(&serde_json::to_string(&old.text()).unwrap(), &serde_json::to_string(&new.text()).unwrap());
+        }
+        let hash = Sha256::digest(&line);
+        prev = hex(&hash);
+        tree.push(&hash);
+        forged.extend_from_slice(line.as_bytes());
+        forged.push(b'\n');
+    }
+    forged
+}
+
+#[test]
+fn a_log_that_was_chained_anew_without_the_key_is_found() {
+    let sample = sample();
+    let kept = rechained(&sample, |old, checkpoint| Note { checkpoint, ..old.clone() });
+    let found = sample.verify(&kept, &[]);
+    assert!(matches!(found, Err(VerifyError::Record { line: 41, fault: Fault::Signature })), "{found:?}");
+
+    let directory = tempfile::tempdir().unwrap();
+    let other = Signer::load(directory.path()).unwrap();
+    let own = rechained(&sample, |_, checkpoint| other.sign(checkpoint));
+    let found = sample.verify(&own, &[]);
+    assert!(matches!(found, Err(VerifyError::Record { line: 41, fault: Fault::Signature })), "{found:?}");
+    // Who names the own key in the first record is asked where it comes from.
+    let fingerprint = |key: &PublicKey| key.fingerprint();
+    let named = String::from_utf8(own).unwrap().replace(&fingerprint(&sample.keys[0]), &fingerprint(other.public()));
+    let found = sample.verify(named.as_bytes(), &[]);
+    assert!(matches!(found, Err(VerifyError::Record { line: 1, fault: Fault::Signer { .. } })), "{found:?}");
+
+    // Without checkpoints it is a log that nothing anchors, and not the one that the head file tells of.
+    let bare: Vec<u8> = {
+        let lines = sample.lines();
+        lines[..39].concat()
+    };
+    assert!(!sample.passes(&bare, &[]));
+    assert!(matches!(sample.verify(&bare, &sample.head), Err(VerifyError::Cut { .. })));
+}
+
+#[test]
+fn a_log_other_than_the_one_that_a_kept_checkpoint_tells_of_is_found() {
+    let sample = sample();
+    let directory = tempfile::tempdir().unwrap();
+    let thief = Signer::load(directory.path()).unwrap();
+    let forged = rechained(&sample, |_, checkpoint| thief.sign(checkpoint));
+    let keys = [thief.public().clone()];
+    let forged =
+        String::from_utf8(forged).unwrap().replace(&sample.keys[0].fingerprint(), &thief.public().fingerprint());
+    let mut chain = Chain::new(&keys, &sample.head);
+    // The first record differs as well, so that the chain is broken behind it; a forger would mend that.
+    assert!(take(forged.as_bytes(), &mut chain).is_err());
+    let mut chain = Chain::new(&sample.keys, &sample.head);
+    let early =
+        Note { checkpoint: Checkpoint { size: 40, ..sample.head[0].checkpoint.clone() }, ..sample.head[0].clone() };
+    let early = [early];
+    let mut held = Chain::new(&sample.keys, &early);
+    take(&sample.lines()[..39].concat(), &mut held).unwrap();
+    let found = take(sample.lines()[39], &mut held);
+    assert!(matches!(found, Err(VerifyError::Record { fault: Fault::Rewritten { size: 40 }, .. })), "{found:?}");
+    take(&sample.text, &mut chain).unwrap();
+}
