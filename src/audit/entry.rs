@@ -7,12 +7,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::record::{Abandoned, Ask, Fact, Outcome as Line, Person, Question, Subject, SubjectBody};
-use super::{AuditError, Shared, capped};
+use super::{AuditError, Safe, Shared, capped};
 use crate::agent::Agent;
 use crate::answer::Shaped;
 use crate::confirm::person::Form;
 use crate::confirm::{No, Place, Ticket, Witness};
-use crate::policy::Sync;
 use crate::policy::{Authorized, Effect, Grant, Held, RuleRef};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
@@ -270,20 +269,10 @@ impl Entry {
         if let Err(error) = open.shared.settle(seq).await {
             return Err(open.unavailable(&error, UNSENT));
         }
-        let durable = match (effect, open.shared.sync) {
-            (Effect::Write, _) | (Effect::Read, Sync::Each) => open.shared.syncer.wait(seq).await,
-            (Effect::Read, Sync::Writes) => true,
-        };
-        let taken = match (durable, effect) {
-            (true, Effect::Write) => open.shared.taken(seq).await,
-            (true, Effect::Read) | (false, _) => true,
-        };
-        if !taken {
-            return Err(open.untaken());
-        }
-        match durable {
-            true => Ok(Recorded { asked: Asked { open, effect }, authorized, idempotency_key }),
-            false => Err(open.unavailable(&AuditError::Broken, UNSENT)),
+        match open.shared.safe(seq, effect).await {
+            Safe::Yes => Ok(Recorded { asked: Asked { open, effect }, authorized, idempotency_key }),
+            Safe::NotOnDisk => Err(open.unavailable(&AuditError::Broken, UNSENT)),
+            Safe::NotTaken => Err(open.untaken()),
         }
     }
 }

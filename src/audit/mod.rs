@@ -28,7 +28,7 @@ use std::time::Duration;
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::confirm::{No, Ticket};
-use crate::policy::{AuditSpec, Policy, Sync};
+use crate::policy::{AuditSpec, Effect, Policy, Sync};
 use book::Book;
 use checkpoint::{Keeper, Last};
 use digest::DigestKey;
@@ -278,6 +278,16 @@ impl AuditLog {
     }
 }
 
+/// Whether an intent is where it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Safe {
+    Yes,
+    /// It never will be on disk.
+    NotOnDisk,
+    /// A sink that the policy requires has not taken it in time.
+    NotTaken,
+}
+
 impl Shared {
     /// Puts records into the chain; the sequence number of the last. They are in the file after
     /// [`settle`](Self::settle) or the next [`write`](Self::write).
@@ -305,15 +315,20 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits until every sink that the policy requires has record `seq`; false where that takes too long.
-    async fn taken(&self, seq: u64) -> bool {
-        if !self.tail.is_required() {
-            return true;
-        }
-        tokio::select! {
-            biased;
-            () = self.tail.taken(seq) => true,
-            () = self.clock.sleep(self.patience) => false,
+    /// Waits until record `seq` is where it has to be before what it announces is sent.
+    async fn safe(&self, seq: u64, effect: Effect) -> Safe {
+        let on_disk = match (effect, self.sync) {
+            (Effect::Write, _) | (Effect::Read, Sync::Each) => self.syncer.wait(seq).await,
+            (Effect::Read, Sync::Writes) => true,
+        };
+        match (on_disk, effect) {
+            (false, _) => Safe::NotOnDisk,
+            (true, Effect::Write) if self.tail.is_required() => tokio::select! {
+                biased;
+                () = self.tail.taken(seq) => Safe::Yes,
+                () = self.clock.sleep(self.patience) => Safe::NotTaken,
+            },
+            (true, Effect::Write | Effect::Read) => Safe::Yes,
         }
     }
 

@@ -14,8 +14,8 @@ pub(super) struct Batch {
     pub(super) first: u64,
     /// The lines, each with its end.
     pub(super) lines: String,
-    /// How many.
-    pub(super) count: u64,
+    /// What each of them says.
+    pub(super) views: Vec<View>,
 }
 
 /// What a sink looks at in a record. The line itself is what it sends.
@@ -53,13 +53,12 @@ pub(super) enum Severity {
 impl Batch {
     /// One more than the last sequence number.
     pub(super) fn next(&self) -> u64 {
-        self.first.saturating_add(self.count)
+        self.first.saturating_add(self.views.len() as u64)
     }
 
     /// The lines without their ends, with what they say.
-    pub(super) fn records(&self) -> impl Iterator<Item = (&str, View)> {
-        // Looked at when the batch was read.
-        self.lines.lines().map(|line| (line, View::of(line).unwrap_or_default()))
+    pub(super) fn records(&self) -> impl Iterator<Item = (&str, &View)> {
+        self.lines.lines().zip(&self.views)
     }
 }
 
@@ -77,6 +76,7 @@ impl View {
     pub(super) fn severity(&self) -> Severity {
         match (self.kind.as_str(), self.verdict.as_deref(), self.code()) {
             ("question", Some("allow"), _) | ("answer", _, None) => Severity::Info,
+            ("question", Some("hold"), _) => Severity::Notice,
             ("question", ..) | ("frame" | "abandoned", ..) => Severity::Warning,
             ("answer", _, Some(code)) => match code {
                 "denied" | "bad_request" | "declined" | "throttled" | "cancelled" | "busy" | "approval_expired" => {

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::backoff::Backoff;
-use super::batch::Batch;
 use super::claim::Claim;
 use super::course::Course;
 use super::segment::{MOST_RECORDS, ReadError};
@@ -158,7 +157,11 @@ impl Follower {
         }
         let Some(course) = &mut self.own else { return Ok(Step::Idle) };
         self.waiting.set(self.place, limit.saturating_sub(course.next()));
-        let Some(batch) = bring(&mut self.sink, course, limit, &mut self.most).await? else { return Ok(Step::Idle) };
+        let read = course.read(limit, self.most).map_err(|error| Failure::read(&error))?;
+        let Some((batch, next)) = read else { return Ok(Step::Idle) };
+        self.sink.deliver(&batch).await?;
+        course.took(next);
+        self.most = grown(self.most);
         self.waiting.set(self.place, limit.saturating_sub(course.next()));
         self.sink.count(&batch);
         if let Some(required) = self.required {
@@ -177,19 +180,20 @@ impl Follower {
         }
         let Some(course) = &mut self.old else { return Ok(Step::Idle) };
         match course.read(u64::MAX, self.most) {
-            Ok(Some(_)) => {}
+            Ok(Some((batch, next))) => {
+                self.sink.deliver(&batch).await?;
+                course.took(next);
+                self.most = grown(self.most);
+            }
             Ok(None) => {
                 course.done();
                 self.old = None;
-                return Ok(Step::Moved);
             }
             Err(error) => {
                 tracing::warn!(%error, sink = self.name, "a log that a sink waits for cannot be read on");
                 self.old = None;
-                return Ok(Step::Moved);
             }
         }
-        bring(&mut self.sink, course, u64::MAX, &mut self.most).await?;
         Ok(Step::Moved)
     }
 
@@ -254,15 +258,9 @@ impl Follower {
     }
 }
 
-/// Brings the next batch of a log; `None` where there is none.
-async fn bring(sink: &mut Sink, course: &mut Course, limit: u64, most: &mut usize) -> Result<Option<Batch>, Failure> {
-    let Some((batch, next)) = course.read(limit, *most).map_err(|error| Failure::read(&error))? else {
-        return Ok(None);
-    };
-    sink.deliver(&batch).await?;
-    course.took(next);
-    *most = most.saturating_mul(2).min(MOST_RECORDS);
-    Ok(Some(batch))
+/// The size of a batch after one that was taken.
+fn grown(most: usize) -> usize {
+    most.saturating_mul(2).min(MOST_RECORDS)
 }
 
 impl Failure {

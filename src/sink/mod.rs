@@ -224,6 +224,11 @@ impl Sink {
     /// What is to be done from time to time, and at the end.
     async fn tend(&mut self, waiting: &Waiting, end: bool) -> Result<(), Failure> {
         match self {
+            Self::Syslog(syslog) if end => {
+                syslog.tend().await?;
+                syslog.end().await;
+                Ok(())
+            }
             Self::Syslog(syslog) => syslog.tend().await,
             Self::Otlp(otlp) => {
                 otlp.tend(waiting, end).await;

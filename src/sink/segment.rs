@@ -68,19 +68,16 @@ impl Segment {
         };
         bytes.truncate(end);
         let lines = String::from_utf8(bytes).map_err(|_| self.damaged(0))?;
+        let mut views = Vec::with_capacity(ends.len());
         for (at, line) in (0..).zip(lines.lines()) {
             let expected = self.place.seq.saturating_add(at);
-            if View::of(line).is_none_or(|view| view.seq != expected) {
-                return Err(self.damaged(at));
-            }
+            let view = View::of(line).filter(|view| view.seq == expected);
+            views.push(view.ok_or_else(|| self.damaged(at))?);
         }
-        let count = ends.len() as u64;
-        let next = Cursor {
-            log: self.place.log.clone(),
-            offset: self.place.offset.saturating_add(lines.len() as u64),
-            seq: self.place.seq.saturating_add(count),
-        };
-        Ok(Some((Batch { log: self.place.log.clone(), first: self.place.seq, lines, count }, next)))
+        let (log, offset) = (self.place.log.clone(), self.place.offset.saturating_add(lines.len() as u64));
+        let batch = Batch { log: log.clone(), first: self.place.seq, lines, views };
+        let seq = batch.next();
+        Ok(Some((batch, Cursor { log, offset, seq })))
     }
 
     /// The next bytes, as many as there are.
@@ -132,12 +129,12 @@ mod tests {
         assert!(segment.read(0, MOST_RECORDS).unwrap().is_none());
         let mut sizes = Vec::new();
         while let Some((batch, next)) = segment.read(9, MOST_RECORDS).unwrap() {
-            sizes.push((batch.first, batch.count));
+            sizes.push((batch.first, batch.views.len()));
             segment.set(next);
         }
         assert_eq!(sizes, [(0, 1), (1, 1), (2, 1)], "the torn tail is no record");
         segment.set(Cursor::start(LOG));
-        assert_eq!(segment.read(1, MOST_RECORDS).unwrap().unwrap().0.count, 1, "no further than the disk");
+        assert_eq!(segment.read(1, MOST_RECORDS).unwrap().unwrap().0.views.len(), 1, "no further than the disk");
     }
 
     #[test]

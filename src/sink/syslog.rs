@@ -66,7 +66,7 @@ impl Syslog {
             Way::Datagram { path, socket, part } => {
                 let from = part.take().filter(|(log, _)| *log == batch.log).map_or(0, |(_, next)| next);
                 for (line, view) in batch.records().filter(|(_, view)| view.seq >= from) {
-                    let message = message(&self.host, &batch.log, line, &view, MOST_DATAGRAM);
+                    let message = message(&self.host, &batch.log, line, view, MOST_DATAGRAM);
                     if let Err(error) = send(path, socket, message.as_bytes()).await {
                         *socket = None;
                         *part = Some((batch.log.clone(), view.seq));
@@ -78,7 +78,7 @@ impl Syslog {
             Way::Stream { dialer, stream } => {
                 let mut frames = Vec::with_capacity(batch.lines.len() * 2);
                 for (line, view) in batch.records() {
-                    let message = message(&self.host, &batch.log, line, &view, usize::MAX);
+                    let message = message(&self.host, &batch.log, line, view, usize::MAX);
                     frames.extend_from_slice(format!("{} ", message.len()).as_bytes());
                     frames.extend_from_slice(message.as_bytes());
                 }
@@ -90,6 +90,16 @@ impl Syslog {
                 *stream = Some(open);
                 Ok(())
             }
+        }
+    }
+
+    /// Says that nothing more comes.
+    pub(super) async fn end(&mut self) {
+        if let Way::Stream { stream, .. } = &mut self.way
+            && let Some(stream) = stream.take()
+            && let Err(error) = stream.end().await
+        {
+            tracing::debug!(%error, "a connection to syslog ended by itself");
         }
     }
 

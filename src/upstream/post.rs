@@ -191,3 +191,24 @@ async fn beginning(mut response: Response) -> Result<Vec<u8>, UpstreamError> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::policy::Destination;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_gets_nothing_unless_the_policy_allows_it() {
+        let url = Url::parse("https://localhost:1/").unwrap();
+        for (allow_private, refused) in [(false, true), (true, false)] {
+            let to = Endpoint { url: url.clone(), credential: None };
+            let (name, to_sink) = ("a".to_owned(), Destination::Otlp(to.clone()));
+            let sink = SinkSpec { name, to: to_sink, require: false, allow_private, ca_file: None };
+            let surroundings = Surroundings::of([], std::path::Path::new("/"), &|_| None);
+            let mut post = Post::open(&sink, &to, Arc::new(surroundings), Arc::new(SystemClock::new())).await.unwrap();
+            let error = post.send(&url, [], Vec::new()).await.unwrap_err();
+            assert_eq!(matches!(error, UpstreamError::AddressRefused(_)), refused, "{error:?}");
+        }
+    }
+}

@@ -30,6 +30,9 @@ use crate::upstream::source::Surroundings;
 
 /// For one batch to be taken by the system.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+const MOST_UNHEARD: usize = 16;
+/// For the end to be said.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How to connect.
 #[derive(Debug)]
@@ -128,19 +131,32 @@ impl Stream {
         tokio::time::timeout(WRITE_TIMEOUT, sending).await.unwrap_or_else(|_| Err(late()))
     }
 
+    /// Ends the connection in order.
+    ///
+    /// # Errors
+    /// It ended before, or takes too long.
+    pub async fn end(mut self) -> io::Result<()> {
+        let late = || io::Error::from(io::ErrorKind::TimedOut);
+        tokio::time::timeout(END_TIMEOUT, self.0.shutdown()).await.unwrap_or_else(|_| Err(late()))
+    }
+
     /// How the connection is, as far as the system knows by now. What the other end says is not listened to.
     pub async fn pulse(&mut self) -> Pulse {
         // So that the runtime looks at the socket first.
         tokio::task::yield_now().await;
         let mut unheard = [0; 256];
-        loop {
+        // Whoever says more than this is heard out another time.
+        for _ in 0..MOST_UNHEARD {
             match self.0.read(&mut unheard).now_or_never() {
-                None => return Pulse::Open,
+                None => break,
                 Some(Ok(0)) => return Pulse::Closed,
                 Some(Ok(_)) => {}
+                // TLS without its own end. The system's end came all the same, so that nothing was left unread.
+                Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Pulse::Closed,
                 Some(Err(error)) => return Pulse::Broken(error),
             }
         }
+        Pulse::Open
     }
 }
 
@@ -158,4 +174,26 @@ fn roots(path: &Path) -> Result<RootCertStore, CertificateError> {
         store.add(certificate).map_err(|_| CertificateError::Unusable)?;
     }
     if store.is_empty() { Err(CertificateError::Unusable) } else { Ok(store) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Destination;
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_is_dialled_only_where_the_policy_allows_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target { host: Host::Domain("localhost".into()), port: listener.local_addr().unwrap().port() };
+        for (allow_private, dialled) in [(false, false), (true, true)] {
+            let to = Destination::SyslogTls(target.clone());
+            let sink = SinkSpec { name: "a".into(), to, require: false, allow_private, ca_file: None };
+            // Without TLS: only where it leads is looked at.
+            let result = Dialer::plain(&sink, &target).dial().await;
+            assert_eq!(result.is_ok(), dialled, "{result:?}");
+            if let Err(error) = result {
+                assert!(error.to_string().contains("does not allow"), "{error}");
+            }
+        }
+    }
 }

@@ -29,7 +29,12 @@ const IN_THE_CLEAR: &str = "would send the log in the clear";
 /// All sinks that could be read.
 pub(super) fn read(audit: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> Vec<SinkSpec> {
     let Some(value) = audit.get("sinks") else { return Vec::new() };
-    let list = value.list("a list of tables; write `[[audit.sinks]]` above each", findings).unwrap_or_default();
+    if value.is_table() {
+        let message = "`audit.sinks` must be a list of tables".to_owned();
+        findings.error("wrong-type", value.span(), message, Some("write `[[audit.sinks]]` above each sink"));
+        return Vec::new();
+    }
+    let list = value.list("a list of tables", findings).unwrap_or_default();
     if list.len() > MOST {
         let message = format!("{} sinks; the limit is {MOST}", list.len());
         findings.error("too-many-sinks", value.span(), message, None);

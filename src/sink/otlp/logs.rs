@@ -39,7 +39,7 @@ struct LogRecord {
 
 /// The body of a request to `/v1/logs`.
 pub(super) fn request(batch: &Batch, now: u128) -> serde_json::Result<Vec<u8>> {
-    let log_records = batch.records().map(|(line, view)| record(&batch.log, line, &view, now)).collect();
+    let log_records = batch.records().map(|(line, view)| record(&batch.log, line, view, now)).collect();
     let scope_logs = [ScopeLogs { scope: SCOPE, log_records }];
     serde_json::to_vec(&Request { resource_logs: [ResourceLogs { resource: resource(&batch.log), scope_logs }] })
 }

@@ -73,7 +73,7 @@ impl Otlp {
 
     /// Counts the calls of a batch that was taken.
     pub(super) fn count(&mut self, batch: &Batch) {
-        batch.records().for_each(|(_, view)| self.metrics.count(&view));
+        batch.records().for_each(|(_, view)| self.metrics.count(view));
         self.metrics.log(&batch.log);
     }
 
