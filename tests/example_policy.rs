@@ -29,7 +29,7 @@ const KEYS: &[(&str, &str)] = &[
     ("confirm", "ttl desk_ttl wait cooldown"),
     ("tools", "mode max_bytes include exclude"),
     ("response", "read_max_bytes max_bytes format redact"),
-    ("audit", "prefix sync"),
+    ("audit", "prefix sync max_bytes max_age keep"),
     ("audit.sinks", "name syslog otlp webhook credential secret require allow_http allow_private ca_file"),
 ];
 

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::disk::{Disk, write_all};
 use super::merkle::Hash;
-use super::record::Fact;
+use super::record::{Continue, Fact};
 use super::{AuditError, hex};
 
 /// The format's version, the `v` of every record.
@@ -36,6 +36,8 @@ pub(super) struct Book {
     buffer: Vec<u8>,
     /// One more than the last sequence number that the system has.
     written: u64,
+    /// Bytes in the file.
+    bytes: u64,
     /// The hashes of the records that are not yet in the Merkle tree.
     fresh: Vec<Hash>,
     state: State,
@@ -60,6 +62,7 @@ impl Book {
             time: SystemTime::UNIX_EPOCH,
             buffer: Vec::with_capacity(2048),
             written: 0,
+            bytes: 0,
             fresh: Vec::new(),
             state: State::Open,
         }
@@ -81,6 +84,24 @@ impl Book {
             State::Open | State::Ended => self.add(self.time, &[Fact::Checkpoint { note }]),
             State::Broken => Err(AuditError::Broken),
         }
+    }
+
+    /// Bytes in the file.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether records may follow.
+    pub(super) fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Goes on in another file with its first record; the sequence number of that.
+    pub(super) fn turn(&mut self, file: Arc<File>, time: SystemTime, first: Continue<'_>) -> Result<u64, AuditError> {
+        self.file = file;
+        self.bytes = 0;
+        let seq = self.add(time, &[Fact::Continue(first)])?;
+        self.flush(seq)
     }
 
     /// Lets nothing but a checkpoint follow.
@@ -106,6 +127,7 @@ impl Book {
                 return Err(AuditError::Write(error));
             }
             self.written = self.seq;
+            self.bytes += self.buffer.len() as u64;
             self.buffer.clear();
             if self.buffer.capacity() > KEEP_BUFFER {
                 self.buffer = Vec::new();

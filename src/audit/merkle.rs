@@ -16,7 +16,6 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    #[cfg(test)]
     /// A tree of `size` leaves with these peaks; `None` for another number of peaks than such a tree has.
     pub(super) fn restore(size: u64, peaks: Vec<Hash>) -> Option<Self> {
         let fits = u32::try_from(peaks.len()).is_ok_and(|count| count == size.count_ones());
@@ -41,7 +40,6 @@ impl Tree {
         self.size
     }
 
-    #[cfg(test)]
     /// The peaks, the largest first.
     pub(super) fn peaks(&self) -> &[Hash] {
         &self.peaks

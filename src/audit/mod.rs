@@ -14,6 +14,7 @@ mod keys;
 mod merkle;
 pub mod note;
 mod record;
+mod segment;
 mod sync;
 pub mod tail;
 pub mod verify;
@@ -30,13 +31,14 @@ use crate::clock::Clock;
 use crate::confirm::{No, Ticket};
 use crate::policy::{AuditSpec, Effect, Policy, Sync};
 use book::Book;
-use checkpoint::{Keeper, Last};
+use checkpoint::{Keeper, Last, Name, Segment};
 use digest::DigestKey;
 use disk::{Disk, System};
 use entry::Entry;
 use merkle::Tree;
 use note::Signer;
 use record::{Decision, Fact, Frame, SinkState, Start, Stop, Writes};
+use segment::Limits;
 use sync::Syncer;
 use tail::Tail;
 
@@ -145,16 +147,23 @@ impl AuditLog {
         let disk: Arc<dyn Disk> = Arc::new(System);
         let file = Arc::new(create(&*disk, &path)?);
         let book = Arc::new(Mutex::new(Book::new(disk.clone(), file.clone())));
-        let fingerprint = signer.public().fingerprint();
+        let limits = Limits { bytes: place.audit.max_bytes, age: place.audit.max_age };
+        let name = Name {
+            log: id.clone(),
+            policy: policy.name().to_owned(),
+            policy_hash: hex(&policy.hash()),
+            key: key.id().to_owned(),
+            signer: signer.public().fingerprint(),
+        };
+        let now = clock.monotonic();
         let keeper = Keeper {
             disk,
             clock: clock.clone(),
             book: book.clone(),
             signer,
-            origin: format!("portcullis/{}/{id}", policy.name()),
-            file,
-            path: path.clone(),
-            head: path.with_extension("head"),
+            name: name.clone(),
+            limits,
+            segment: Segment { file, path: path.clone(), until: now + limits.age, stays: now },
             tree: Tree::default(),
             last: Last::default(),
         };
@@ -165,13 +174,13 @@ impl AuditLog {
         let shared = Shared { id, path, calls, open, book, syncer, key, sync, tail, patience, clock };
         let log = Self { shared: Arc::new(shared) };
         let start = Start {
-            log: &log.shared.id,
+            log: &name.log,
             version: env!("CARGO_PKG_VERSION"),
-            policy: policy.name(),
-            policy_hash: hex(&policy.hash()),
+            policy: &name.policy,
+            policy_hash: &name.policy_hash,
             policy_text: policy.text(),
-            key: log.shared.key.id(),
-            signer: &fingerprint,
+            key: &name.key,
+            signer: &name.signer,
             pid: std::process::id(),
         };
         let seq = log.shared.write(&[Fact::Start(start)])?;

@@ -1,7 +1,7 @@
 //! Checkpoints: how large a log is and what its Merkle root is, signed with the state directory's key.
 //!
 //! A checkpoint is a C2SP signed note (c2sp.org/signed-note, c2sp.org/tlog-checkpoint) with one Ed25519 signature, whose
-//! key name is the checkpoint's origin. Promises: what [`PublicKey::signed`] took was signed with that key, over exactly
+//! key name is the checkpoint's origin. Promises: a note that a public key takes was signed with that key, over exactly
 //! this origin, size and root. Refuses notes with more lines of text than these three. Trusts `aws-lc-rs`.
 
 use std::path::Path;

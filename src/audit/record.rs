@@ -28,6 +28,10 @@ pub(super) enum Fact<'a> {
     Sink(SinkState<'a>),
     /// How large the log is, what its Merkle root is, and a signature: a C2SP signed note.
     Checkpoint { note: &'a str },
+    /// The file is full or old and followed by another; one checkpoint follows.
+    Rotate { next: &'a str },
+    /// The first record of a file that follows another.
+    Continue(Continue<'a>),
     /// The end of an orderly end; one checkpoint follows.
     Stop(Stop),
 }
@@ -37,7 +41,7 @@ pub(super) struct Start<'a> {
     pub(super) log: &'a str,
     pub(super) version: &'a str,
     pub(super) policy: &'a str,
-    pub(super) policy_hash: String,
+    pub(super) policy_hash: &'a str,
     /// The whole policy; the values of its fixed headers are covered.
     pub(super) policy_text: &'a str,
     /// Names the key of the digests.
@@ -45,6 +49,24 @@ pub(super) struct Start<'a> {
     /// Names the key that signs checkpoints.
     pub(super) signer: &'a str,
     pub(super) pid: u32,
+}
+
+/// Enough to check the file alone: whose log it is, and how the tree stood.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Continue<'a> {
+    pub(super) log: &'a str,
+    pub(super) policy: &'a str,
+    pub(super) policy_hash: &'a str,
+    pub(super) key: &'a str,
+    pub(super) signer: &'a str,
+    /// Counted from 1.
+    pub(super) segment: u32,
+    /// The file before.
+    pub(super) before: &'a str,
+    /// The last checkpoint of the file before.
+    pub(super) note: &'a str,
+    /// The peaks of its tree.
+    pub(super) peaks: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]

@@ -166,9 +166,14 @@ fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
         }
         state.urgent = false;
         let closing = state.closing.take();
-        let anchoring = closing.is_some() || keeper.wait(state.written) == Some(Duration::ZERO);
+        let waited = keeper.wait(state.written) == Some(Duration::ZERO);
         drop(state);
-        let result = bring_to_disk(shared, &mut keeper, anchoring);
+        let due = match closing.is_some() {
+            false if keeper.is_full() => Due::Turn,
+            false if !waited => Due::Nothing,
+            true | false => Due::Checkpoint,
+        };
+        let result = bring_to_disk(shared, &mut keeper, due);
         state = shared.lock();
         let failed = result.is_err();
         match result {
@@ -190,7 +195,7 @@ fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
             state.closing = None;
             return;
         }
-        if anchoring {
+        if due != Due::Nothing {
             drop(state);
             keeper.publish();
             // Whoever asked may have gone.
@@ -200,10 +205,23 @@ fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
     }
 }
 
-/// Writes a checkpoint, if it is time, and syncs; one more than the last sequence number on disk.
-fn bring_to_disk(shared: &Shared, keeper: &mut Keeper, anchoring: bool) -> Result<u64, AuditError> {
-    if anchoring {
-        let seq = keeper.checkpoint()?;
+/// What there is to write beside what calls have written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Checkpoint,
+    /// The end of this file and the beginning of the next.
+    Turn,
+}
+
+/// Writes what is due and syncs; one more than the last sequence number on disk.
+fn bring_to_disk(shared: &Shared, keeper: &mut Keeper, due: Due) -> Result<u64, AuditError> {
+    let wrote = match due {
+        Due::Nothing => None,
+        Due::Checkpoint => Some(keeper.checkpoint()?),
+        Due::Turn => keeper.turn()?,
+    };
+    if let Some(seq) = wrote {
         shared.lock().wrote(seq);
     }
     let target = shared.lock().written;

@@ -3,9 +3,12 @@
 //! Promises that nobody who follows holds a call up, but for a write that waits for a required sink. What is told is how far
 //! the disk has the log, so that no sink ever holds a record that a power cut took from the file.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::sync::watch;
+
+use super::segment;
 
 /// Shared by the log and everybody who follows it.
 #[derive(Debug, Clone)]
@@ -65,6 +68,13 @@ impl Tail {
         // The sender is `self`'s own, so that it cannot be gone.
         self.shared.waits.subscribe().wait_for(|waits| *waits > 0).await.ok();
     }
+}
+
+/// The file in which a log goes on after this one, if it does.
+#[must_use]
+pub fn after(file: &Path) -> PathBuf {
+    let (first, number) = segment::first(file);
+    segment::path(&first, number.saturating_add(1))
 }
 
 /// One write that waits, for as long as it does.

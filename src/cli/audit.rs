@@ -144,7 +144,7 @@ impl ShownPerson {
 }
 
 /// Escapes what could move a terminal's cursor or reorder a line, and cuts.
-fn printable(text: &str, most: usize) -> String {
+pub(super) fn printable(text: &str, most: usize) -> String {
     let mut shown: String = text.chars().take(most).flat_map(escape).collect();
     if text.chars().nth(most).is_some() {
         shown.push('…');

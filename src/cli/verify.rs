@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::audit::printable;
 use super::{FOUND, Format, complain};
-use crate::audit::verify::{self, Against, Signed, Summary, VerifyError};
+use crate::audit::verify::{self, Against, Broken, Log, Signed, Summary};
 
 /// The progress is shown again after so many bytes.
 const STEP: u64 = 64 << 20;
@@ -23,15 +24,15 @@ pub(super) enum Tail {
 
 /// What came of one log.
 struct Result<'a> {
-    log: &'a Path,
-    found: std::result::Result<Summary, VerifyError>,
+    log: &'a Log,
+    found: std::result::Result<Summary, Broken>,
 }
 
 /// `audit verify`.
 pub(super) fn run(path: &Path, keys: &[PathBuf], since: &[String], tail: Tail, format: Format) -> ExitCode {
     let against = Against::keys(keys, path)
         .and_then(|against| since.iter().try_fold(against, |against, checkpoint| against.since(checkpoint)));
-    let (logs, against) = match verify::logs(path).and_then(|logs| Ok((logs, against?))) {
+    let (logs, against) = match verify::whole_logs(path).and_then(|logs| Ok((logs, against?))) {
         Ok(found) => found,
         Err(error) => return complain(&error),
     };
@@ -46,7 +47,11 @@ pub(super) fn run(path: &Path, keys: &[PathBuf], since: &[String], tail: Tail, f
             writeln!(io::stdout(), "{answer}")
         }
     };
-    let firm = |summary: &&Summary| tail == Tail::Named || (summary.is_anchored());
+    let retired: Vec<&String> = good.iter().flat_map(|summary| &summary.retired).collect();
+    let firm = |summary: &&Summary| {
+        let begins = summary.before.as_ref().is_none_or(|before| retired.contains(&before));
+        (begins || path.is_file()) && (tail == Tail::Named || summary.is_anchored())
+    };
     match written.is_ok() && good.len() == results.len() && unmet.is_empty() && good.iter().all(firm) {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(FOUND),
@@ -55,7 +60,7 @@ pub(super) fn run(path: &Path, keys: &[PathBuf], since: &[String], tail: Tail, f
 
 /// `audit checkpoint`.
 pub(super) fn checkpoint(path: &Path) -> ExitCode {
-    let (logs, against) = match verify::logs(path).and_then(|logs| Ok((logs, Against::keys(&[], path)?))) {
+    let (logs, against) = match verify::whole_logs(path).and_then(|logs| Ok((logs, Against::keys(&[], path)?))) {
         Ok(found) => found,
         Err(error) => return complain(&error),
     };
@@ -65,11 +70,11 @@ pub(super) fn checkpoint(path: &Path) -> ExitCode {
             Ok(Summary { newest: Some(newest), .. }) => writeln!(io::stdout(), "{newest}"),
             Ok(_) => {
                 code = ExitCode::from(FOUND);
-                writeln!(io::stderr(), "portcullis: `{}` has no checkpoint yet", log.display())
+                writeln!(io::stderr(), "portcullis: `{}` has no checkpoint yet", log.path().display())
             }
             Err(error) => {
                 code = ExitCode::from(FOUND);
-                writeln!(io::stderr(), "portcullis: {}: {error}", log.display())
+                writeln!(io::stderr(), "portcullis: {error}")
             }
         };
         if said.is_err() {
@@ -80,16 +85,16 @@ pub(super) fn checkpoint(path: &Path) -> ExitCode {
 }
 
 /// Verifies a log; of a long one, a person at a terminal sees how far it is.
-fn look(log: &Path, against: &Against) -> std::result::Result<Summary, VerifyError> {
-    let size = log.metadata().map_or(0, |metadata| metadata.len());
+fn look(log: &Log, against: &Against) -> std::result::Result<Summary, Broken> {
+    let size: u64 = log.files().iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum();
     let shown = size > STEP && io::stderr().is_terminal();
     let mut next = STEP;
-    let result = verify::verify_file(log, against, &mut |done| {
+    let result = verify::verify(log, against, &mut |done| {
         if shown && done >= next {
             next = done + STEP;
             let percent = done.saturating_mul(100) / size.max(1);
             // A closed standard error leaves nobody to tell.
-            drop(write!(io::stderr(), "\r{}: {percent} %", log.display()));
+            drop(write!(io::stderr(), "\r{}: {percent} %", log.path().display()));
         }
     });
     if shown {
@@ -105,7 +110,7 @@ fn say_all(out: &mut impl Write, against: &Against, results: &[Result<'_>], unme
     for Result { log, found } in results {
         match found {
             Ok(summary) => say(out, log, summary)?,
-            Err(error) => writeln!(out, "{}: {error}", log.display())?,
+            Err(error) => writeln!(out, "{error}")?,
         }
     }
     unmet
@@ -113,10 +118,17 @@ fn say_all(out: &mut impl Write, against: &Against, results: &[Result<'_>], unme
         .try_for_each(|origin| writeln!(out, "{origin}: the log of this checkpoint is not here, or does not verify"))
 }
 
-fn say(out: &mut impl Write, log: &Path, summary: &Summary) -> io::Result<()> {
+fn say(out: &mut impl Write, log: &Log, summary: &Summary) -> io::Result<()> {
     let Summary { records, questions, answers, checkpoints, tail, .. } = summary;
-    let name = log.display();
-    writeln!(out, "{name}: {records} records in an unbroken chain: {questions} calls asked, {answers} answered")?;
+    let name = log.path().display();
+    let files = match log.files().len() {
+        0 | 1 => String::new(),
+        count => format!(" of {count} files"),
+    };
+    writeln!(
+        out,
+        "{name}: {records} records{files} in an unbroken chain: {questions} calls asked, {answers} answered"
+    )?;
     match (checkpoints, summary.signed) {
         (0, _) => writeln!(out, "  no checkpoint yet")?,
         (count, Signed::Proven) => writeln!(out, "  {count} checkpoints, all signed with the key")?,
@@ -129,6 +141,12 @@ fn say(out: &mut impl Write, log: &Path, summary: &Summary) -> io::Result<()> {
         Some(size) => writeln!(out, "  the {size} records of the checkpoint that it was held against are there")?,
         None => writeln!(out, "  no head file and no --since: what was cut off behind a checkpoint would not show")?,
     }
+    if let Some(before) = &summary.before {
+        writeln!(out, "  begins with record {}: `{}` came before", summary.first, printable(before, 100))?;
+    }
+    if let Some(next) = &summary.next {
+        writeln!(out, "  goes on in `{}`", printable(next, 100))?;
+    }
     if *tail > 0 {
         writeln!(out, "  {tail} records after the last checkpoint are chained, not anchored")?;
     }
@@ -140,21 +158,22 @@ fn say(out: &mut impl Write, log: &Path, summary: &Summary) -> io::Result<()> {
         let torn = summary.torn_tail;
         writeln!(out, "  {torn} bytes of a half-written record at the end, left by a hard stop")?;
     }
-    if !summary.stopped {
+    if !summary.stopped && summary.next.is_none() {
         writeln!(out, "  no record of an orderly end: the gateway was stopped hard, or still runs")?;
     }
     Ok(())
 }
 
 fn as_json(result: &Result<'_>) -> Value {
-    let log = result.log;
+    let log = result.log.path();
     match &result.found {
         Ok(s) => json!({
             "log": log, "ok": true, "origin": s.origin, "records": s.records, "questions": s.questions,
             "answers": s.answers, "open": s.open, "torn_tail": s.torn_tail, "stopped": s.stopped,
             "checkpoints": s.checkpoints, "checkpoint": s.newest, "signatures": s.signed == Signed::Proven,
-            "held": s.held, "unanchored": s.tail,
+            "held": s.held, "unanchored": s.tail, "files": result.log.files(), "first": s.first, "before": s.before,
+            "next": s.next, "retired": s.retired,
         }),
-        Err(error) => json!({"log": log, "ok": false, "error": error.to_string()}),
+        Err(Broken { file, error }) => json!({"log": log, "ok": false, "file": file, "error": error.to_string()}),
     }
 }

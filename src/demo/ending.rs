@@ -54,8 +54,8 @@ pub(super) fn show_log(screen: &mut Screen<'_>, scratch: &Scratch) -> Result<Str
 /// What the verifier says of the log, which must be whole.
 fn verified(path: &Path) -> Result<String, DemoError> {
     let against = Against::keys(&[], path).map_err(|error| unexpected(LOG, "a public key", &error.to_string()))?;
-    let summary = verify_file(path, &against, &mut |_| ())
-        .map_err(|error| unexpected(LOG, "an unbroken chain", &error.to_string()))?;
+    let summary =
+        verify_file(path, &against).map_err(|error| unexpected(LOG, "an unbroken chain", &error.to_string()))?;
     if !summary.stopped || summary.open > 0 || summary.questions != summary.answers {
         return Err(unexpected(LOG, "an answer to each question and an orderly end", &format!("{summary:?}")));
     }
@@ -68,7 +68,7 @@ fn forged(text: &str, scratch: &Scratch) -> Result<String, DemoError> {
     let changed = text.replacen("\"verdict\":\"deny\"", "\"verdict\":\"allow\"", 1);
     let copy = scratch.place("changed.jsonl");
     std::fs::write(&copy, changed).map_err(DemoError::Scratch)?;
-    match verify_file(&copy, &Against::default(), &mut |_| ()) {
+    match verify_file(&copy, &Against::default()) {
         Err(VerifyError::Record { line, fault: Fault::Chain }) => {
             Ok(format!("the same log with one `deny` changed to `allow`: broken before line {line}"))
         }

@@ -201,6 +201,12 @@ pub struct AuditSpec {
     pub prefix: String,
     /// Which intents are on disk before anything is sent.
     pub sync: Sync,
+    /// A file of this size is followed by another.
+    pub max_bytes: u64,
+    /// A file of this age is followed by another.
+    pub max_age: Duration,
+    /// For how long files that were followed by others are kept; `None` for ever.
+    pub keep: Option<Duration>,
     /// Where its records go beside its file.
     pub sinks: Vec<SinkSpec>,
 }

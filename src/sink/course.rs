@@ -1,7 +1,7 @@
 //! One log on its way to one sink: what is sent next, and what is kept of how far it is.
+//!
+//! Promises to go on in the file that follows once it holds the next record, and nowhere else.
 
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use super::batch::Batch;
@@ -34,8 +34,19 @@ impl Course {
         self.segment.place().seq
     }
 
-    pub(super) fn read(&self, limit: u64, most: usize) -> Result<Option<(Batch, Cursor)>, ReadError> {
-        self.segment.read(limit, most)
+    /// The next records below `limit`, and the place behind them.
+    pub(super) fn read(&mut self, limit: u64, most: usize) -> Result<Option<(Batch, Cursor)>, ReadError> {
+        let read = self.segment.read(limit, most)?;
+        if read.is_some() || self.next() >= limit || !self.is_at_the_end()? {
+            return Ok(read);
+        }
+        // What is below the limit is on disk: if it is not in this file, it is in the next.
+        let Some(next) = self.segment.after(self.claim.directory())? else { return Ok(None) };
+        let read = next.read(limit, most)?;
+        if read.is_some() {
+            self.segment = next;
+        }
+        Ok(read)
     }
 
     /// The sink has everything before `next`.
@@ -46,8 +57,13 @@ impl Course {
 
     /// The last batch is to be sent again.
     pub(super) fn retreat(&mut self) {
-        if let Some(before) = self.before.take() {
-            self.segment.set(before);
+        let Some(before) = self.before.take() else { return };
+        if before.log == self.segment.place().log {
+            return self.segment.set(before);
+        }
+        match Segment::open(self.claim.directory(), before) {
+            Ok(segment) => self.segment = segment,
+            Err(error) => tracing::warn!(%error, sink = self.sink, "the last batch of a sink cannot be sent again"),
         }
     }
 
@@ -68,9 +84,8 @@ impl Course {
     }
 
     /// Whether the file ends where the sink is.
-    pub(super) fn is_at_the_end(&self) -> io::Result<bool> {
-        let place = self.segment.place();
-        Ok(self.claim.directory().join(&place.log).symlink_metadata()?.size() == place.offset)
+    pub(super) fn is_at_the_end(&self) -> Result<bool, ReadError> {
+        Ok(self.segment.size()? == self.segment.place().offset)
     }
 
     /// Nothing more comes.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::batch::{Batch, View};
 use super::cursor::Cursor;
+use crate::audit::tail;
 use crate::trust::{self, TrustError};
 
 /// What one batch holds at most; a longer line is a batch of its own.
@@ -44,6 +45,19 @@ impl Segment {
 
     pub(super) fn place(&self) -> &Cursor {
         &self.place
+    }
+
+    /// Bytes in the file.
+    pub(super) fn size(&self) -> Result<u64, ReadError> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(|source| self.unreadable(source))
+    }
+
+    /// The file that follows, if there is one, at its beginning.
+    pub(super) fn after(&self, directory: &Path) -> Result<Option<Self>, ReadError> {
+        let path = tail::after(&directory.join(&self.place.log));
+        let name = path.file_name().and_then(|name| name.to_str()).filter(|_| path.exists());
+        let place = name.map(|log| Cursor { log: log.to_owned(), offset: 0, seq: self.place.seq });
+        place.map(|place| Self::open(directory, place)).transpose()
     }
 
     /// Moves to another place in the same file.
@@ -90,11 +104,15 @@ impl Segment {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(ReadError::Read { path: PathBuf::from(&self.place.log), source }),
+                Err(source) => return Err(self.unreadable(source)),
             }
         }
         bytes.truncate(filled);
         Ok(bytes)
+    }
+
+    fn unreadable(&self, source: io::Error) -> ReadError {
+        ReadError::Read { path: PathBuf::from(&self.place.log), source }
     }
 
     fn damaged(&self, ahead: u64) -> ReadError {
@@ -135,6 +153,21 @@ mod tests {
         assert_eq!(sizes, [(0, 1), (1, 1), (2, 1)], "the torn tail is no record");
         segment.set(Cursor::start(LOG));
         assert_eq!(segment.read(1, MOST_RECORDS).unwrap().unwrap().0.views.len(), 1, "no further than the disk");
+    }
+
+    #[test]
+    fn the_file_that_follows_begins_with_the_next_number() {
+        let directory = log(&line(0, 1));
+        let mut segment = Segment::open(directory.path(), Cursor::start(LOG)).unwrap();
+        segment.set(segment.read(9, MOST_RECORDS).unwrap().unwrap().1);
+        assert!(segment.after(directory.path()).unwrap().is_none(), "there is none");
+        for (text, good) in [(line(1, 1), true), (line(2, 1), false), (line(0, 1), false)] {
+            let path = directory.path().join("audit-1-2_00002.jsonl");
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            let next = segment.after(directory.path()).unwrap().unwrap();
+            assert_eq!(next.read(9, MOST_RECORDS).is_ok(), good);
+        }
     }
 
     #[test]

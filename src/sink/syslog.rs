@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::net::UnixDatagram;
 
-use super::batch::{Batch, Severity, View, hash};
+use super::batch::{Batch, Severity, View, hash, stem};
 use super::{Failure, Then};
 use crate::upstream::stream::{Dialer, Pulse, Stream};
 
@@ -173,7 +173,7 @@ fn severity(severity: Severity) -> u8 {
 
 /// The number of the process that wrote the log, which its name ends with.
 fn process(log: &str) -> &str {
-    let number = log.strip_suffix(".jsonl").and_then(|stem| stem.rsplit('-').next()).unwrap_or_default();
+    let number = stem(log).rsplit('-').next().unwrap_or_default();
     if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) { number } else { "-" }
 }
 
@@ -198,11 +198,12 @@ mod tests {
 
     #[test]
     fn a_record_is_one_message_with_its_number_and_hash() {
-        let message = message("host", "audit-20261123T143000.123Z-42.jsonl", LINE, &View::of(LINE).unwrap(), 8_192);
+        let file = "audit-20261123T143000.123Z-42_00002.jsonl";
+        let message = message("host", file, LINE, &View::of(LINE).unwrap(), 8_192);
         let (head, rest) = message.split_once('[').unwrap();
         assert_eq!(head, "<108>1 2026-11-23T14:30:00.123Z host portcullis 42 question ");
         let hash = hash(LINE);
-        let data = format!("{SD_ID} seq=\"3\" hash=\"{hash}\" log=\"audit-20261123T143000.123Z-42.jsonl\"] {LINE}");
+        let data = format!("{SD_ID} seq=\"3\" hash=\"{hash}\" log=\"{file}\"] {LINE}");
         assert_eq!(rest, data);
     }
 

@@ -172,3 +172,30 @@ fn once_the_log_cannot_be_written_nothing_is_forwarded() {
     let intents = home.records().iter().filter(|record| record["kind"] == "question").count();
     assert!(upstream.count() <= intents, "{} requests, {intents} intents", upstream.count());
 }
+
+#[test]
+fn a_full_log_goes_on_in_another_file_and_verifies_as_one() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&format!("{}\n[audit]\nmax_bytes = \"1MiB\"\n", policy::a(&upstream)));
+    let mut gate = Launch::new(&home).start();
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.extend((0..64).map(|_| gate.begin("api_get", &json!({ "path": GOOD }).to_string())));
+        for id in ids.drain(..) {
+            assert!(gate.answer(&id).is_success());
+        }
+    }
+    gate.finish();
+    let logs = home.logs();
+    assert!(logs.len() > 1, "one file: {logs:?}");
+    let records = home.records();
+    assert!(ended(&records), "in order");
+    for (number, record) in records.iter().enumerate() {
+        assert_eq!(record["seq"], number, "{record}");
+    }
+    for log in &logs {
+        assert!(home.verify_log(log).status.success(), "{} alone", log.display());
+    }
+    fs::remove_file(&logs[1]).expect("a file is taken away");
+    assert_eq!(home.verify().status.code(), Some(1), "a file is missing");
+}

@@ -174,6 +174,36 @@ fn a_write_waits_for_a_required_sink_and_is_not_sent_without_it() {
     hook.wait_for_all(&home);
 }
 
+/// Calls until the log is in another file: 1 MiB is the least that one holds.
+fn fill(gate: &mut Gate, home: &Home, files: usize) {
+    let long = format!("{GOOD}/{}", "x".repeat(900));
+    eventually("the log goes on in another file", || {
+        let calls: Vec<_> = (0..50).map(|_| gate.begin("api_get", &json!({ "path": long }).to_string())).collect();
+        calls.iter().for_each(|call| assert!(gate.answer(call).is_success()));
+        home.logs().len() >= files
+    });
+}
+
+#[test]
+fn a_sink_follows_the_log_into_its_next_file_also_from_one_gate_to_another() {
+    let (upstream, hook) = (Recorder::plain(), Webhook::alive());
+    let small = "[audit]\nmax_bytes = \"1MiB\"\n";
+    let home = Home::new(&format!("{}{small}{}", policy::a(&upstream), hook.policy("")));
+    let mut gate = start(&home);
+    fill(&mut gate, &home, 2);
+    eventually("the sink has both files", || hook.has_all(&home));
+    hook.die();
+    fill(&mut gate, &home, 4);
+    gate.signal(Signal::KILL);
+    gate.expect_killed();
+    hook.live();
+    let gate = start(&home);
+    eventually("the sink has all files", || hook.has_all(&home));
+    gate.finish();
+    hook.wait_for_all(&home);
+    assert_eq!(leftovers(&home), [""; 0]);
+}
+
 #[test]
 fn a_sink_that_cannot_be_used_stops_the_start() {
     let (upstream, hook) = (Recorder::plain(), Webhook::alive());

@@ -7,9 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, VerifyError};
 use super::line::Line;
+use super::place::Scope;
 use super::{Signed, Summary};
 use crate::audit::hex;
-use crate::audit::merkle::Tree;
+use crate::audit::merkle::{Hash, Tree};
 use crate::audit::note::{Note, PublicKey};
 
 /// What has been read.
@@ -24,6 +25,8 @@ pub(super) struct Chain<'k> {
     time: String,
     open: HashSet<String>,
     ends: Ends,
+    /// Whether the next record is the first of its file.
+    fresh: bool,
     pub(super) summary: Summary,
 }
 
@@ -44,6 +47,26 @@ struct Start<'a> {
 }
 
 #[derive(Deserialize)]
+struct Continue<'a> {
+    log: &'a str,
+    policy: &'a str,
+    signer: &'a str,
+    before: String,
+    note: String,
+    peaks: Vec<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Rotate {
+    next: String,
+}
+
+#[derive(Deserialize)]
+struct Retired {
+    file: String,
+}
+
+#[derive(Deserialize)]
 struct Checkpoint {
     note: String,
 }
@@ -59,13 +82,33 @@ impl<'k> Chain<'k> {
             time: String::new(),
             open: HashSet::new(),
             ends: Ends::No,
+            fresh: true,
             summary: Summary::default(),
         }
+    }
+
+    /// Begins the next file, which has this name.
+    pub(super) fn turn(&mut self, name: &str) -> Result<(), VerifyError> {
+        let expected = self.ends == Ends::Yes && self.summary.next.as_deref() == Some(name);
+        if !expected && self.tree.size() > 0 {
+            return Err(VerifyError::Unnamed);
+        }
+        (self.ends, self.fresh, self.summary.next) = (Ends::No, true, None);
+        Ok(())
+    }
+
+    /// The file in which the log goes on.
+    pub(super) fn next(&self) -> Option<&str> {
+        self.summary.next.as_deref()
     }
 
     /// Takes the next line, without its end.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let line = Line::read(bytes).ok_or(Fault::NotARecord)?;
+        let first = std::mem::take(&mut self.fresh);
+        if first && line.kind == "continue" {
+            self.go_on(&line, bytes)?;
+        }
         if line.seq != self.tree.size() {
             return Err(Fault::Sequence { found: line.seq, expected: self.tree.size() });
         }
@@ -76,7 +119,7 @@ impl<'k> Chain<'k> {
             (Ends::No, _) | (Ends::Almost, "checkpoint") => {}
             (Ends::Almost | Ends::Yes, _) => return Err(Fault::AfterEnd),
         }
-        self.judge(&line, bytes)?;
+        self.judge(&line, first, bytes)?;
         let hash = Sha256::digest(bytes);
         self.prev = hex(&hash);
         line.time.clone_into(&mut self.time);
@@ -86,19 +129,21 @@ impl<'k> Chain<'k> {
         self.compare()
     }
 
-    /// What was found, once there is no more; checkpoints from elsewhere that name more than there is are a cut.
-    pub(super) fn finish(mut self) -> Result<Summary, VerifyError> {
+    /// What was found, once there is no more; checkpoints from elsewhere that name more than there is are a cut, unless
+    /// only this one file was looked at and the log goes on.
+    pub(super) fn finish(mut self, scope: Scope) -> Result<Summary, VerifyError> {
         let records = self.tree.size();
         for note in self.others() {
             let size = note.checkpoint.size;
             if !self.believes(note) {
                 return Err(VerifyError::Foreign { size });
             }
-            if size > records {
+            if size > records && !(scope == Scope::One && self.summary.next.is_some()) {
                 return Err(VerifyError::Cut { records, size });
             }
         }
-        self.summary.held = self.others().map(|note| note.checkpoint.size).max();
+        let within = |size: &u64| (self.summary.first..=records).contains(size);
+        self.summary.held = self.others().map(|note| note.checkpoint.size).filter(within).max();
         self.summary.open = self.open.len() as u64;
         Ok(self.summary)
     }
@@ -114,13 +159,13 @@ impl<'k> Chain<'k> {
     }
 
     /// Checks what a kind of record has to be, and where it may stand.
-    fn judge(&mut self, line: &Line<'_>, bytes: &[u8]) -> Result<(), Fault> {
-        let first = line.seq == 0;
-        if first != (line.kind == "start") {
+    fn judge(&mut self, line: &Line<'_>, first: bool, bytes: &[u8]) -> Result<(), Fault> {
+        if first != matches!(line.kind, "start" | "continue") {
             return Err(Fault::Order);
         }
         let in_order = match line.kind {
-            "start" => return self.begin(bytes),
+            "start" if line.seq == 0 => return self.begin(bytes),
+            "continue" => true,
             "checkpoint" => return self.anchor(line, bytes),
             "question" => {
                 self.summary.questions += 1;
@@ -128,7 +173,7 @@ impl<'k> Chain<'k> {
             }
             "answer" => {
                 self.summary.answers += 1;
-                self.open.remove(line.call)
+                self.open.remove(line.call) || self.summary.first > 0
             }
             // A call that ended before its question was written has none.
             "abandoned" => {
@@ -138,6 +183,17 @@ impl<'k> Chain<'k> {
             // A person is asked while their call has neither question nor answer in the log.
             "ask" => !self.open.contains(line.call),
             "decision" | "writes" | "frame" | "sink" => true,
+            "retired" => {
+                let retired: Retired = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
+                self.summary.retired.push(retired.file);
+                true
+            }
+            "rotate" => {
+                let rotate: Rotate = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
+                self.ends = Ends::Almost;
+                self.summary.next = Some(rotate.next);
+                true
+            }
             "stop" => {
                 self.ends = Ends::Almost;
                 self.summary.stopped = true;
@@ -150,16 +206,51 @@ impl<'k> Chain<'k> {
 
     fn begin(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let start: Start<'_> = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
-        if !start.signer.bytes().all(|b| b.is_ascii_hexdigit()) {
+        self.belongs(start.policy, start.log, start.signer)
+    }
+
+    fn belongs(&mut self, policy: &str, log: &str, signer: &str) -> Result<(), Fault> {
+        if !signer.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(Fault::NotARecord);
         }
-        self.summary.origin = format!("portcullis/{}/{}", start.policy, start.log);
-        self.key = self.keys.iter().find(|key| key.fingerprint() == start.signer);
+        self.summary.origin = format!("portcullis/{policy}/{log}");
+        self.key = self.keys.iter().find(|key| key.fingerprint() == signer);
         self.summary.signed = if self.key.is_some() { Signed::Proven } else { Signed::Unproven };
         match self.key.is_some() || self.keys.is_empty() {
             true => Ok(()),
-            false => Err(Fault::Signer { signer: start.signer.to_owned() }),
+            false => Err(Fault::Signer { signer: signer.to_owned() }),
         }
+    }
+
+    /// Takes the state of the tree from the first record of a file, or holds what was read before against it.
+    fn go_on(&mut self, line: &Line<'_>, bytes: &[u8]) -> Result<(), Fault> {
+        let first: Continue<'_> = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
+        let note = Note::parse(&first.note).filter(|note| note.text() == first.note).ok_or(Fault::Checkpoint)?;
+        let peaks = first.peaks.iter().map(|peak| unhex(peak)).collect::<Option<_>>().ok_or(Fault::NotARecord)?;
+        let mut tree = Tree::restore(note.checkpoint.size, peaks).ok_or(Fault::Checkpoint)?;
+        if tree.root() != note.checkpoint.root {
+            return Err(Fault::Checkpoint);
+        }
+        // The last record of the file before is the checkpoint itself; its hash is the one that this record names.
+        tree.push(&unhex(line.prev).ok_or(Fault::NotARecord)?);
+        let alone = self.tree.size() == 0;
+        let known = std::mem::take(&mut self.summary.origin);
+        self.belongs(first.policy, first.log, first.signer)?;
+        let of_this = note.checkpoint.origin == self.summary.origin
+            && if alone { line.seq == tree.size() } else { known == self.summary.origin && tree == self.tree };
+        if !of_this {
+            return Err(Fault::Checkpoint);
+        }
+        if !self.believes(&note) {
+            return Err(Fault::Signature);
+        }
+        if alone {
+            line.prev.clone_into(&mut self.prev);
+            self.summary.first = line.seq;
+            self.summary.before = Some(first.before);
+            self.tree = tree;
+        }
+        Ok(())
     }
 
     /// Everything in a checkpoint's record is determined by what stands before it and by the key.
@@ -194,4 +285,16 @@ impl<'k> Chain<'k> {
         }
         Ok(())
     }
+}
+
+fn unhex(digits: &str) -> Option<Hash> {
+    let mut bytes = Hash::default();
+    let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };
+    if pairs.len() != bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    (hex(&bytes) == digits).then_some(bytes)
 }

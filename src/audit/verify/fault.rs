@@ -37,6 +37,15 @@ pub enum VerifyError {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// A file that its log does not go on in.
+    #[error("the file before it does not end by naming this one")]
+    Unnamed,
+    /// The file in which the log goes on is gone.
+    #[error("the log goes on in `{next}`, which is not here")]
+    Missing {
+        /// Its name.
+        next: String,
+    },
     /// The end of the log was cut off.
     #[error("the log ends after {records} records and held {size} when the checkpoint was made: its end was cut off")]
     Cut {

@@ -3,20 +3,25 @@
 //!
 //! Shows that a log was not edited, cut out of or added to before its last checkpoint by anybody without the signing key.
 //! What follows the last checkpoint is chained, not anchored: it can be cut off or rewritten. A cut at a checkpoint shows
-//! by the head file or by a checkpoint that was kept elsewhere, and by nothing else.
+//! by the head file or by a checkpoint that was kept elsewhere, and by nothing else. A file that follows another can be checked
+//! alone: it begins with the signed checkpoint of all that came before.
 
 mod chain;
 mod fault;
 mod line;
+mod place;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 pub use self::fault::{Fault, VerifyError};
+pub use self::place::{Log, logs, whole_logs};
 
 use self::chain::Chain;
+use self::place::Scope;
 use super::note::{Note, PUBLIC_FILE, PublicKey};
+use super::segment;
 
 /// The longest line that is read as a record: a `start` holds the policy's text, a question at most 64 query pairs and a
 /// body's members.
@@ -27,8 +32,16 @@ const MAX_RECORD: u64 = 16 << 20;
 pub struct Summary {
     /// The log's name in its checkpoints: that of the policy and its own.
     pub origin: String,
+    /// The sequence number of the first record that is there.
+    pub first: u64,
     /// Records whose place in the chain was checked.
     pub records: u64,
+    /// The file that is missing before the first, where the log does not begin with its beginning.
+    pub before: Option<String>,
+    /// The file in which the log goes on.
+    pub next: Option<String>,
+    /// Files that the gateway has deleted, as its policy says.
+    pub retired: Vec<String>,
     /// Calls that were asked about.
     pub questions: u64,
     /// Calls whose end is in the log.
@@ -127,50 +140,64 @@ impl Against {
     }
 }
 
-/// The logs under `path`: itself, or the `*.jsonl` files of a directory, sorted.
+/// Checks one log, file by file, and holds it against its head file, if there is one. `progress` hears how many bytes were read.
 ///
 /// # Errors
-/// [`VerifyError::Read`] or [`VerifyError::Nothing`].
-pub fn logs(path: &Path) -> Result<Vec<PathBuf>, VerifyError> {
-    let read = |source| VerifyError::Read { path: path.to_owned(), source };
-    if !path.metadata().map_err(read)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut logs = Vec::new();
-    for file in path.read_dir().map_err(read)? {
-        let file = file.map_err(read)?.path();
-        if file.extension().is_some_and(|e| e == "jsonl") {
-            logs.push(file);
+/// The first thing that is wrong, with its file and line.
+pub fn verify(log: &Log, against: &Against, progress: &mut dyn FnMut(u64)) -> Result<Summary, Broken> {
+    let last = log.files.last().map_or(Path::new(""), PathBuf::as_path);
+    let broken = |file: &Path, error| Broken { file: file.to_owned(), error };
+    // The head first: a gateway that runs may put a newer one there while its log is read.
+    let mut others = head(last).map_err(|error| broken(last, error))?;
+    others.extend(against.since.iter().cloned());
+    let mut chain = Chain::new(&against.keys, &others);
+    let mut before = 0;
+    for path in &log.files {
+        let read = |source| broken(path, VerifyError::Read { path: path.clone(), source });
+        let file = File::open(path).map_err(read)?;
+        let size = file.metadata().map_err(read)?.len();
+        // A gateway that was stopped hard as it began a file left it empty.
+        if size == 0 {
+            continue;
         }
+        chain.turn(&segment::name(path)).map_err(|error| broken(path, error))?;
+        let reader = BufReader::with_capacity(1 << 20, file);
+        feed(reader, &mut chain, &mut |done| progress(before + done)).map_err(|trouble| match trouble {
+            Trouble::Read(source) => read(source),
+            Trouble::Wrong(error) => broken(path, error),
+        })?;
+        before += size;
     }
-    logs.sort();
-    if logs.is_empty() {
-        return Err(VerifyError::Nothing { path: path.to_owned() });
+    if let (Scope::All, Some(next)) = (log.scope, chain.next())
+        && !log.files.iter().any(|file| segment::name(file) == next)
+    {
+        return Err(broken(last, VerifyError::Missing { next: next.to_owned() }));
     }
-    Ok(logs)
+    chain.finish(log.scope).map_err(|error| broken(last, error))
 }
 
-/// Checks one log file, and holds it against its head file, if there is one. `progress` hears how many bytes were read.
+/// Checks one file, as [`verify`] does.
 ///
 /// # Errors
 /// The first thing that is wrong, with its line.
-pub fn verify_file(path: &Path, against: &Against, progress: &mut dyn FnMut(u64)) -> Result<Summary, VerifyError> {
-    let read = |source| VerifyError::Read { path: path.to_owned(), source };
-    // The head first: a gateway that runs may put a newer one there while its log is read.
-    let mut others = head(path)?;
-    others.extend(against.since.iter().cloned());
-    let reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(read)?);
-    let mut chain = Chain::new(&against.keys, &others);
-    feed(reader, &mut chain, progress).map_err(|trouble| match trouble {
-        Trouble::Read(source) => read(source),
-        Trouble::Wrong(error) => error,
-    })?;
-    chain.finish()
+pub fn verify_file(path: &Path, against: &Against) -> Result<Summary, VerifyError> {
+    let log = Log { files: vec![path.to_owned()], scope: Scope::One };
+    verify(&log, against, &mut |_| ()).map_err(|broken| broken.error)
+}
+
+/// A file that does not verify, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", file.display())]
+pub struct Broken {
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong.
+    pub error: VerifyError,
 }
 
 /// The checkpoint of the head file of a log.
 fn head(log: &Path) -> Result<Vec<Note>, VerifyError> {
-    let path = log.with_extension("head");
+    let path = segment::head(log);
     match std::fs::read_to_string(&path) {
         Ok(text) => match Note::parse(&text) {
             Some(note) => Ok(vec![note]),

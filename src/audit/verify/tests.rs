@@ -7,17 +7,18 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::audit::book::Book;
-use crate::audit::checkpoint::{Keeper, Last};
+use crate::audit::checkpoint::{Keeper, Last, Name, Segment};
 use crate::audit::disk::{Disk, System};
 use crate::audit::hex;
 use crate::audit::merkle::Tree;
 use crate::audit::note::{Checkpoint, Signer};
 use crate::audit::record::{Fact, Frame, Start, Stop};
+use crate::audit::segment::Limits;
 use crate::clock::ManualClock;
 
 /// A log of 200 records and a few checkpoints, the key of which only the gateway has.
 struct Sample {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     text: Vec<u8>,
     keys: [PublicKey; 1],
     head: [Note; 1],
@@ -32,7 +33,7 @@ impl Sample {
     fn verify(&self, text: &[u8], others: &[Note]) -> Result<Summary, VerifyError> {
         let mut chain = Chain::new(&self.keys, others);
         take(text, &mut chain)?;
-        chain.finish()
+        chain.finish(Scope::All)
     }
 
     /// Whether the verifier passes a changed text as if it were whole.
@@ -51,6 +52,11 @@ fn take(text: &[u8], chain: &mut Chain<'_>) -> Result<(), VerifyError> {
 const LOG: &str = "0a1b2c3d";
 
 fn sample() -> Sample {
+    written(|_, _| ())
+}
+
+/// Writes it; `after` is told of each record.
+fn written(mut after: impl FnMut(&mut Keeper, u64)) -> Sample {
     let directory = tempfile::tempdir().unwrap();
     let signer = Signer::load(directory.path()).unwrap();
     let public = signer.public().clone();
@@ -63,10 +69,15 @@ fn sample() -> Sample {
         clock: Arc::new(ManualClock::default()),
         book: book.clone(),
         signer,
-        origin: format!("portcullis/test/{LOG}"),
-        file,
-        path: path.clone(),
-        head: path.with_extension("head"),
+        name: Name {
+            log: LOG.into(),
+            policy: "test".into(),
+            policy_hash: hex(&Sha256::digest("")),
+            key: "0011223344556677".into(),
+            signer: public.fingerprint(),
+        },
+        limits: Limits { bytes: u64::MAX, age: Duration::MAX },
+        segment: Segment { file, path: path.clone(), until: Duration::MAX, stays: Duration::ZERO },
         tree: Tree::default(),
         last: Last::default(),
     };
@@ -77,14 +88,14 @@ fn sample() -> Sample {
         book.flush(seq).unwrap();
         seq
     };
-    let signer = public.fingerprint();
-    let (key, policy_hash) = ("0011223344556677", hex(&Sha256::digest("")));
-    let (version, policy, policy_text) = ("0.1.0", "test", "");
-    put(Fact::Start(Start { log: LOG, version, policy, policy_hash, policy_text, key, signer: &signer, pid: 1 }));
+    let Name { log, policy, policy_hash, key, signer } = &keeper.name.clone();
+    let (version, policy_text) = ("0.1.0", "");
+    put(Fact::Start(Start { log, version, policy, policy_hash, policy_text, key, signer, pid: 1 }));
     let mut seq = 0;
     while seq < 197 {
         let cause = format!("a line with \"quotes\" of number {seq}");
         seq = put(Fact::Frame(Frame { agent: "stdio:uid=1", code: -32600, cause: &cause, name: None, unlogged: 0 }));
+        after(&mut keeper, seq);
         if seq % 40 == 39 {
             keeper.checkpoint().unwrap();
         }
@@ -93,9 +104,9 @@ fn sample() -> Sample {
     book.lock().unwrap().end();
     keeper.checkpoint().unwrap();
     keeper.publish();
-    let head = Note::parse(&std::fs::read_to_string(&keeper.head).unwrap()).unwrap();
+    let head = Note::parse(&std::fs::read_to_string(path.with_extension("head")).unwrap()).unwrap();
     let text = std::fs::read(&path).unwrap();
-    Sample { _directory: directory, text, keys: [public], head: [head] }
+    Sample { directory, text, keys: [public], head: [head] }
 }
 
 /// Every so manieth of many cases; all of them in a soak run.
@@ -113,7 +124,7 @@ fn a_log_as_it_was_written_is_whole_and_anchored() {
     let without = {
         let mut chain = Chain::new(&[], &[]);
         take(&sample.text, &mut chain).unwrap();
-        chain.finish().unwrap()
+        chain.finish(Scope::All).unwrap()
     };
     assert!(!without.is_anchored() && without.signed == Signed::Unproven, "{without:?}");
 }
@@ -135,7 +146,8 @@ fn no_bit_of_a_log_can_be_flipped_unnoticed() {
             forged[bit / 8] ^= 1 << (bit % 8);
             // What stands before is as it was: the look begins at this line.
             let mut chain = chain.clone();
-            let passed = take(&forged, &mut chain).is_ok() && chain.finish().is_ok_and(|found| found.is_anchored());
+            let passed =
+                take(&forged, &mut chain).is_ok() && chain.finish(Scope::All).is_ok_and(|found| found.is_anchored());
             assert!(!passed, "bit {bit} of {}", String::from_utf8_lossy(line));
         }
         take(line, &mut chain).unwrap();
@@ -178,7 +190,7 @@ fn no_cut_passes_for_the_whole_log_unless_it_is_at_a_checkpoint_and_nothing_tell
             let mut chain = chain.clone();
             take(&line[..cut], &mut chain).unwrap();
             // What is there is good, and what is missing is missed: the head file tells of it, or a tail is named.
-            match chain.finish() {
+            match chain.finish(Scope::All) {
                 Ok(found) => assert!(!found.is_anchored(), "at {}", begin + cut),
                 Err(VerifyError::Cut { size: 199, .. }) => {}
                 Err(error) => panic!("at {}: {error}", begin + cut),
@@ -264,4 +276,91 @@ fn a_log_other_than_the_one_that_a_kept_checkpoint_tells_of_is_found() {
     let found = take(sample.lines()[39], &mut held);
     assert!(matches!(found, Err(VerifyError::Record { fault: Fault::Rewritten { size: 40 }, .. })), "{found:?}");
     take(&sample.text, &mut chain).unwrap();
+}
+
+/// The same in three files.
+fn three_files() -> Sample {
+    written(|keeper, seq| {
+        if seq == 60 || seq == 130 {
+            keeper.turn().unwrap();
+        }
+    })
+}
+
+fn all(sample: &Sample) -> Log {
+    let [log] = &whole_logs(sample.directory.path()).unwrap()[..] else { panic!("one log") };
+    log.clone()
+}
+
+fn against(sample: &Sample) -> Against {
+    Against { keys: sample.keys.to_vec(), since: Vec::new() }
+}
+
+#[test]
+fn a_log_of_several_files_is_whole_and_so_is_each_file_alone() {
+    let sample = three_files();
+    let (log, against) = (all(&sample), against(&sample));
+    assert_eq!(log.files().len(), 3);
+    let summary = verify(&log, &against, &mut |_| ()).unwrap();
+    assert!(summary.is_anchored() && summary.stopped, "{summary:?}");
+    assert_eq!((summary.first, summary.before.as_ref(), summary.next.as_ref()), (0, None, None));
+    let mut records = 0;
+    for (at, file) in log.files().iter().enumerate() {
+        let alone = verify_file(file, &against).unwrap();
+        assert!(alone.is_anchored(), "{alone:?}");
+        assert_eq!(alone.first, records, "{alone:?}");
+        assert_eq!(alone.before.is_some(), at > 0, "{alone:?}");
+        assert_eq!(alone.next.is_some(), at < 2, "{alone:?}");
+        records += alone.records;
+    }
+    assert_eq!(records, summary.records);
+}
+
+#[test]
+fn a_file_that_is_missing_or_exchanged_is_found() {
+    let (sample, other) = (three_files(), three_files());
+    let (log, against) = (all(&sample), against(&sample));
+    let without = |gone: usize| {
+        let files = log.files().iter().enumerate().filter(|(at, _)| *at != gone).map(|(_, file)| file.clone());
+        Log { files: files.collect(), ..log.clone() }
+    };
+    let first = verify(&without(0), &against, &mut |_| ()).unwrap();
+    assert!(first.before.is_some() && first.first > 0, "the reader is told: {first:?}");
+    let middle = verify(&without(1), &against, &mut |_| ()).unwrap_err();
+    assert!(matches!(middle.error, VerifyError::Unnamed), "{middle}");
+    let last = verify(&without(2), &against, &mut |_| ()).unwrap_err();
+    assert!(matches!(last.error, VerifyError::Missing { .. }), "{last}");
+
+    let [_, middle, last] = log.files() else { panic!("three files") };
+    let (kept, head) = (std::fs::read(middle).unwrap(), segment::head(middle));
+    for (name, forged) in
+        [("another log's", std::fs::read(&all(&other).files()[1]).unwrap()), ("the last", std::fs::read(last).unwrap())]
+    {
+        std::fs::write(middle, forged).unwrap();
+        assert!(verify(&log, &against, &mut |_| ()).is_err(), "{name} in place of the middle one");
+    }
+    std::fs::write(middle, kept).unwrap();
+    assert!(verify(&log, &against, &mut |_| ()).is_ok(), "as it was");
+    // A gateway that was stopped hard as it began a file leaves it empty; but here the head file tells of more.
+    std::fs::write(last, "").unwrap();
+    let cut = verify(&log, &against, &mut |_| ()).unwrap_err();
+    assert!(matches!(cut.error, VerifyError::Cut { .. }), "{cut}");
+    std::fs::remove_file(head).unwrap();
+    assert!(!verify(&log, &against, &mut |_| ()).unwrap().stopped);
+}
+
+#[test]
+fn no_bit_of_the_first_record_of_a_file_can_be_flipped_unnoticed() {
+    let sample = three_files();
+    let (log, against) = (all(&sample), against(&sample));
+    let file = &log.files()[1];
+    let text = std::fs::read(file).unwrap();
+    let first = text.iter().position(|byte| *byte == b'\n').unwrap();
+    for bit in (0..first * 8).step_by(step(37)) {
+        let mut forged = text.clone();
+        forged[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(file, forged).unwrap();
+        assert!(verify_file(file, &against).is_err(), "bit {bit}, the file alone");
+        assert!(verify(&log, &against, &mut |_| ()).is_err(), "bit {bit}, the whole log");
+    }
 }

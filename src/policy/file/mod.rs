@@ -21,6 +21,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use self::section::Section;
+use self::units::Size;
 use super::finding::{Findings, quoted};
 use super::rule::{Allow, Deny, Written};
 use super::spec::{AuditSpec, ConfirmSpec, LimitSpec, Rate, ResponseSpec, Source, Sync, UpstreamSpec};
@@ -244,8 +245,17 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
 }
 
 fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> AuditSpec {
-    let mut audit = AuditSpec { prefix: "audit".to_owned(), sync: Sync::Writes, sinks: Vec::new() };
-    let Some(section) = root.section("audit", &["prefix", "sync", "sinks"], findings) else { return audit };
+    let day = Duration::from_secs(86_400);
+    let mut audit = AuditSpec {
+        prefix: "audit".to_owned(),
+        sync: Sync::Writes,
+        max_bytes: 64 << 20,
+        max_age: day,
+        keep: None,
+        sinks: Vec::new(),
+    };
+    let keys = ["prefix", "sync", "max_bytes", "max_age", "keep", "sinks"];
+    let Some(section) = root.section("audit", &keys, findings) else { return audit };
     if let Some((prefix, span)) = section.text("prefix", findings)
         && is_label(prefix, &span, "`audit.prefix`", "-", findings)
     {
@@ -253,6 +263,14 @@ fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Find
     }
     let sync = section.word("sync", &[("writes", Sync::Writes), ("each", Sync::Each)], findings);
     audit.sync = sync.unwrap_or(audit.sync);
+    Size(audit.max_bytes) =
+        section.number("max_bytes", Size(audit.max_bytes), Size(1 << 20)..=Size(16 << 30), findings);
+    audit.max_age = section.number("max_age", audit.max_age, Duration::from_secs(60)..=day * 366, findings);
+    audit.keep = match section.get("keep") {
+        Some(value) if value.is_text() && value.text(findings) == Some("forever") => None,
+        Some(_) => Some(section.number("keep", day, day..=day * 36_600, findings)),
+        None => None,
+    };
     audit.sinks = sinks::read(&section, sources, findings);
     audit
 }

@@ -9,7 +9,8 @@ use crate::policy::finding::{Findings, quoted};
 use crate::policy::spec::Rate;
 
 const SECOND: u64 = 1_000;
-const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", SECOND), ("min", 60 * SECOND), ("h", 3_600 * SECOND)];
+const DURATIONS: [(&str, u64); 5] =
+    [("ms", 1), ("s", SECOND), ("min", 60 * SECOND), ("h", 3_600 * SECOND), ("d", 86_400 * SECOND)];
 const SIZES: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 const PERIODS: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3_600), ("day", 86_400)];
 
@@ -151,6 +152,7 @@ mod tests {
             ("10min", Some(600_000)),
             ("500ms", Some(500)),
             ("0s", Some(0)),
+            ("2d", Some(172_800_000)),
             ("18446744073709551616s", Some(u64::MAX)),
             ("30", None),
             ("s", None),
@@ -174,6 +176,7 @@ mod tests {
     fn a_number_is_shown_in_its_largest_whole_unit() {
         assert_eq!(shown(600_000, &DURATIONS), "10min");
         assert_eq!(shown(90_000, &DURATIONS), "90s");
+        assert_eq!(shown(172_800_000, &DURATIONS), "2d");
         assert_eq!(shown(0, &DURATIONS), "0ms");
         assert_eq!(shown(262_144, &SIZES), "256KiB");
     }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::sink::batch::stem;
+
 /// A value of an attribute: 64-bit numbers are text in JSON.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,7 +45,7 @@ pub(super) fn resource(log: &str) -> Resource {
         attributes: vec![
             text("service.name", "portcullis"),
             text("service.version", env!("CARGO_PKG_VERSION")),
-            text("service.instance.id", log.strip_suffix(".jsonl").unwrap_or(log)),
+            text("service.instance.id", stem(log)),
         ],
     }
 }
