@@ -67,13 +67,14 @@ impl Segment {
 
     /// Up to `most` records with a number below `limit`; `None` where none is whole yet.
     pub(super) fn read(&self, limit: u64, most: usize) -> Result<Option<(Batch, Cursor)>, ReadError> {
-        let most = usize::try_from(limit.saturating_sub(self.place.seq)).unwrap_or(usize::MAX).min(most);
+        let mut most = usize::try_from(limit.saturating_sub(self.place.seq)).unwrap_or(usize::MAX).min(most);
         if most == 0 {
             return Ok(None);
         }
         let mut bytes = self.fill(MOST_BYTES)?;
         if !bytes.contains(&b'\n') && bytes.len() >= MOST_BYTES {
             bytes = self.fill(MOST_LINE)?;
+            most = 1;
         }
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         let ends: Vec<usize> = ends.take(most).collect();
