@@ -46,6 +46,8 @@ pub(super) struct Book {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
+    /// The disk is full: nothing new begins.
+    Full,
     /// The log ended in order: only a checkpoint may follow.
     Ended,
     /// A write failed: half a line may be in the file, and nothing may follow it.
@@ -72,7 +74,8 @@ impl Book {
     pub(super) fn append(&mut self, time: SystemTime, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
         match self.state {
             State::Open if self.fresh.len() >= MOST_FRESH => Err(AuditError::Behind),
-            State::Open => self.add(time, facts),
+            State::Full if facts.iter().any(Fact::is_new) => Err(AuditError::Full),
+            State::Open | State::Full => self.add(time, facts),
             State::Ended | State::Broken => Err(AuditError::Broken),
         }
     }
@@ -81,7 +84,7 @@ impl Book {
     /// nothing in it is not covered by what it signs.
     pub(super) fn anchor(&mut self, note: &str) -> Result<u64, AuditError> {
         match self.state {
-            State::Open | State::Ended => self.add(self.time, &[Fact::Checkpoint { note }]),
+            State::Open | State::Full | State::Ended => self.add(self.time, &[Fact::Checkpoint { note }]),
             State::Broken => Err(AuditError::Broken),
         }
     }
@@ -106,9 +109,18 @@ impl Book {
 
     /// Lets nothing but a checkpoint follow.
     pub(super) fn end(&mut self) {
-        if self.state == State::Open {
+        if self.state != State::Broken {
             self.state = State::Ended;
         }
+    }
+
+    /// Says that the disk is full, and lets nothing new begin; the sequence number of that record.
+    pub(super) fn fill(&mut self, time: SystemTime) -> Result<u64, AuditError> {
+        let seq = self.append(time, &[Fact::Full {}])?;
+        if self.state == State::Open {
+            self.state = State::Full;
+        }
+        self.flush(seq)
     }
 
     /// The hashes of the records since this was asked last, in order.

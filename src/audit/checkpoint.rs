@@ -1,4 +1,5 @@
-//! What the thread `audit-sync` does beside syncing: it grows the Merkle tree, signs checkpoints and turns to a new file.
+//! What the thread `audit-sync` does beside syncing: it grows the Merkle tree, signs checkpoints, turns to a new file, and
+//! looks at the clock and at the space that is left.
 //!
 //! Promises: a checkpoint follows the records that it covers at once, and stands in the head file only when it is on disk
 //! in the log, so that a head file never is ahead of its log; a file is on disk whole before the next one has a record.
@@ -6,15 +7,16 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::book::Book;
-use super::disk::{Disk, is_in_place, replace};
+use super::disk::{Disk, Room, is_in_place, replace};
 use super::merkle::Tree;
 use super::note::{Checkpoint, Note, Signer};
 use super::record::{Continue, Fact};
+use super::retire::{Old, Retention, expired};
 use super::segment::{self, Limits};
 use super::{AuditError, create, hex};
 use crate::clock::Clock;
@@ -27,6 +29,8 @@ const SOONEST: Duration = Duration::from_secs(1);
 const LATEST: Duration = Duration::from_secs(5 * 60);
 /// A new file that could not be made is tried for again after this.
 const AGAIN: Duration = Duration::from_secs(60);
+/// A clock that is off by more than this was set.
+const STEP_MS: i128 = 2_000;
 
 /// The side of the log that looks back.
 #[derive(Debug)]
@@ -40,6 +44,23 @@ pub(super) struct Keeper {
     pub(super) segment: Segment,
     pub(super) tree: Tree,
     pub(super) last: Last,
+    /// What of older logs is deleted and was not looked for since this file began.
+    pub(super) retention: Option<Retention>,
+    pub(super) offset: Offset,
+}
+
+/// How far the wall clock is ahead of the monotonic one, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offset(i128);
+
+impl Offset {
+    pub(super) fn of(clock: &dyn Clock) -> Self {
+        let wall = match clock.wall().duration_since(UNIX_EPOCH) {
+            Ok(after) => i128::try_from(after.as_millis()).unwrap_or(i128::MAX),
+            Err(before) => -i128::try_from(before.duration().as_millis()).unwrap_or(i128::MAX),
+        };
+        Self(wall.saturating_sub(i128::try_from(clock.monotonic().as_millis()).unwrap_or(i128::MAX)))
+    }
 }
 
 /// Whose log it is.
@@ -66,10 +87,13 @@ impl Name {
 pub(super) struct Segment {
     pub(super) file: Arc<File>,
     pub(super) path: PathBuf,
+    pub(super) room: Room,
     /// When it is too old, on the monotonic clock.
     pub(super) until: Duration,
     /// Before this no other file is begun: one could not be made.
     pub(super) stays: Duration,
+    /// Whether older logs were looked at since it began.
+    pub(super) looked: bool,
 }
 
 /// The newest checkpoint.
@@ -102,6 +126,81 @@ impl Keeper {
         Ok(seq)
     }
 
+    /// Looks at the clock and at the space that is left, and records what has changed; the sequence number of that.
+    pub(super) fn look_around(&mut self) -> Result<Option<u64>, AuditError> {
+        let (mut wrote, time) = (None, self.clock.wall());
+        let offset = Offset::of(&*self.clock);
+        let step = offset.0.saturating_sub(self.offset.0);
+        if step.abs() > STEP_MS {
+            self.offset = offset;
+            let step_ms = i64::try_from(step).unwrap_or(if step > 0 { i64::MAX } else { i64::MIN });
+            let mut book = self.emptied();
+            if book.is_open() {
+                let seq = book.append(time, &[Fact::Clock { step_ms }])?;
+                wrote = Some(book.flush(seq)?);
+            }
+        }
+        let size = lock(&self.book).bytes();
+        // Without the lock: the file system may take its time.
+        let room = self.segment.room.renew(&*self.disk, &self.segment.file, size);
+        if room == Room::None && std::mem::replace(&mut self.segment.room, room) != Room::None {
+            tracing::error!("the disk of the audit log is full; nothing new is forwarded any more");
+            let mut book = self.emptied();
+            if book.is_open() {
+                wrote = Some(book.fill(time)?);
+            }
+        }
+        self.segment.room = room;
+        Ok(wrote)
+    }
+
+    /// The book, with room for another record among those that wait for the tree.
+    fn emptied(&mut self) -> MutexGuard<'_, Book> {
+        self.grow();
+        lock(&self.book)
+    }
+
+    /// Deletes what the policy does not keep, after this log says so on disk.
+    pub(super) fn retire(&mut self) -> Result<Option<u64>, AuditError> {
+        let Some(retention) = &self.retention else { return Ok(None) };
+        if std::mem::replace(&mut self.segment.looked, true) {
+            return Ok(None);
+        }
+        let old = expired(&self.segment.path, retention, self.clock.wall());
+        let facts: Vec<_> =
+            old.iter().map(|old| Fact::Retired { file: &old.name, size: old.size, hash: &old.hash }).collect();
+        if facts.is_empty() {
+            return Ok(None);
+        }
+        let mut book = lock(&self.book);
+        if !book.is_open() {
+            return Ok(None);
+        }
+        let seq = book.append(self.clock.wall(), &facts)?;
+        let wrote = book.flush(seq)?;
+        drop(book);
+        self.sync().map_err(AuditError::Write)?;
+        for Old { path, name, last, .. } in &old {
+            if let Err(error) = self.disk.remove(path) {
+                tracing::warn!(%error, file = name, "an old file of the audit log could not be deleted");
+            } else if *last {
+                // A log that is gone has no newest checkpoint; nothing depends on this.
+                self.disk.remove(&segment::head(path)).ok();
+            }
+        }
+        Ok(Some(wrote))
+    }
+
+    /// Gives back the space that was reserved behind the end.
+    pub(super) fn trim(&self) {
+        let size = lock(&self.book).bytes();
+        if self.segment.room != Room::Unknown
+            && let Err(error) = self.disk.truncate(&self.segment.file, size)
+        {
+            tracing::warn!(%error, "space that was reserved for the audit log could not be given back");
+        }
+    }
+
     /// Whether the file is to be followed by another.
     pub(super) fn is_full(&self) -> bool {
         let now = self.clock.monotonic();
@@ -115,13 +214,9 @@ impl Keeper {
     pub(super) fn turn(&mut self) -> Result<Option<u64>, AuditError> {
         let (first, number) = segment::first(&self.segment.path);
         let path = segment::path(&first, number + 1);
-        let file = match create(&*self.disk, &path) {
-            Ok(file) => Arc::new(file),
-            Err(error) => {
-                tracing::error!(%error, "the audit log stays in its old file");
-                self.segment.stays = self.clock.monotonic() + AGAIN;
-                return Ok(None);
-            }
+        let Some((file, room)) = self.next_file(&path) else {
+            self.segment.stays = self.clock.monotonic() + AGAIN;
+            return Ok(None);
         };
         let (before, next) = (segment::name(&self.segment.path), segment::name(&path));
         self.grow();
@@ -136,11 +231,40 @@ impl Keeper {
         let peaks = self.tree.peaks().iter().map(|peak| hex(peak)).collect();
         let (before, note) = (&before, &note);
         let first = Continue { log, policy, policy_hash, key, signer, segment: number + 1, before, note, peaks };
+        let end = book.bytes();
         let seq = book.turn(file.clone(), time, first)?;
         drop(book);
+        if let Err(error) = self.disk.truncate(&self.segment.file, end) {
+            tracing::warn!(%error, "space that was reserved for the audit log could not be given back");
+        }
         let now = self.clock.monotonic();
-        self.segment = Segment { file, path, until: now + self.limits.age, stays: now };
+        let until = now.saturating_add(self.limits.age);
+        self.segment = Segment { file, path, room, until, stays: now, looked: false };
         Ok(Some(seq))
+    }
+
+    /// Creates the next file, with space for its first records.
+    fn next_file(&self, path: &Path) -> Option<(Arc<File>, Room)> {
+        let file = match create(&*self.disk, path) {
+            Ok(file) => Arc::new(file),
+            Err(error) => {
+                tracing::error!(%error, "the audit log stays in its old file");
+                // One that was made and could not be used must not be in the way the next time.
+                if path.metadata().is_ok_and(|metadata| metadata.len() == 0) {
+                    self.disk.remove(path).ok();
+                }
+                return None;
+            }
+        };
+        let room = Room::Until(0).renew(&*self.disk, &file, 0);
+        if room != Room::None {
+            return Some((file, room));
+        }
+        tracing::error!("the audit log stays in its old file: the disk is full");
+        if let Err(error) = self.disk.remove(path) {
+            tracing::warn!(%error, "an empty file of the audit log could not be deleted");
+        }
+        None
     }
 
     /// Brings the log to disk.

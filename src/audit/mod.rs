@@ -5,46 +5,52 @@
 //! the file. Refuses: to go on after a write or a sync failed. Trusts: the file system's `fdatasync`, and whoever can
 //! write to the state directory (the chain shows an edit, it does not prevent one).
 
+mod acknowledge;
 mod book;
 mod checkpoint;
 mod digest;
 mod disk;
 pub mod entry;
+#[cfg(test)]
+mod faults;
 mod keys;
 mod merkle;
 pub mod note;
+mod open;
 mod record;
+mod recover;
+mod retire;
 mod segment;
 mod sync;
 pub mod tail;
 pub mod verify;
 
 use std::fmt::Write as _;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+pub use acknowledge::acknowledge;
+
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::confirm::{No, Ticket};
-use crate::policy::{AuditSpec, Effect, Policy, Sync};
+use crate::policy::{AuditSpec, Effect, Sync};
+use crate::trust::quoted;
 use book::Book;
-use checkpoint::{Keeper, Last, Name, Segment};
 use digest::DigestKey;
-use disk::{Disk, System};
 use entry::Entry;
-use merkle::Tree;
-use note::Signer;
-use record::{Decision, Fact, Frame, SinkState, Start, Stop, Writes};
-use segment::Limits;
+use open::create;
+use record::{Decision, Fact, Frame, SinkState, Stop, Writes};
 use sync::Syncer;
 use tail::Tail;
 
 /// Up to so many open calls each writes its records at once: letting others go first costs a turn of the runtime, which
 /// is more than a `write` that few would share.
 const FEW_CALLS: usize = 16;
+/// The longest record that is read: a `start` holds the policy's text, a question at most 64 query pairs and a body's members.
+const MAX_RECORD: u64 = 16 << 20;
 /// Characters of an unknown tool's, an operation's, a method's or a client's name that a record keeps.
 const NAME_CAP: usize = 128;
 
@@ -89,6 +95,24 @@ pub enum AuditError {
     /// An earlier write or sync failed; that is final for this process.
     #[error("the audit log failed earlier; restart the gateway once the disk is well")]
     Broken,
+    /// Another log of the directory does not verify.
+    #[error("{broken}; where that is known, `portcullis audit acknowledge {} --reason TEXT` records it, and the gateway starts again", quoted(&broken.file))]
+    Damaged {
+        /// The file and what is wrong with it.
+        broken: verify::Broken,
+    },
+    /// A log that verifies is to be acknowledged as one that does not.
+    #[error("`{}` verifies: there is nothing to acknowledge", path.display())]
+    Verifies {
+        /// The log.
+        path: PathBuf,
+    },
+    /// A reason that says nothing, or too much.
+    #[error("a reason is a text of 1 to 1000 bytes")]
+    Reason,
+    /// The disk is full; what has begun is still recorded.
+    #[error("the disk of the audit log is full")]
+    Full,
     /// More records wait for the disk than are kept in memory; it goes on once they are there.
     #[error("the disk is so slow that too many records of the audit log wait for it")]
     Behind,
@@ -134,62 +158,6 @@ pub(crate) struct Shared {
 }
 
 impl AuditLog {
-    /// Creates this process's own log file, locks it and writes its first record, which is on disk on return.
-    ///
-    /// # Errors
-    /// [`AuditError`] for a directory, key or file that cannot be used.
-    pub fn open(place: &Place<'_>, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
-        let key = DigestKey::load(place.directory)?;
-        let signer = Signer::load(place.directory)?;
-        let id = random_id()?;
-        let time = compact_time(clock.wall());
-        let path = place.directory.join(format!("{}-{time}-{}.jsonl", place.audit.prefix, std::process::id()));
-        let disk: Arc<dyn Disk> = Arc::new(System);
-        let file = Arc::new(create(&*disk, &path)?);
-        let book = Arc::new(Mutex::new(Book::new(disk.clone(), file.clone())));
-        let limits = Limits { bytes: place.audit.max_bytes, age: place.audit.max_age };
-        let name = Name {
-            log: id.clone(),
-            policy: policy.name().to_owned(),
-            policy_hash: hex(&policy.hash()),
-            key: key.id().to_owned(),
-            signer: signer.public().fingerprint(),
-        };
-        let now = clock.monotonic();
-        let keeper = Keeper {
-            disk,
-            clock: clock.clone(),
-            book: book.clone(),
-            signer,
-            name: name.clone(),
-            limits,
-            segment: Segment { file, path: path.clone(), until: now + limits.age, stays: now },
-            tree: Tree::default(),
-            last: Last::default(),
-        };
-        let (calls, open) = (AtomicU64::new(0), AtomicUsize::new(0));
-        let tail = Tail::new(place.audit.sinks.iter().filter(|sink| sink.require).count());
-        let syncer = Syncer::start(keeper, tail.clone())?;
-        let (sync, patience) = (place.audit.sync, policy.upstream().timeout);
-        let shared = Shared { id, path, calls, open, book, syncer, key, sync, tail, patience, clock };
-        let log = Self { shared: Arc::new(shared) };
-        let start = Start {
-            log: &name.log,
-            version: env!("CARGO_PKG_VERSION"),
-            policy: &name.policy,
-            policy_hash: &name.policy_hash,
-            policy_text: policy.text(),
-            key: &name.key,
-            signer: &name.signer,
-            pid: std::process::id(),
-        };
-        let seq = log.shared.write(&[Fact::Start(start)])?;
-        match log.shared.syncer.wait_blocking(seq) {
-            true => Ok(log),
-            false => Err(AuditError::Broken),
-        }
-    }
-
     /// The file this process writes.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -349,30 +317,8 @@ impl Shared {
     }
 }
 
-/// Creates the log file and takes its lock; its name is on disk on return.
-fn create(disk: &dyn Disk, path: &Path) -> Result<File, AuditError> {
-    let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let file = disk.create(path).map_err(open)?;
-    if !disk::lock(&file).map_err(open)? {
-        return Err(AuditError::Locked { path: path.to_owned() });
-    }
-    disk.sync_names(path.parent().unwrap_or(Path::new("."))).map_err(open)?;
-    Ok(file)
-}
-
 fn capped(name: &str) -> String {
     name.chars().take(NAME_CAP).collect()
-}
-
-fn random_id() -> Result<String, AuditError> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes).map_err(AuditError::Random)?;
-    Ok(hex(&bytes))
-}
-
-/// `20261123T143000.123Z`: sorts by time and holds nothing that a file name must not.
-fn compact_time(time: std::time::SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string().replace(['-', ':'], "")
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

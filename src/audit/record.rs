@@ -28,12 +28,31 @@ pub(super) enum Fact<'a> {
     Sink(SinkState<'a>),
     /// How large the log is, what its Merkle root is, and a signature: a C2SP signed note.
     Checkpoint { note: &'a str },
+    /// A key is another one than that of the log before.
+    Key(Key<'a>),
+    /// Half a record at the end of another log is set aside.
+    Torn(Torn<'a>),
+    /// A person knows that a log is bad, and why.
+    Acknowledge(Acknowledged<'a>),
+    /// The wall clock was set, or the machine slept.
+    Clock { step_ms: i64 },
+    /// The disk is full: nothing new is let through, and what has begun is ended.
+    Full {},
+    /// A file of an older log is about to be deleted, as the policy says.
+    Retired { file: &'a str, size: u64, hash: &'a str },
     /// The file is full or old and followed by another; one checkpoint follows.
     Rotate { next: &'a str },
     /// The first record of a file that follows another.
     Continue(Continue<'a>),
     /// The end of an orderly end; one checkpoint follows.
     Stop(Stop),
+}
+
+impl Fact<'_> {
+    /// Whether it begins something that is not let through on a full disk.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self, Self::Question(_) | Self::Ask(_) | Self::Decision(_) | Self::Frame(_))
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -67,6 +86,32 @@ pub(super) struct Continue<'a> {
     pub(super) note: &'a str,
     /// The peaks of its tree.
     pub(super) peaks: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Key<'a> {
+    /// `digests` or `checkpoints`.
+    pub(super) of: &'a str,
+    pub(super) before: &'a str,
+    pub(super) now: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Torn<'a> {
+    pub(super) file: &'a str,
+    /// Whole records that stand before it.
+    pub(super) records: u64,
+    pub(super) bytes: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Acknowledged<'a> {
+    pub(super) file: &'a str,
+    /// Of the file's content.
+    pub(super) sha256: &'a str,
+    pub(super) error: &'a str,
+    pub(super) reason: &'a str,
+    pub(super) uid: u32,
 }
 
 #[derive(Debug, Serialize)]

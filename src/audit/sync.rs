@@ -60,6 +60,24 @@ impl State {
         self.written = self.written.max(seq + 1);
     }
 
+    /// Everything before this sequence number is on disk.
+    fn reached(&mut self, target: u64) {
+        self.synced = target;
+        for (_, sender) in self.waiters.extract_if(.., |(seq, _)| *seq < target) {
+            // The call that waited may have been given up; then nobody is there to be told.
+            sender.send(true).ok();
+        }
+    }
+
+    /// Nothing more will be on disk.
+    fn fail(&mut self) {
+        self.failed = true;
+        self.closing = None;
+        for (_, sender) in self.waiters.drain(..) {
+            sender.send(false).ok();
+        }
+    }
+
     /// Whether somebody waits, or nobody will any more.
     fn pressed(&self) -> bool {
         self.urgent || self.stop || self.closing.is_some()
@@ -173,34 +191,15 @@ fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
             false if !waited => Due::Nothing,
             true | false => Due::Checkpoint,
         };
-        let result = bring_to_disk(shared, &mut keeper, due);
+        let result = bring_to_disk(shared, &mut keeper, due).and_then(|target| {
+            shared.lock().reached(target);
+            tail.synced(target);
+            afterwards(shared, &mut keeper, due, closing)
+        });
         state = shared.lock();
-        let failed = result.is_err();
-        match result {
-            Ok(target) => {
-                state.synced = target;
-                tail.synced(target);
-            }
-            Err(error) => {
-                tracing::error!(%error, "the audit log could not be brought to disk; nothing is forwarded any more");
-                state.failed = true;
-            }
-        }
-        let synced = state.synced;
-        for (_, sender) in state.waiters.extract_if(.., |(seq, _)| failed || *seq < synced) {
-            // The call that waited may have been given up; then nobody is there to be told.
-            sender.send(!failed).ok();
-        }
-        if failed {
-            state.closing = None;
-            return;
-        }
-        if due != Due::Nothing {
-            drop(state);
-            keeper.publish();
-            // Whoever asked may have gone.
-            closing.map(|sender| sender.send(true).ok());
-            state = shared.lock();
+        if let Err(error) = result {
+            tracing::error!(%error, "the audit log could not be brought to disk; nothing is forwarded any more");
+            return state.fail();
         }
     }
 }
@@ -216,15 +215,36 @@ enum Due {
 
 /// Writes what is due and syncs; one more than the last sequence number on disk.
 fn bring_to_disk(shared: &Shared, keeper: &mut Keeper, due: Due) -> Result<u64, AuditError> {
-    let wrote = match due {
+    let seen = keeper.look_around()?;
+    let written = match due {
         Due::Nothing => None,
         Due::Checkpoint => Some(keeper.checkpoint()?),
         Due::Turn => keeper.turn()?,
     };
-    if let Some(seq) = wrote {
+    for seq in [seen, written].into_iter().flatten() {
         shared.lock().wrote(seq);
     }
     let target = shared.lock().written;
     keeper.sync().map_err(AuditError::Write)?;
     Ok(target)
+}
+
+/// What nobody who waits for the disk has to wait for.
+fn afterwards(
+    shared: &Shared,
+    keeper: &mut Keeper,
+    due: Due,
+    closing: Option<oneshot::Sender<bool>>,
+) -> Result<(), AuditError> {
+    if due != Due::Nothing {
+        keeper.publish();
+    }
+    if let Some(sender) = closing {
+        keeper.trim();
+        // Whoever asked may have gone.
+        sender.send(true).ok();
+    } else if let Some(seq) = keeper.retire()? {
+        shared.lock().wrote(seq);
+    }
+    Ok(())
 }

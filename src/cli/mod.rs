@@ -172,6 +172,16 @@ enum Audit {
         /// A log file or a state directory.
         path: PathBuf,
     },
+    /// Say that a log does not verify and why that is known, so that the gateway starts beside it.
+    ///
+    /// Written to a log of its own, with the user and the reason, and good for the file as it is now.
+    Acknowledge {
+        /// The log file that the gateway named.
+        file: PathBuf,
+        /// Why the file is as it is.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Print the calls of a log, one line each.
     Show {
         /// A log file or a state directory.
@@ -220,6 +230,7 @@ fn audit(command: Audit) -> ExitCode {
             verify::run(&path, &key, &since, tail, format)
         }
         Audit::Checkpoint { path } => verify::checkpoint(&path),
+        Audit::Acknowledge { file, reason } => verify::acknowledge(&file, &reason),
         Audit::Show { path, format } => audit::show(&path, format),
     }
 }

@@ -3,12 +3,15 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::audit::printable;
 use super::{FOUND, Format, complain};
+use crate::audit;
 use crate::audit::verify::{self, Against, Broken, Log, Signed, Summary};
+use crate::clock::SystemClock;
 
 /// The progress is shown again after so many bytes.
 const STEP: u64 = 64 << 20;
@@ -82,6 +85,17 @@ pub(super) fn checkpoint(path: &Path) -> ExitCode {
         }
     }
     code
+}
+
+/// `audit acknowledge`.
+pub(super) fn acknowledge(file: &Path, reason: &str) -> ExitCode {
+    match audit::acknowledge(file, reason, Arc::new(SystemClock::new())) {
+        Ok(log) => match writeln!(io::stdout(), "recorded in `{}`", log.display()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(&error),
+        },
+        Err(error) => complain(&error),
+    }
 }
 
 /// Verifies a log; of a long one, a person at a terminal sees how far it is.

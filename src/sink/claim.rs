@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::cursor::{self, Cursor};
+use crate::audit::tail::CURSOR;
 use crate::trust;
 
 /// Logs that one process takes over; what is beyond is for the next.
@@ -120,7 +121,7 @@ fn waiting(directory: &Path, stem: &str) -> io::Result<Vec<String>> {
     let mut sinks = Vec::new();
     for entry in directory.read_dir()? {
         let name = entry?.file_name();
-        let sink = name.to_str().and_then(|name| name.strip_prefix(stem)?.strip_prefix('.')?.strip_suffix(".cursor"));
+        let sink = name.to_str().and_then(|name| name.strip_prefix(stem)?.strip_prefix('.')?.strip_suffix(CURSOR));
         sinks.extend(sink.filter(|sink| !sink.contains('.')).map(str::to_owned));
     }
     Ok(sinks)

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::tail::CURSOR;
 use crate::trust;
 
 /// More than any cursor is long.
@@ -59,7 +60,7 @@ impl Cursor {
 
 /// Where a sink's cursor of a log lies. `stem` is the name of the log's first file without its ending.
 pub(super) fn path(directory: &Path, stem: &str, sink: &str) -> PathBuf {
-    directory.join(format!("{stem}.{sink}.cursor"))
+    directory.join(format!("{stem}.{sink}{CURSOR}"))
 }
 
 /// Creates a file that was not there, for its owner alone.

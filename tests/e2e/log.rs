@@ -199,3 +199,75 @@ fn a_full_log_goes_on_in_another_file_and_verifies_as_one() {
     fs::remove_file(&logs[1]).expect("a file is taken away");
     assert_eq!(home.verify().status.code(), Some(1), "a file is missing");
 }
+
+/// Whether a value is as a schema says, of which this reads what ours uses.
+fn fits(value: &Value, schema: &Value) -> bool {
+    let of_type = |name: &str| match name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        other => panic!("nobody knows the type {other}"),
+    };
+    let members = |properties: &Value| {
+        value.as_object().is_none_or(|object| {
+            object.iter().all(|(name, value)| properties.get(name).is_some_and(|schema| fits(value, schema)))
+        })
+    };
+    schema.as_object().expect("a schema").iter().all(|(word, rule)| match word.as_str() {
+        "type" => of_type(rule.as_str().expect("a type")),
+        "const" => value == rule,
+        "enum" => rule.as_array().expect("values").contains(value),
+        "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().expect("a number")),
+        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| fits(item, rule))),
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().expect("a count")),
+        "maxItems" => value.as_array().is_none_or(|items| items.len() as u64 <= rule.as_u64().expect("a count")),
+        "properties" => members(rule),
+        "required" => {
+            rule.as_array().expect("names").iter().all(|name| value.get(name.as_str().expect("a name")).is_some())
+        }
+        "pattern" => value.as_str().is_none_or(|text| {
+            let hex = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            hex && (text.len() == 64 || rule == "^[0-9a-f]+$")
+        }),
+        "additionalProperties" | "format" => true,
+        other => panic!("nobody knows the word {other}"),
+    })
+}
+
+#[test]
+fn every_record_is_as_the_schema_and_the_document_say() {
+    let read = |name: &str| fs::read_to_string(format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"))).expect(name);
+    let schema: Value = serde_json::from_str(&read("audit-record.schema.json")).expect("JSON");
+    let document = read("audit-log.md");
+    let kinds = schema["$defs"].as_object().expect("a schema for each kind");
+    let base = ["v", "seq", "time", "prev", "kind"];
+    for (kind, schema) in kinds {
+        let row = document.lines().find(|line| line.starts_with(&format!("| `{kind}` | "))).expect(kind);
+        let cells: Vec<&str> = row.split(" | ").collect();
+        for name in schema["properties"].as_object().expect("members").keys() {
+            let told = cells[1].contains(&format!("`{name}`")) || base.contains(&name.as_str());
+            // `continue` has them as `start` does.
+            assert!(told, "the document says nothing of `{name}` of `{kind}`");
+        }
+    }
+    let mut records = told();
+    let upstream = Recorder::plain();
+    let mut gate = Gate::start(&policy::a(&upstream));
+    gate.send("no JSON");
+    assert!(gate.get(GOOD).is_success());
+    let home = std::sync::Arc::clone(&gate.home);
+    gate.finish();
+    records.extend(home.records());
+    let mut seen = BTreeSet::new();
+    for record in &records {
+        let kind = record["kind"].as_str().expect("a kind");
+        seen.insert(kind);
+        assert!(fits(record, &kinds[kind]), "not as the schema says: {record}");
+        let mut other = record.clone();
+        other["strange"] = json!(1);
+        assert!(!fits(&other, &kinds[kind]), "a member too many");
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["answer", "checkpoint", "frame", "question", "start", "stop"]);
+}

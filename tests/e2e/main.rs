@@ -34,6 +34,8 @@ mod lifecycle;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod log_recovery;
+#[cfg(test)]
 mod preview;
 #[cfg(test)]
 mod protocol;

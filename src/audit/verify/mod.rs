@@ -19,13 +19,10 @@ pub use self::fault::{Fault, VerifyError};
 pub use self::place::{Log, logs, whole_logs};
 
 use self::chain::Chain;
+use self::line::Line;
 use self::place::Scope;
 use super::note::{Note, PUBLIC_FILE, PublicKey};
-use super::segment;
-
-/// The longest line that is read as a record: a `start` holds the policy's text, a question at most 64 query pairs and a
-/// body's members.
-const MAX_RECORD: u64 = 16 << 20;
+use super::{MAX_RECORD, segment};
 
 /// What a log was found to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -106,6 +103,12 @@ impl Against {
             read.ok_or_else(|| VerifyError::Strange { path: path.clone(), what: "public key of checkpoints" })
         };
         Ok(Self { keys: files.iter().map(key).collect::<Result<_, _>>()?, since: Vec::new() })
+    }
+
+    /// This key.
+    #[must_use]
+    pub fn key(key: PublicKey) -> Self {
+        Self { keys: vec![key], since: Vec::new() }
     }
 
     /// Adds a checkpoint that was kept elsewhere: a file that holds one, or the line itself.
@@ -193,6 +196,20 @@ pub struct Broken {
     pub file: PathBuf,
     /// What is wrong.
     pub error: VerifyError,
+}
+
+/// How a file ends, of which these are the last bytes: the kind of the record before the checkpoint that comes last.
+pub(super) fn closing(end: &[u8]) -> Option<&str> {
+    let (before, last) = split_last(end.strip_suffix(b"\n")?)?;
+    let kind = |line| Line::read(line).map(|line| line.kind);
+    let (_, other) = split_last(before)?;
+    kind(last).filter(|kind| *kind == "checkpoint").and(kind(other))
+}
+
+/// A text before its last line end, and what follows.
+fn split_last(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memchr::memrchr(b'\n', text)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// The checkpoint of the head file of a log.

@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::audit::book::Book;
-use crate::audit::checkpoint::{Keeper, Last, Name, Segment};
-use crate::audit::disk::{Disk, System};
+use crate::audit::checkpoint::{Keeper, Last, Name, Offset, Segment};
+use crate::audit::disk::{Disk, Room, System};
 use crate::audit::hex;
 use crate::audit::merkle::Tree;
 use crate::audit::note::{Checkpoint, Signer};
@@ -77,7 +77,16 @@ fn written(mut after: impl FnMut(&mut Keeper, u64)) -> Sample {
             signer: public.fingerprint(),
         },
         limits: Limits { bytes: u64::MAX, age: Duration::MAX },
-        segment: Segment { file, path: path.clone(), until: Duration::MAX, stays: Duration::ZERO },
+        segment: Segment {
+            file,
+            path: path.clone(),
+            room: Room::Unknown,
+            until: Duration::MAX,
+            stays: Duration::ZERO,
+            looked: true,
+        },
+        retention: None,
+        offset: Offset::of(&ManualClock::default()),
         tree: Tree::default(),
         last: Last::default(),
     };

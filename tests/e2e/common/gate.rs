@@ -556,6 +556,13 @@ impl Gate {
         rest
     }
 
+    /// Closes stdin and waits for a good end, whatever there is to say of other logs.
+    pub(crate) fn leave(mut self) {
+        self.close_stdin();
+        let status = self.exit();
+        assert!(status.success(), "{status} at the end of stdin; stderr: {}", self.stderr());
+    }
+
     /// What must hold of every gate, whatever it went through.
     fn inspect(&mut self) {
         for reader in self.readers.drain(..) {

@@ -1,0 +1,389 @@
+//! The log on a disk that fails, tears or loses at any one operation: what counted as recorded is in the file, and the next
+//! start mends what was left or says why it does not.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::book::VERSION;
+use super::disk::{Disk, System};
+use super::note::Signer;
+use super::open::Owner;
+use super::record::{Fact, Outcome, Question};
+use super::recover::{self, Left};
+use super::verify::{Against, verify, whole_logs};
+use super::{AuditLog, Place};
+use crate::clock::SystemClock;
+use crate::policy::{AuditSpec, Sync};
+
+/// What happens at the chosen operation, and at every later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// It fails with this error, and so does every later one.
+    Every(Errno),
+    /// It fails with this error, and later ones work again.
+    Once(Errno),
+    /// A write puts half of its bytes into the file and then fails.
+    Tear,
+    /// It comes late.
+    Delay,
+}
+
+#[derive(Debug)]
+struct Faulty {
+    blow: Blow,
+    at: u64,
+    count: AtomicU64,
+    /// How much of each file is on disk, by inode.
+    synced: Mutex<Vec<(u64, u64)>>,
+}
+
+impl Faulty {
+    fn step(&self) -> io::Result<()> {
+        let now = self.count.fetch_add(1, Ordering::SeqCst);
+        match self.blow {
+            Blow::Every(error) if now >= self.at => Err(error.into()),
+            Blow::Once(error) if now == self.at => Err(error.into()),
+            Blow::Delay if now == self.at => {
+                std::thread::sleep(Duration::from_millis(3));
+                Ok(())
+            }
+            Blow::Every(_) | Blow::Once(_) | Blow::Tear | Blow::Delay => Ok(()),
+        }
+    }
+}
+
+impl Disk for Faulty {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        self.step()?;
+        System.create(path)
+    }
+
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
+        let now = self.count.load(Ordering::SeqCst);
+        self.step()?;
+        if self.blow == Blow::Tear && now >= self.at {
+            let half = if now == self.at { bytes.len() / 2 } else { 0 };
+            if half == 0 {
+                return Err(Errno::IO.into());
+            }
+            return System.write(file, &bytes[..half]);
+        }
+        System.write(file, bytes)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        self.step()?;
+        if self.blow == Blow::Tear && self.count.load(Ordering::SeqCst) > self.at + 1 {
+            return Err(Errno::IO.into());
+        }
+        let metadata = file.metadata()?;
+        System.sync(file)?;
+        let mut synced = self.synced.lock().unwrap();
+        synced.retain(|(inode, _)| *inode != metadata.ino());
+        synced.push((metadata.ino(), metadata.len()));
+        Ok(())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        System.rename(from, to)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        self.step()?;
+        System.truncate(file, length)
+    }
+
+    fn reserve(&self, file: &File, bytes: u64) -> io::Result<()> {
+        self.step()?;
+        System.reserve(file, bytes)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        System.remove(path)
+    }
+
+    fn sync_names(&self, directory: &Path) -> io::Result<()> {
+        self.step()?;
+        System.sync_names(directory)
+    }
+}
+
+const OWNER: Owner<'_> = Owner { policy: "test", hash: [0; 32], text: "", patience: Duration::ZERO };
+
+fn spec(max_bytes: u64) -> AuditSpec {
+    let (max_age, sinks) = (Duration::from_secs(3600), Vec::new());
+    AuditSpec { prefix: "audit".into(), sync: Sync::Each, max_bytes, max_age, keep: None, sinks }
+}
+
+fn question(call: &str) -> Question<'_> {
+    Question {
+        call,
+        agent: "stdio:uid=1",
+        tool: "api_send",
+        verdict: "allow",
+        code: None,
+        cause: None,
+        rule: None,
+        line: None,
+        rules: Vec::new(),
+        effect: None,
+        credential: None,
+        person: None,
+        idempotency_key: None,
+        operation: None,
+        argument: None,
+        request: None,
+    }
+}
+
+fn outcome(call: &str) -> Outcome<'_> {
+    Outcome {
+        call,
+        code: None,
+        cause: None,
+        status: Some(200),
+        bytes: Some(2),
+        attempts: None,
+        redacted: None,
+        retry_after_seconds: None,
+        duration_us: 1,
+    }
+}
+
+/// Writes intents and outcomes as calls do, until one fails; the calls whose intent counted as recorded.
+fn session(directory: &Path, disk: Arc<dyn Disk>, calls: u64) -> Vec<String> {
+    let mut counted = Vec::new();
+    let signer = Signer::load(directory).unwrap();
+    let audit = spec(6_000);
+    let place = Place { directory, audit: &audit };
+    let clock = Arc::new(SystemClock::new());
+    let Ok(log) = AuditLog::begin(&place, &OWNER, signer, &Left::default(), disk, clock) else { return counted };
+    for number in 0..calls {
+        let call = format!("{}-{number}", log.shared.id);
+        let Ok(seq) = log.shared.write(&[Fact::Question(&question(&call))]) else { break };
+        if !log.shared.syncer.wait_blocking(seq) {
+            break;
+        }
+        counted.push(call.clone());
+        if log.shared.write(&[Fact::Answer(outcome(&call))]).is_err() {
+            break;
+        }
+    }
+    // Whether the end is in the file, nobody counts on.
+    log.stop("end of input", 0).ok();
+    counted
+}
+
+/// Throws away what was not brought to disk, but for a few bytes.
+fn cut_the_power(directory: &Path, disk: &Faulty, kept: u64) {
+    use std::os::unix::fs::MetadataExt;
+    let synced = disk.synced.lock().unwrap().clone();
+    for path in jsonl(directory) {
+        let metadata = path.metadata().unwrap();
+        let safe = synced.iter().find(|(inode, _)| *inode == metadata.ino()).map_or(0, |(_, length)| *length);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len((safe + kept).min(metadata.len())).unwrap();
+    }
+}
+
+fn jsonl(directory: &Path) -> Vec<PathBuf> {
+    let files = directory.read_dir().unwrap().map(|file| file.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|e| e == "jsonl")).collect();
+    files.sort();
+    files
+}
+
+/// One run: the blow, perhaps the power cut, and the next start.
+fn one_point(blow: Blow, at: u64, power: Option<u64>) -> u64 {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let disk = Arc::new(Faulty { blow, at, count: AtomicU64::new(0), synced: Mutex::default() });
+    let counted = session(directory, disk.clone(), 12);
+    let what = format!("{blow:?} at operation {at}, power cut {power:?}");
+    if let Some(kept) = power {
+        cut_the_power(directory, &disk, kept);
+    }
+    let text: String = jsonl(directory).iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    for call in &counted {
+        let intent = format!("\"kind\":\"question\",\"call\":\"{call}\",");
+        let whole = text.split_inclusive('\n').any(|line| line.contains(&intent) && line.ends_with('\n'));
+        assert!(whole, "{what}: the intent of {call} counted as recorded and is not in the file");
+    }
+    let operations = disk.count.load(Ordering::SeqCst);
+    // The next start, on a disk that is well again. A process of its own would have a number of its own; this one waits until
+    // the time in the name of its log is another.
+    std::thread::sleep(Duration::from_millis(2));
+    let signer = Signer::load(directory).unwrap();
+    let key = signer.public().clone();
+    let left = recover::look(directory, "audit", &key).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let (audit, clock) = (spec(u64::MAX), Arc::new(SystemClock::new()));
+    let place = Place { directory, audit: &audit };
+    let log = AuditLog::begin(&place, &OWNER, signer, &left, Arc::new(System), clock).unwrap();
+    left.set_aside(&System, directory, "audit").unwrap();
+    log.stop("end of input", 0).unwrap();
+    for log in whole_logs(directory).unwrap() {
+        let found = verify(&log, &Against::key(key.clone()), &mut |_| ());
+        let found = found.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(found.torn_tail, 0, "{what}: what was torn is set aside");
+    }
+    operations
+}
+
+#[expect(clippy::disallowed_methods, reason = "the counts of the soak run are chosen by the environment")]
+fn soak() -> bool {
+    std::env::var("PORTCULLIS_SOAK").is_ok_and(|value| !value.is_empty())
+}
+
+#[test]
+fn whatever_the_disk_does_an_intent_that_counted_is_in_the_file_and_the_next_start_mends_the_rest() {
+    let calm = one_point(Blow::Delay, u64::MAX, None);
+    assert!(calm > 40, "{calm} operations");
+    let errors = [Errno::NOSPC, Errno::IO, Errno::ROFS];
+    let blows =
+        errors.into_iter().flat_map(|error| [Blow::Every(error), Blow::Once(error)]).chain([Blow::Tear, Blow::Delay]);
+    let mut points = 0;
+    for (number, blow) in blows.enumerate() {
+        for at in 0..calm {
+            let powers: &[Option<u64>] = &[None, Some(0), Some(37)];
+            // Each operation meets each blow; how the power is cut, all ways in a soak run.
+            let powers = if soak() { powers } else { powers.split_at(number % 3).1.split_at(1).0 };
+            for power in powers {
+                one_point(blow, at, *power);
+                points += 1;
+            }
+        }
+    }
+    assert!(points >= if soak() { 1_000 } else { 300 }, "{points} points");
+}
+
+/// A disk on which space runs out at the second reservation.
+#[derive(Debug, Default)]
+struct Small(AtomicU64);
+
+impl Disk for Small {
+    fn create(&self, path: &Path) -> io::Result<File> {
+        System.create(path)
+    }
+
+    fn write(&self, file: &File, bytes: &[u8]) -> io::Result<usize> {
+        System.write(file, bytes)
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        System.sync(file)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        System.rename(from, to)
+    }
+
+    fn truncate(&self, file: &File, length: u64) -> io::Result<()> {
+        System.truncate(file, length)
+    }
+
+    fn reserve(&self, file: &File, bytes: u64) -> io::Result<()> {
+        match self.0.fetch_add(1, Ordering::SeqCst) {
+            0 => System.reserve(file, bytes),
+            _ => Err(Errno::NOSPC.into()),
+        }
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        System.remove(path)
+    }
+
+    fn sync_names(&self, directory: &Path) -> io::Result<()> {
+        System.sync_names(directory)
+    }
+}
+
+#[test]
+fn on_a_full_disk_that_is_recorded_what_began_is_ended_and_nothing_new_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let signer = Signer::load(directory.path()).unwrap();
+    let key = signer.public().clone();
+    let audit = spec(u64::MAX);
+    let place = Place { directory: directory.path(), audit: &audit };
+    let clock = Arc::new(SystemClock::new());
+    let log = AuditLog::begin(&place, &OWNER, signer, &Left::default(), Arc::new(Small::default()), clock).unwrap();
+    let mut open = Vec::new();
+    // More than half of what is reserved at first, in calls that have no answer yet.
+    let refused = loop {
+        let call = format!("{}-{}{}", log.shared.id, open.len(), "0".repeat(60_000));
+        match log.shared.write(&[Fact::Question(&question(&call))]) {
+            Ok(seq) => assert!(log.shared.syncer.wait_blocking(seq)),
+            Err(error) => break error,
+        }
+        open.push(call);
+    };
+    assert!(matches!(refused, super::AuditError::Full), "{refused}");
+    for call in &open {
+        log.shared.write(&[Fact::Answer(outcome(call))]).unwrap();
+    }
+    log.stop("end of input", 0).unwrap();
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    assert!(text.contains("\"kind\":\"full\"}"), "it is recorded");
+    let [log] = &whole_logs(directory.path()).unwrap()[..] else { panic!("one log") };
+    let found = verify(log, &Against::key(key), &mut |_| ()).unwrap();
+    assert!(found.is_anchored() && found.stopped && found.open == 0, "{found:?}");
+    assert_eq!(found.answers, open.len() as u64);
+}
+
+#[test]
+fn the_examples_of_the_document_are_what_the_program_makes() {
+    let text = include_str!("../../docs/audit-log.md");
+    let example = text.split_once("```jsonl\n").unwrap().1.split_once("```").unwrap().0;
+    let hashes: Vec<_> = example.lines().map(|line| super::hex(&Sha256::digest(line))).collect();
+    for hash in &hashes {
+        assert!(text.contains(&format!("`{hash}`")), "the document names the hash {hash}");
+    }
+    let key = text.split_once("verifier key is `").unwrap().1.split_once('`').unwrap().0;
+    let key = super::note::PublicKey::parse(key).unwrap();
+    assert!(text.contains(&format!("`{}`", key.fingerprint())), "the document names the key {}", key.fingerprint());
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit-example.jsonl");
+    std::fs::write(&path, example).unwrap();
+    let found = super::verify::verify_file(&path, &Against::key(key)).unwrap();
+    assert!(found.is_anchored() && found.stopped, "{found:?}");
+    assert!(example.starts_with(&format!("{{\"v\":{VERSION},")));
+}
+
+#[test]
+fn a_clock_that_is_set_is_a_record() {
+    use crate::clock::{Clock, ManualClock};
+    let directory = tempfile::tempdir().unwrap();
+    let signer = Signer::load(directory.path()).unwrap();
+    let audit = spec(u64::MAX);
+    let place = Place { directory: directory.path(), audit: &audit };
+    let clock = ManualClock::default();
+    clock.advance(Duration::from_secs(100));
+    let log =
+        AuditLog::begin(&place, &OWNER, signer, &Left::default(), Arc::new(System), Arc::new(clock.clone())).unwrap();
+    let write = |call: &str| {
+        let seq = log.shared.write(&[Fact::Question(&question(call))]).unwrap();
+        assert!(log.shared.syncer.wait_blocking(seq));
+    };
+    clock.advance(Duration::from_secs(600));
+    write("a");
+    clock.set_wall(clock.wall() + Duration::from_secs(1));
+    write("b");
+    clock.set_wall(clock.wall() - Duration::from_secs(10));
+    write("c");
+    write("d");
+    log.stop("end of input", 0).unwrap();
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    let steps: Vec<_> = text.lines().filter(|line| line.contains("\"kind\":\"clock\"")).collect();
+    // Time that passes is none, and a second is none yet.
+    let [step] = steps[..] else { panic!("one step: {steps:?}") };
+    assert!(step.ends_with("\"step_ms\":-9000}"), "{step}");
+}
