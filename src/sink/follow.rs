@@ -246,14 +246,13 @@ impl Follower {
         self.own.iter_mut().chain(&mut self.old).for_each(Course::save);
     }
 
-    /// The sink has everything: nothing of this log is left for another process.
+    /// The sink has everything of this process: what has no more is no other's business.
     fn finish(&mut self) {
-        let whole = |course: &Course| course.is_at_the_end().unwrap_or(false);
-        if self.own.take_if(|course| whole(course)).is_some_and(|course| {
-            course.done();
-            true
-        }) {
-            tracing::debug!(sink = self.name, "a sink of the audit log has all of it");
+        if self.own.as_ref().is_some_and(|own| own.is_at_the_end().unwrap_or(false)) {
+            self.own.take().iter().for_each(Course::done);
+        }
+        if self.old.as_mut().is_some_and(|old| matches!(old.read(u64::MAX, 1), Ok(None))) {
+            self.old.take().iter().for_each(Course::done);
         }
     }
 }

@@ -176,7 +176,7 @@ impl Running {
         self.stop.send_replace(true);
     }
 
-    /// Waits until they have taken everything, or had [`DRAIN`] for it.
+    /// Waits until they have taken everything, or had five seconds for it.
     pub fn join(self) {
         self.stop();
         if self.thread.join().is_err() {

@@ -1,18 +1,22 @@
 //! Sinks of the log, told by a webhook: what a sink has is the file, byte for byte, whatever happens to either side.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::common::{
-    eventually,
+    Dice, eventually,
     gate::{Gate, Home, Launch},
     policy,
     recorder::{Recorder, Reply},
+    rounds,
     sink::{SECRET, Webhook, leftovers, secret},
 };
 
@@ -102,6 +106,28 @@ fn what_a_killed_gate_left_undelivered_the_next_one_delivers() {
     eventually("the sink has all three logs", || hook.has_all(&home));
     gate.finish();
     hook.wait_for_all(&home);
+    assert_eq!(leftovers(&home), [""; 0]);
+}
+
+#[test]
+fn gates_killed_at_any_moment_lose_no_record_on_the_way() {
+    let (upstream, hook) = (Recorder::plain(), Webhook::alive());
+    let home = Home::new(&format!("{}{}", policy::a(&upstream), hook.policy("")));
+    let mut dice = Dice::seeded(5);
+    for _ in 0..rounds(8, 200) {
+        let mut gate = start(&home);
+        for _ in 0..dice.below(40) {
+            gate.begin("api_get", &json!({ "path": GOOD }).to_string());
+        }
+        assert!(gate.get(GOOD).is_success());
+        std::thread::sleep(Duration::from_micros(dice.below(120_000)));
+        gate.signal(Signal::KILL);
+        gate.expect_killed();
+    }
+    let gate = start(&home);
+    eventually("the sink has each record of each log", || hook.has_each(&home));
+    gate.finish();
+    assert!(hook.has_each(&home));
     assert_eq!(leftovers(&home), [""; 0]);
 }
 

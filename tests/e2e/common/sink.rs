@@ -97,6 +97,25 @@ impl Webhook {
         assert_eq!(self.copies.lock().unwrap_or_else(PoisonError::into_inner).len(), home.logs().len());
     }
 
+    /// Whether it has every line of every log at least once. A gap, a line that is none, or one out of turn fails the test: what
+    /// comes again is a batch that came before.
+    pub(crate) fn has_each(&self, home: &Home) -> bool {
+        let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        home.logs().iter().all(|log| {
+            let text = fs::read(log).unwrap_or_default();
+            let lines: Vec<_> = text.split_inclusive(|byte| *byte == b'\n').collect();
+            let mut next = 0;
+            for line in copies.get(name(log)).iter().flat_map(|copy| copy.split_inclusive(|byte| *byte == b'\n')) {
+                let record: serde_json::Value = serde_json::from_slice(line).expect("a record");
+                let seq = usize::try_from(record["seq"].as_u64().expect("a number")).expect("a small one");
+                assert!(seq <= next, "{} comes after {next} of {}", record["seq"], name(log));
+                assert_eq!(lines.get(seq), Some(&line), "record {seq} of {}", name(log));
+                next = next.max(seq + 1);
+            }
+            next == lines.len()
+        })
+    }
+
     /// Whether it has a record with this text.
     pub(crate) fn has(&self, text: &str) -> bool {
         let copies = self.copies.lock().unwrap_or_else(PoisonError::into_inner);
