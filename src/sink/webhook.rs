@@ -1,7 +1,7 @@
 //! A webhook: batches of records as lines of JSON, signed as Standard Webhooks has it. Any status of success is a receipt.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
@@ -13,6 +13,8 @@ use crate::audit::hex;
 use crate::clock::Clock;
 use crate::upstream::post::{Post, Signature};
 
+/// A command is not run more often for a secret.
+const PAUSE: Duration = Duration::from_secs(10);
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const ID: HeaderName = HeaderName::from_static("webhook-id");
 const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
@@ -26,11 +28,14 @@ pub(super) struct Webhook {
     url: Url,
     signature: Signature,
     clock: Arc<dyn Clock>,
+    /// When the secret was read last.
+    read: Duration,
 }
 
 impl Webhook {
     pub(super) fn new(post: Post, url: Url, signature: Signature, clock: Arc<dyn Clock>) -> Self {
-        Self { post, url, signature, clock }
+        let read = clock.monotonic();
+        Self { post, url, signature, clock, read }
     }
 
     pub(super) async fn deliver(&mut self, batch: &Batch) -> Result<(), Failure> {
@@ -46,11 +51,21 @@ impl Webhook {
         }
         let said = self.post.send(&self.url, headers, body.to_vec()).await.map_err(|error| Failure::http(&error))?;
         let taken = Failure::unless_taken(&said);
-        if matches!(said.status, 401 | 403)
-            && let Err(error) = self.signature.renew().await
-        {
-            tracing::error!(%error, "the secret of a webhook could not be read again");
+        if matches!(said.status, 401 | 403) {
+            self.doubt().await;
         }
         taken
+    }
+
+    /// Reads the secret again, unless that was done a moment ago.
+    async fn doubt(&mut self) {
+        let now = self.clock.monotonic();
+        if now.saturating_sub(self.read) < PAUSE {
+            return;
+        }
+        self.read = now;
+        if let Err(error) = self.signature.renew().await {
+            tracing::error!(%error, "the secret of a webhook could not be read again");
+        }
     }
 }

@@ -124,12 +124,7 @@ impl Recorder {
 
     /// An upstream that answers what `script` says, which may block.
     pub(crate) fn start(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        Self::on("127.0.0.1:0".parse().expect("an address"), script)
-    }
-
-    /// The same at this very address.
-    pub(crate) fn on(address: SocketAddr, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind(address).expect("loopback has a free port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             seen: Mutex::default(),
