@@ -76,9 +76,7 @@ pub(super) fn is_acknowledged(path: &Path, key: &PublicKey) -> bool {
     let (name, Ok(sha256)) = (segment::name(path), digest(path)) else { return false };
     let Ok(files) = directory.read_dir() else { return false };
     let logs = files.filter_map(|file| Some(file.ok()?.path()));
-    let mut logs = logs.filter(|log| {
-        segment::name(log).starts_with(&format!("{PREFIX}-")) && log.extension().is_some_and(|e| e == "jsonl")
-    });
+    let mut logs = logs.filter(|log| segment::has_prefix(log, PREFIX) && log.extension().is_some_and(|e| e == "jsonl"));
     logs.any(|log| says_so(&log, key, &name, &sha256))
 }
 

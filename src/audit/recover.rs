@@ -31,8 +31,11 @@ pub(super) const END: u64 = 8 << 10;
 pub(super) struct Left {
     pub(super) keys: Option<Keys>,
     pub(super) torn: Vec<TornTail>,
-    /// The logs that need no look any more, as their files are.
+    /// The files that were looked at now, and need no look any more.
     closed: Vec<PathBuf>,
+    /// Those that needed none, by name, with their state.
+    unchanged: BTreeMap<String, String>,
+    /// Those of the last time.
     known: BTreeMap<String, String>,
 }
 
@@ -57,13 +60,12 @@ pub(super) struct TornTail {
 /// Looks at every log of this prefix that no process writes and that was not looked at before. Changes no content.
 pub(super) fn look(directory: &Path, prefix: &str, key: &PublicKey) -> Result<Left, AuditError> {
     let mut left = Left { known: known(directory, prefix), ..Left::default() };
-    let begins = format!("{prefix}-");
     let logs = match whole_logs(directory) {
         Ok(logs) => logs,
         Err(VerifyError::Nothing { .. }) => return Ok(left),
         Err(error) => return Err(damaged(directory, error)),
     };
-    let logs: Vec<_> = logs.into_iter().filter(|log| segment::name(log.path()).starts_with(&begins)).collect();
+    let logs: Vec<_> = logs.into_iter().filter(|log| segment::has_prefix(log.path(), prefix)).collect();
     if let Some(newest) = logs.last() {
         left.keys = keys(newest.path());
     }
@@ -77,8 +79,9 @@ impl Left {
     fn look_at(&mut self, log: &Log, key: &PublicKey) -> Result<(), AuditError> {
         let Some(path) = log.files().last() else { return Ok(()) };
         let open = |source| AuditError::Open { path: path.clone(), source };
-        if self.known.get(&segment::name(path)).is_some_and(|state| state_of(path).is_ok_and(|now| now == *state)) {
-            self.closed.push(path.clone());
+        let name = segment::name(path);
+        if let Some(state) = self.known.get(&name).filter(|state| state_of(path).is_ok_and(|now| now == **state)) {
+            self.unchanged.insert(name, state.clone());
             return Ok(());
         }
         let file = open_log(path)?;
@@ -88,7 +91,7 @@ impl Left {
         if !ended_in_order(&file).map_err(open)?
             && let Some(Summary { first, records, torn_tail: bytes, .. }) = check(log, key)?
         {
-            let (name, path) = (segment::name(path), path.clone());
+            let path = path.clone();
             match bytes {
                 // Nothing but the space that was reserved behind the end is given back.
                 0 => file.metadata().and_then(|metadata| file.set_len(metadata.len())).map_err(open)?,
@@ -114,7 +117,8 @@ impl Left {
             tracing::warn!(log = name, bytes, "a half-written record at the end of an older audit log was set aside");
         }
         let state = |path: &PathBuf| Some((segment::name(path), state_of(path).ok()?));
-        let states: BTreeMap<_, _> = self.closed.iter().filter_map(state).collect();
+        let mut states = self.unchanged;
+        states.extend(self.closed.iter().filter_map(state));
         let path = closed_file(directory, prefix);
         if self.known != states {
             let text: String = states.iter().map(|(name, state)| format!("{name} {state}\n")).collect();

@@ -36,9 +36,8 @@ pub(super) struct Old {
 
 /// The files of a directory that may go, all but `own`.
 pub(super) fn expired(own: &Path, retention: &Retention, now: SystemTime) -> Vec<Old> {
-    let begins = format!("{}-", retention.prefix);
     let Some(files) = own.parent().and_then(|directory| logs(directory).ok()) else { return Vec::new() };
-    let others = files.into_iter().filter(|path| segment::name(path).starts_with(&begins) && path != own);
+    let others = files.into_iter().filter(|path| segment::has_prefix(path, &retention.prefix) && path != own);
     others.filter_map(|path| old(path, retention.keep, now).ok().flatten()).collect()
 }
 

@@ -36,6 +36,13 @@ pub(super) fn head(path: &Path) -> PathBuf {
     first(path).0.with_extension("head")
 }
 
+/// Whether a file is of a log with this prefix, and not of one whose prefix only begins like it.
+pub(super) fn has_prefix(path: &Path, prefix: &str) -> bool {
+    let name = name(path);
+    let time = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.split_once('T'));
+    time.is_some_and(|(date, _)| date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// A file's own name, as records hold it.
 pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -56,5 +63,15 @@ mod tests {
         assert_eq!(first(&path(one, 123_456)), (one.to_owned(), 123_456));
         assert_eq!(head(&two), Path::new("/s/audit-20260101T000000.000Z-7.head"));
         assert_eq!(name(&two), "audit-20260101T000000.000Z-7_00002.jsonl");
+        for (file, prefix, expected) in [
+            ("audit-20260101T000000.000Z-7.jsonl", "audit", true),
+            ("audit-20260101T000000.000Z-7.jsonl", "aud", false),
+            ("audit-b-20260101T000000.000Z-7.jsonl", "audit", false),
+            ("audit-2-20260101T000000.000Z-7.jsonl", "audit", false),
+            ("audit-2-20260101T000000.000Z-7.jsonl", "audit-2", true),
+            ("audit-other.jsonl", "audit", false),
+        ] {
+            assert_eq!(has_prefix(Path::new(file), prefix), expected, "{file} of {prefix}");
+        }
     }
 }

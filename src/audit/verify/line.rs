@@ -6,10 +6,9 @@
 
 use std::str::from_utf8;
 
-use memchr::{memchr, memchr2};
-
 use crate::audit::book::VERSION;
 use crate::json;
+use crate::json::text::plain_length;
 
 /// Records nest less than this.
 const DEPTH: usize = 16;
@@ -54,7 +53,8 @@ impl<'a> Line<'a> {
 }
 
 fn number(digits: &str) -> Option<u64> {
-    digits.parse().ok().filter(|number: &u64| number.to_string() == digits)
+    let plain = digits.bytes().all(|byte| byte.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    digits.parse().ok().filter(|_| plain)
 }
 
 fn is_time(time: &str) -> bool {
@@ -62,21 +62,31 @@ fn is_time(time: &str) -> bool {
     time.bytes().zip(TIME).all(like)
 }
 
-/// Whether strict JSON is written in the plainest way: tokens, and strings with no escape that could be left out.
+/// Whether strict JSON is written in the plainest way: brackets, commas, words and whole numbers, and strings with no escape
+/// that could be left out.
 fn is_plain(mut rest: &[u8]) -> bool {
-    loop {
-        let Some((tokens, string)) = memchr(b'"', rest).and_then(|at| rest.split_at_checked(at)) else {
-            return are_tokens(rest);
-        };
-        let Some(after) = string.get(1..).filter(|_| are_tokens(tokens)).and_then(end_of_string) else { return false };
+    let mut before = b'{';
+    while let [byte, after @ ..] = rest {
         rest = after;
+        match byte {
+            b'"' => match end_of_string(rest) {
+                Some(after) => rest = after,
+                None => return false,
+            },
+            b'0' if before == b'-' => return false,
+            b'a'..=b'z' if before.is_ascii_digit() => return false,
+            b'{' | b'}' | b'[' | b']' | b':' | b',' | b'-' | b'0'..=b'9' | b'a'..=b'z' => {}
+            _ => return false,
+        }
+        before = *byte;
     }
+    true
 }
 
 /// What follows the string that `rest` is inside of.
 fn end_of_string(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
-        let (_, special) = rest.split_at_checked(memchr2(b'"', b'\\', rest)?)?;
+        let (_, special) = rest.split_at_checked(plain_length(rest))?;
         rest = match special {
             [b'"', after @ ..] => return Some(after),
             [b'\\', b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => after,
@@ -86,16 +96,6 @@ fn end_of_string(mut rest: &[u8]) -> Option<&[u8]> {
             _ => return None,
         };
     }
-}
-
-/// Brackets, commas, words and whole numbers.
-fn are_tokens(bytes: &[u8]) -> bool {
-    let one = |b: &u8| matches!(b, b'{' | b'}' | b'[' | b']' | b':' | b',' | b'-' | b'0'..=b'9' | b'a'..=b'z');
-    let two = |pair: &[u8; 2]| match pair {
-        [b'-', next] => matches!(next, b'1'..=b'9'),
-        [digit, next] => !(digit.is_ascii_digit() && next.is_ascii_lowercase()),
-    };
-    bytes.iter().all(one) && bytes.array_windows().all(two)
 }
 
 #[cfg(test)]

@@ -373,3 +373,21 @@ fn no_bit_of_the_first_record_of_a_file_can_be_flipped_unnoticed() {
         assert!(verify(&log, &against, &mut |_| ()).is_err(), "bit {bit}, the whole log");
     }
 }
+
+#[test]
+fn whatever_a_log_is_made_of_the_verifier_says_so_and_lives() {
+    use proptest::prelude::*;
+    let sample = sample();
+    let length = sample.text.len();
+    let run = |begin: usize, end: usize, put: &[u8]| {
+        let (begin, end) = (begin % length, (begin % length + end).min(length));
+        let forged = [&sample.text[..begin], put, &sample.text[end..]].concat();
+        prop_assert!(forged == sample.text || !sample.passes(&forged, &sample.head));
+        Ok(())
+    };
+    let json = "[ -~\\n]{0,40}|\\{\"v\":2,\"seq\":[0-9]{1,3},\"time\":\"[0-9TZ:.-]{24}\",\"prev\":\"[0-9a-f]{64}\",\"kind\":\"[a-z]{4,9}\"\\}\n";
+    let strategy = (any::<prop::sample::Index>(), 0..400_usize, json);
+    proptest!(|((at, cut, put) in strategy)| run(at.index(length), cut, put.as_bytes())?);
+    let noise = prop::collection::vec(any::<u8>(), 0..300);
+    proptest!(|((at, cut, put) in (any::<prop::sample::Index>(), 0..4_usize, noise))| run(at.index(length), cut, &put)?);
+}
