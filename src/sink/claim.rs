@@ -80,15 +80,17 @@ impl Drop for Claim {
     }
 }
 
-/// Claims every log of a directory that no process brings to its sinks any more, the oldest first.
-pub(super) fn orphans(directory: &Path, sinks: &[&str]) -> io::Result<Vec<Claim>> {
-    let mut stems = BTreeSet::new();
+/// Claims every log with the prefix of `own` that no process brings to its sinks any more, the oldest first. Another prefix may be
+/// another policy's, whose sinks go elsewhere.
+pub(super) fn orphans(own: &Claim, sinks: &[&str]) -> io::Result<Vec<Claim>> {
+    let (directory, mut stems) = (own.directory(), BTreeSet::new());
     for entry in directory.read_dir()? {
         let name = entry?.file_name();
         if let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".sinks")) {
             stems.insert(stem.to_owned());
         }
     }
+    stems.retain(|stem| *stem != own.stem && prefix(stem) == prefix(&own.stem));
     let mut claims = Vec::new();
     for stem in stems {
         let path = claim_path(directory, &stem);
@@ -127,6 +129,36 @@ fn waiting(directory: &Path, stem: &str) -> io::Result<Vec<String>> {
     Ok(sinks)
 }
 
+/// What the policy calls its logs: `PREFIX-TIME-PID`.
+fn prefix(stem: &str) -> Option<&str> {
+    stem.rsplitn(3, '-').nth(2)
+}
+
 fn claim_path(directory: &Path, stem: &str) -> PathBuf {
     directory.join(format!("{stem}.sinks"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_taken_over_once_its_process_is_gone_and_only_under_its_own_prefix() {
+        let directory = tempfile::tempdir().unwrap();
+        let begin = |log: &str| Claim::begin(directory.path(), log, &["siem"]).unwrap();
+        let own = begin("audit-20260101T000000.000Z-9.jsonl");
+        let alive = begin("audit-20260101T000000.000Z-1.jsonl");
+        drop(begin("audit-20260101T000000.000Z-2.jsonl"));
+        drop(begin("audit-b-20260101T000000.000Z-3.jsonl"));
+        let found = orphans(&own, &["siem"]).unwrap();
+        let [orphan] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(orphan.stem, "audit-20260101T000000.000Z-2");
+        assert!(orphans(&own, &["siem"]).unwrap().is_empty(), "by one process alone");
+        assert_eq!(orphan.place("siem"), Some(Cursor::start("audit-20260101T000000.000Z-2.jsonl")));
+        assert_eq!(orphan.place("other"), None);
+        orphan.done("siem");
+        drop((found, alive));
+        let left = orphans(&own, &["siem"]).unwrap();
+        assert_eq!(left.iter().map(|claim| claim.stem.as_str()).collect::<Vec<_>>(), ["audit-20260101T000000.000Z-1"]);
+    }
 }

@@ -143,7 +143,7 @@ impl Sinks {
         let names: Vec<&str> = self.sinks.iter().map(|(_, name, _)| name.as_str()).collect();
         let own = Arc::new(Claim::begin(directory, log, &names).map_err(SinkError::State)?);
         let orphans: Vec<_> =
-            claim::orphans(directory, &names).map_err(SinkError::State)?.into_iter().map(Arc::new).collect();
+            claim::orphans(&own, &names).map_err(SinkError::State)?.into_iter().map(Arc::new).collect();
         let waiting = names.iter().map(|name| ((*name).to_owned(), AtomicU64::new(0))).collect();
         let waiting = Arc::new(Waiting(waiting));
         let (stop, stopped) = watch::channel(false);
