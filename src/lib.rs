@@ -38,6 +38,7 @@ pub mod refusal;
 pub mod request;
 pub mod secret;
 pub mod server;
+pub mod sink;
 pub mod tools;
 pub mod trust;
 pub mod upstream;

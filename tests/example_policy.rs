@@ -30,6 +30,7 @@ const KEYS: &[(&str, &str)] = &[
     ("tools", "mode max_bytes include exclude"),
     ("response", "read_max_bytes max_bytes format redact"),
     ("audit", "prefix sync max_bytes max_age keep"),
+    ("audit.sinks", "name syslog otlp webhook credential secret require allow_http allow_private ca_file"),
 ];
 
 #[test]

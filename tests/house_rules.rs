@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "agent", "audit", "catalog", "clock", "config", "confirm", "demo", "gateway", "limit", "policy", "secret",
-            "server", "tools", "trust", "upstream",
+            "server", "sink", "tools", "trust", "upstream",
         ],
     ),
     ("clock", &[]),
@@ -39,6 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("request", &["json"]),
     ("secret", &[]),
     ("server", &["agent", "answer", "audit", "confirm", "gateway", "json", "policy", "refusal", "request", "tools"]),
+    ("sink", &["audit", "clock", "policy", "trust", "upstream"]),
     ("tools", &["answer", "catalog", "policy", "refusal", "request"]),
     ("trust", &[]),
     (

@@ -49,8 +49,10 @@ pub fn acknowledge(path: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<P
         max_bytes: u64::MAX,
         max_age: Duration::MAX,
         keep: None,
+        sinks: Vec::new(),
     };
-    let owner = Owner { policy: PREFIX, hash: Sha256::digest("").into(), text: "", redact: &[] };
+    let (hash, patience) = (Sha256::digest("").into(), Duration::ZERO);
+    let owner = Owner { policy: PREFIX, hash, text: "", redact: &[], patience };
     let place = Place { directory, audit: &audit };
     let log = AuditLog::begin(&place, &owner, signer, &Left::default(), Arc::new(System), clock)?;
     let uid = rustix::process::getuid().as_raw();

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use super::record::{Abandoned, Ask, Fact, Outcome as Line, Person, Question, Subject};
 use super::subject::Teller;
-use super::{AuditError, Shared, capped};
+use super::{AuditError, Safe, Shared, capped};
 use crate::agent::Agent;
 use crate::answer::Shaped;
 use crate::confirm::person::Form;
 use crate::confirm::{No, Place, Ticket, Witness};
-use crate::policy::Sync;
 use crate::policy::{Authorized, Effect, Grant, Held, RuleRef, Values};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
@@ -97,6 +96,9 @@ struct Open {
 }
 
 const UNSENT: &str = "the audit log cannot be written, so nothing is forwarded; tell the operator";
+const UNTAKEN: &str = "the write was not sent, because a place that has to keep its record as well did not take it in time; \
+                       tell the operator";
+const UNTAKEN_CAUSE: &str = "sink: one that the policy requires did not take the intent in time";
 const READ_UNLOGGED: &str = "the answer is withheld, because the audit log cannot be written; tell the operator";
 const WRITE_UNLOGGED: &str =
     "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
@@ -246,7 +248,8 @@ impl Entry {
         }
     }
 
-    /// Writes the intent; for a write (or with `sync = "each"`) it is on disk on return.
+    /// Writes the intent; for a write (or with `sync = "each"`) it is on disk on return, and with every sink that the
+    /// policy requires.
     ///
     /// # Errors
     /// The answer `audit_unavailable`: nothing may be sent.
@@ -276,13 +279,10 @@ impl Entry {
         if let Err(error) = open.shared.settle(seq).await {
             return Err(open.unavailable(&error, UNSENT));
         }
-        let durable = match (effect, open.shared.sync) {
-            (Effect::Write, _) | (Effect::Read, Sync::Each) => open.shared.syncer.wait(seq).await,
-            (Effect::Read, Sync::Writes) => true,
-        };
-        match durable {
-            true => Ok(Recorded { asked: Asked { open, effect }, authorized, idempotency_key }),
-            false => Err(open.unavailable(&AuditError::Broken, UNSENT)),
+        match open.shared.safe(seq, effect).await {
+            Safe::Yes => Ok(Recorded { asked: Asked { open, effect }, authorized, idempotency_key }),
+            Safe::NotOnDisk => Err(open.unavailable(&AuditError::Broken, UNSENT)),
+            Safe::NotTaken => Err(open.untaken()),
         }
     }
 }
@@ -366,6 +366,17 @@ impl Open {
         Answer {
             said: Said::Result(Shaped::refusal(&Refusal::new(Code::AuditUnavailable, message), &call)),
             logged: false,
+        }
+    }
+
+    /// Ends a write that a sink has not taken: nothing was sent.
+    fn untaken(self) -> Answer {
+        let refusal = Refusal::new(Code::AuditUnavailable, UNTAKEN);
+        let line = Line { cause: Some(UNTAKEN_CAUSE), attempts: Some(0), ..self.line(Some(refusal.code)) };
+        let written = self.shared.write(&[Fact::Answer(line)]);
+        match written {
+            Ok(_) => Answer { said: Said::Result(Shaped::refusal(&refusal, &self.close())), logged: true },
+            Err(error) => self.unavailable(&error, UNSENT),
         }
     }
 

@@ -118,10 +118,11 @@ impl Disk for Faulty {
     }
 }
 
-const OWNER: Owner<'_> = Owner { policy: "test", hash: [0; 32], text: "", redact: &[] };
+const OWNER: Owner<'_> = Owner { policy: "test", hash: [0; 32], text: "", redact: &[], patience: Duration::ZERO };
 
 fn spec(max_bytes: u64) -> AuditSpec {
-    AuditSpec { prefix: "audit".into(), sync: Sync::Each, max_bytes, max_age: Duration::from_secs(3600), keep: None }
+    let (max_age, sinks) = (Duration::from_secs(3600), Vec::new());
+    AuditSpec { prefix: "audit".into(), sync: Sync::Each, max_bytes, max_age, keep: None, sinks }
 }
 
 fn question(call: &str) -> Question<'_> {

@@ -23,6 +23,7 @@ mod retire;
 mod segment;
 mod subject;
 mod sync;
+pub mod tail;
 pub mod verify;
 
 use std::fmt::Write as _;
@@ -36,14 +37,15 @@ pub use acknowledge::acknowledge;
 use crate::agent::Agent;
 use crate::clock::Clock;
 use crate::confirm::{No, Ticket};
-use crate::policy::{AuditSpec, FieldPath, Sync};
+use crate::policy::{AuditSpec, Effect, FieldPath, Sync};
 use crate::trust::quoted;
 use book::Book;
 use digest::DigestKey;
 use entry::Entry;
 use open::create;
-use record::{Decision, Fact, Frame, Stop, Writes};
+use record::{Decision, Fact, Frame, SinkState, Stop, Writes};
 use sync::Syncer;
+use tail::Tail;
 
 /// Up to so many open calls each writes its records at once: letting others go first costs a turn of the runtime, which
 /// is more than a `write` that few would share.
@@ -152,6 +154,9 @@ pub(crate) struct Shared {
     sync: Sync,
     /// Members that are not told in clear.
     redact: Vec<FieldPath>,
+    tail: Tail,
+    /// How long a write waits for the sinks that the policy requires.
+    patience: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -220,6 +225,20 @@ impl AuditLog {
         self.shared.write(&[Fact::Writes(writes)]).map(drop)
     }
 
+    /// Records that a sink fell behind, or caught up. `waiting` counts the records that it has not taken.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it could not be written.
+    pub fn sink(&self, sink: &str, state: &'static str, waiting: u64, cause: Option<&str>) -> Result<(), AuditError> {
+        self.shared.write(&[Fact::Sink(SinkState { sink, state, waiting, cause })]).map(drop)
+    }
+
+    /// Where sinks follow this log.
+    #[must_use]
+    pub fn tail(&self) -> Tail {
+        self.shared.tail.clone()
+    }
+
     /// Ends the log, with a checkpoint over all of it, and waits until that is on disk. `unlogged` counts the bad frames that no
     /// record tells of.
     ///
@@ -237,6 +256,16 @@ impl AuditLog {
             false => Err(AuditError::Broken),
         }
     }
+}
+
+/// Whether an intent is where it has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Safe {
+    Yes,
+    /// It never will be on disk.
+    NotOnDisk,
+    /// A sink that the policy requires has not taken it in time.
+    NotTaken,
 }
 
 impl Shared {
@@ -264,6 +293,23 @@ impl Shared {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         self.syncer.wrote(book.flush(seq)?);
         Ok(())
+    }
+
+    /// Waits until record `seq` is where it has to be before what it announces is sent.
+    async fn safe(&self, seq: u64, effect: Effect) -> Safe {
+        let on_disk = match (effect, self.sync) {
+            (Effect::Write, _) | (Effect::Read, Sync::Each) => self.syncer.wait(seq).await,
+            (Effect::Read, Sync::Writes) => true,
+        };
+        match (on_disk, effect) {
+            (false, _) => Safe::NotOnDisk,
+            (true, Effect::Write) if self.tail.is_required() => tokio::select! {
+                biased;
+                () = self.tail.taken(seq) => Safe::Yes,
+                () = self.clock.sleep(self.patience) => Safe::NotTaken,
+            },
+            (true, Effect::Write | Effect::Read) => Safe::Yes,
+        }
     }
 
     fn append_to(&self, book: &mut Book, facts: &[Fact<'_>]) -> Result<u64, AuditError> {

@@ -20,6 +20,7 @@ use super::recover::{self, Left};
 use super::retire::Retention;
 use super::segment::Limits;
 use super::sync::Syncer;
+use super::tail::Tail;
 use super::{AuditError, AuditLog, Place, Shared, hex};
 use crate::clock::Clock;
 use crate::policy::{FieldPath, Policy};
@@ -37,6 +38,8 @@ pub(super) struct Owner<'a> {
     pub(super) text: &'a str,
     /// Members that are not told in clear.
     pub(super) redact: &'a [FieldPath],
+    /// How long a write waits for the sinks that it requires.
+    pub(super) patience: Duration,
 }
 
 impl AuditLog {
@@ -54,6 +57,7 @@ impl AuditLog {
             hash: policy.hash(),
             text: policy.text(),
             redact: &policy.response().redact,
+            patience: policy.upstream().timeout,
         };
         let log = Self::begin(place, &owner, signer, &left, disk.clone(), clock)?;
         left.set_aside(&*disk, place.directory, &place.audit.prefix)?;
@@ -102,19 +106,10 @@ impl AuditLog {
             offset,
         };
         let (calls, open) = (AtomicU64::new(0), AtomicUsize::new(0));
-        let syncer = Syncer::start(keeper)?;
-        let shared = Shared {
-            id,
-            path,
-            calls,
-            open,
-            book,
-            syncer,
-            key,
-            sync: place.audit.sync,
-            redact: owner.redact.to_vec(),
-            clock,
-        };
+        let tail = Tail::new(place.audit.sinks.iter().filter(|sink| sink.require).count());
+        let syncer = Syncer::start(keeper, tail.clone())?;
+        let (sync, patience, redact) = (place.audit.sync, owner.patience, owner.redact.to_vec());
+        let shared = Shared { id, path, calls, open, book, syncer, key, sync, redact, tail, patience, clock };
         let log = Self { shared: Arc::new(shared) };
         let seq = log.shared.write(&first_facts(&name, owner.text, left))?;
         match log.shared.syncer.wait_blocking(seq) {

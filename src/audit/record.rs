@@ -26,6 +26,8 @@ pub(super) enum Fact<'a> {
     Abandoned(Abandoned<'a>),
     /// A message that never became a call.
     Frame(Frame<'a>),
+    /// A sink fell behind, or caught up.
+    Sink(SinkState<'a>),
     /// How large the log is, what its Merkle root is, and a signature: a C2SP signed note.
     Checkpoint { note: &'a str },
     /// A key is another one than that of the log before.
@@ -276,6 +278,17 @@ pub(super) struct Frame<'a> {
     /// Frames refused since the last such record and, by the limit on refusals, not recorded one by one.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) unlogged: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct SinkState<'a> {
+    pub(super) sink: &'a str,
+    pub(super) state: &'static str,
+    /// Records that it has not taken.
+    pub(super) waiting: u64,
+    /// One word for what keeps it from taking them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cause: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]

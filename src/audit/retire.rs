@@ -1,7 +1,7 @@
 //! Which files of older logs may go.
 //!
 //! Promises: only a file that ends with a checkpoint over all of it, that no process writes, and that is older than the
-//! policy keeps them; and a record of this log names it, its size and its last record's hash before it is deleted.
+//! policy keeps them, and that no sink waits for; and a record of this log names it, its size and its last record's hash before it is deleted.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use sha2::{Digest, Sha256};
 
 use super::verify::{closing, logs};
-use super::{disk, hex, recover, segment};
+use super::{disk, hex, recover, segment, tail};
 
 /// What is kept for how long.
 #[derive(Debug, Clone)]
@@ -50,6 +50,9 @@ fn old(path: PathBuf, keep: Duration, now: SystemTime) -> io::Result<Option<Old>
     }
     let file = recover::open_log(&path).map_err(io::Error::other)?;
     if !disk::lock(&file)? {
+        return Ok(None);
+    }
+    if tail::is_waited_for(&path)? {
         return Ok(None);
     }
     let size = metadata.len();

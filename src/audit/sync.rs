@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::AuditError;
 use super::checkpoint::Keeper;
+use super::tail::Tail;
 
 /// Half of the promised 100 ms; the other half is left to the disk.
 const LAZY: Duration = Duration::from_millis(50);
@@ -85,12 +86,12 @@ impl State {
 
 impl Syncer {
     /// Starts the thread.
-    pub(super) fn start(keeper: Keeper) -> Result<Self, AuditError> {
+    pub(super) fn start(keeper: Keeper, tail: Tail) -> Result<Self, AuditError> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
         let thread = std::thread::Builder::new()
             .name("audit-sync".into())
-            .spawn(move || run(&theirs, keeper))
+            .spawn(move || run(&theirs, keeper, &tail))
             .map_err(AuditError::Thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -164,7 +165,7 @@ impl Drop for Syncer {
     }
 }
 
-fn run(shared: &Shared, mut keeper: Keeper) {
+fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
     let mut state = shared.lock();
     loop {
         let mut due = keeper.wait(state.written);
@@ -192,6 +193,7 @@ fn run(shared: &Shared, mut keeper: Keeper) {
         };
         let result = bring_to_disk(shared, &mut keeper, due).and_then(|target| {
             shared.lock().reached(target);
+            tail.synced(target);
             afterwards(shared, &mut keeper, due, closing)
         });
         state = shared.lock();

@@ -20,10 +20,11 @@ use crate::config::{self, Environment};
 use crate::confirm::{Confirmer, SealError};
 use crate::gateway::{Gateway, Parts};
 use crate::limit::{DailyCount, DailyError, Limiter};
-use crate::policy::{Parsed, Policy};
+use crate::policy::{Parsed, Policy, SinkSpec};
 use crate::secret;
 use crate::server;
 use crate::server::desk::{Desk, DeskError};
+use crate::sink::{Running, SinkError, Sinks};
 use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamSetupError;
@@ -38,6 +39,7 @@ struct Started {
     signals: Signals,
     gateways: Arc<[Gateway]>,
     desks: Vec<Option<Desk>>,
+    sinks: Vec<Option<Running>>,
 }
 
 /// One API to serve: its policy, where its file lies, and how many warnings it has.
@@ -68,7 +70,7 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
     let signals = Signals::listen(&runtime).map_err(|error| complain(&error))?;
     let apis = read(paths)?;
     let several = apis.len() > 1;
-    let (mut gateways, mut desks) = (Vec::with_capacity(apis.len()), Vec::with_capacity(apis.len()));
+    let (mut gateways, mut desks, mut sinks) = (Vec::new(), Vec::new(), Vec::new());
     let root = state_dir.map(std::path::absolute).transpose().map_err(|error| complain(&error))?;
     let root = root.as_deref();
     for Api { policy, beside, warnings } in apis {
@@ -80,14 +82,15 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
         let file = policy.file().to_owned();
         let places = Places { beside: &beside, root, state_dir: state_dir.as_deref() };
         let opened = open(&runtime, &environment, policy, &places, warnings);
-        let (gateway, desk) = opened.map_err(|error| match several {
+        let (gateway, desk, running) = opened.map_err(|error| match several {
             true => complain(&format!("{file}: {error}")),
             false => complain(&error),
         })?;
         gateways.push(gateway);
         desks.push(desk);
+        sinks.push(running);
     }
-    Ok(Started { runtime, signals, gateways: gateways.into(), desks })
+    Ok(Started { runtime, signals, gateways: gateways.into(), desks, sinks })
 }
 
 /// Where the files of one API lie.
@@ -111,6 +114,7 @@ enum OpenError {
     Key(SourceError),
     Desk(#[from] DeskError),
     Audit(#[from] AuditError),
+    Sink(#[from] SinkError),
     Catalog(#[from] CatalogError),
 }
 
@@ -120,7 +124,7 @@ fn open(
     policy: Policy,
     places: &Places<'_>,
     warnings: usize,
-) -> Result<(Gateway, Option<Desk>), OpenError> {
+) -> Result<(Gateway, Option<Desk>, Option<Running>), OpenError> {
     let Places { beside, root, state_dir } = *places;
     let toolbox = Toolbox::new(&policy, catalog::of(&policy, beside)?);
     let directory = config::state_directory(state_dir, environment, policy.name())?;
@@ -134,10 +138,12 @@ fn open(
     };
     let read_max = policy.response().read_max_bytes;
     let upstream = runtime.block_on(Upstream::open(policy.upstream(), read_max, surroundings, clock.clone()))?;
+    let sinks = runtime.block_on(sinks(&policy, environment, beside, &clock))?;
     let limiter = limiter(&policy, &directory, &clock)?;
     let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone(), key.as_deref())?;
     let place = Place { directory: &directory, audit: policy.audit() };
     let audit = AuditLog::open(&place, &policy, clock.clone())?;
+    let running = sinks.follow(&audit, &directory)?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
     // Last: a gateway that does not start leaves no socket behind.
@@ -147,12 +153,12 @@ fn open(
     };
     let state_dir = root.map(Path::to_owned);
     let gateway = Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir });
-    Ok((gateway, desk))
+    Ok((gateway, desk, running))
 }
 
 impl Started {
     fn serve(self) -> ExitCode {
-        let Self { runtime, signals, gateways, desks } = self;
+        let Self { runtime, signals, gateways, desks, sinks } = self;
         let stop = CancellationToken::new();
         let served = runtime.block_on(async {
             let told = tokio::spawn(signals.cancel(stop.clone()));
@@ -164,6 +170,9 @@ impl Started {
         runtime.shutdown_background();
         let reason = if stop.is_cancelled() { "signal" } else { "end of input" };
         let closed: Vec<_> = gateways.iter().filter_map(|gateway| gateway.close(reason).err()).collect();
+        // All at once, then one after the other, so that none has to wait for another's end.
+        sinks.iter().flatten().for_each(Running::stop);
+        sinks.into_iter().flatten().for_each(Running::join);
         match (served, closed.first()) {
             (Ok(()), None) => ExitCode::SUCCESS,
             (Err(error), _) => complain(&error),
@@ -197,6 +206,17 @@ impl Signals {
         }
         stop.cancel();
     }
+}
+
+async fn sinks(
+    policy: &Policy,
+    environment: &Environment,
+    beside: &Path,
+    clock: &Arc<dyn Clock>,
+) -> Result<Sinks, SinkError> {
+    let specs = &policy.audit().sinks;
+    let secrets = specs.iter().flat_map(SinkSpec::secrets);
+    Sinks::open(specs, Surroundings::of(secrets, beside, &|name| environment.get(name)), clock.clone()).await
 }
 
 fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<Limiter, DailyError> {

@@ -15,9 +15,11 @@ use crate::upstream::source::{SourceError, SourceFault, Surroundings};
 /// One finding for each file or secret that cannot be used as it is now. A command is looked for, not run.
 pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
     let environment = Environment::process();
-    let lookup = |name: &str| environment.get(name);
-    let surroundings = Surroundings::collect(policy.upstream(), file.directory(), &lookup);
-    let surroundings = surroundings.and(policy.confirm().key.as_ref(), &lookup);
+    let secrets = policy.sources().iter().filter_map(|source| match &source.spec {
+        SourceSpec::Secret(spec) => Some(spec),
+        SourceSpec::CaFile(_) | SourceSpec::ClientCertificate(_) | SourceSpec::Openapi(_) => None,
+    });
+    let surroundings = Surroundings::of(secrets, file.directory(), &|name| environment.get(name));
     policy.sources().iter().filter_map(|source| finding(source, &surroundings)).collect()
 }
 
@@ -68,6 +70,7 @@ fn is_absent(fault: &SourceFault) -> bool {
         | SourceFault::CommandTimeout
         | SourceFault::NotVisible
         | SourceFault::Colon
+        | SourceFault::NotASigningSecret
         | SourceFault::HeaderTooLong => false,
     }
 }

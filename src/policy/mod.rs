@@ -14,6 +14,7 @@ mod lint;
 mod model;
 mod pattern;
 mod rule;
+mod sink;
 mod spec;
 mod tools;
 mod trie;
@@ -29,6 +30,7 @@ pub use self::field::{FieldPath, FieldPathError, Segment};
 pub use self::finding::{Finding, Severity};
 pub use self::pattern::{PathGlob, PatternError};
 pub use self::rule::{RuleInfo, RuleKind};
+pub use self::sink::{Destination, Endpoint, SinkSpec, Target};
 pub use self::spec::{
     AuditSpec, ConfirmSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source,
     SourceSpec, Sync, UpstreamSpec,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use url::Url;
 
 use super::field::FieldPath;
+use super::sink::SinkSpec;
 use super::tools::Openapi;
 
 /// `[upstream]`: where requests go, and how.
@@ -66,6 +67,17 @@ pub enum CredentialSpec {
     },
 }
 
+impl CredentialSpec {
+    /// Its one or two secrets.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &SecretSpec> {
+        let (first, second) = match self {
+            Self::Bearer(secret) | Self::Header { value: secret, .. } => (secret, None),
+            Self::Basic { username, password } => (username, Some(password)),
+        };
+        [Some(first), second].into_iter().flatten()
+    }
+}
+
 /// Where a secret comes from; never the secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSpec {
@@ -96,7 +108,7 @@ pub struct Source {
 pub enum SourceSpec {
     /// A secret: of a credential, or `confirm.key`.
     Secret(SecretSpec),
-    /// `upstream.ca_file`.
+    /// `upstream.ca_file`, or that of a sink.
     CaFile(PathBuf),
     /// `upstream.client_certificate`, which holds a private key.
     ClientCertificate(PathBuf),
@@ -200,6 +212,8 @@ pub struct AuditSpec {
     pub max_age: Duration,
     /// For how long files that were followed by others are kept; `None` for ever.
     pub keep: Option<Duration>,
+    /// Where its records go beside its file.
+    pub sinks: Vec<SinkSpec>,
 }
 
 /// When a record has to be on disk.

@@ -74,6 +74,17 @@ impl Recipe {
         Ok(Self { https_only, reach, connect_timeout: spec.connect_timeout, proxy, authorities, identity, lookup })
     }
 
+    /// A client for a place that was judged when the policy was read: no proxy, no certificate of its own.
+    pub(crate) fn plain(
+        reach: Reach,
+        connect_timeout: Duration,
+        authorities: Option<Vec<Certificate>>,
+        lookup: Lookup,
+    ) -> Self {
+        let https_only = reach != Reach::Loopback;
+        Self { https_only, reach, connect_timeout, proxy: None, authorities, identity: None, lookup }
+    }
+
     /// # Errors
     /// The TLS library finds no roots, or refuses the certificates.
     #[expect(clippy::disallowed_methods, reason = "this is upstream/client.rs")]
@@ -158,14 +169,22 @@ fn proxy(url: &Url) -> Result<Proxy, UpstreamSetupError> {
 /// # Errors
 /// Why its certificates cannot be used.
 pub(crate) fn authorities(path: &Path) -> Result<Vec<Certificate>, CertificateError> {
-    trust::check_ancestors(path)?;
-    let pem = read(trust::open_file(path)?)?;
+    let pem = read_authorities(path)?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|_| CertificateError::Unusable)?;
     if found.is_empty() {
         return Err(CertificateError::Unusable);
     }
     try_out(|builder| builder.tls_certs_only(found.iter().cloned()))?;
     Ok(found)
+}
+
+/// The bytes of a file of certificates, which nobody else may change.
+///
+/// # Errors
+/// Why it is not believed, or cannot be read.
+pub(crate) fn read_authorities(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+    trust::check_ancestors(path)?;
+    read(trust::open_file(path)?)
 }
 
 /// Reads `client_certificate`, an absolute path. The file holds a private key, so it is guarded like any secret.

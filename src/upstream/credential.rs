@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::policy::{CredentialSpec, is_own_header};
@@ -105,6 +107,39 @@ impl Credential {
                 header(name, &secret).map_err(|fault| value.failed(fault))
             }
         }
+    }
+}
+
+/// The key that signs what a webhook gets: symmetric, as Standard Webhooks has it.
+pub(crate) struct SigningKey(Zeroizing<Vec<u8>>);
+
+/// What a signing secret begins with, and how long the key behind it may be (Standard Webhooks, "Signature scheme").
+const SIGNING_PREFIX: &[u8] = b"whsec_";
+const SIGNING_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
+
+impl SigningKey {
+    /// # Errors
+    /// The secret cannot be read, or is no `whsec_` and 24 to 64 bytes in base64.
+    pub(crate) async fn read(source: &SecretSource, surroundings: &Surroundings) -> Result<Self, SourceError> {
+        let secret = source.read(surroundings).await?;
+        let encoded = secret.expose().strip_prefix(SIGNING_PREFIX);
+        let key = encoded.and_then(|encoded| STANDARD.decode(encoded).ok()).map(Zeroizing::new);
+        let key = key.filter(|key| SIGNING_BYTES.contains(&key.len()));
+        key.map(Self).ok_or_else(|| source.failed(SourceFault::NotASigningSecret))
+    }
+
+    /// `v1,` and the HMAC-SHA256 of the parts in base64.
+    pub(crate) fn sign(&self, parts: &[&[u8]]) -> String {
+        // A key of any length is one for HMAC; an empty text is no signature and believed by nobody.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return String::new() };
+        parts.iter().for_each(|part| mac.update(part));
+        format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey([redacted])")
     }
 }
 

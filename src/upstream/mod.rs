@@ -41,12 +41,14 @@ pub mod error;
 pub mod forward;
 #[cfg(test)]
 mod loopback;
+pub mod post;
 mod redact;
 pub mod reply;
 mod resolver;
 pub mod room;
 pub mod rotation;
 pub mod source;
+pub mod stream;
 
 /// What is asked for when the agent does not say.
 const DEFAULT_ACCEPT: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.5");

@@ -5,6 +5,7 @@
 //! address literal in `base_url` never gets here: it is judged at set-up. Behind a proxy the target's name is resolved by the proxy,
 //! out of sight.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -49,17 +50,30 @@ impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let Self { reach, lookup } = self.clone();
         Box::pin(async move {
-            let addresses = lookup(name.as_str().to_owned()).await.map_err(Unresolved::Failed)?;
-            if addresses.is_empty() {
-                return Err(Unresolved::Empty.into());
-            }
-            for address in &addresses {
-                reach.judge(address.ip(), Spelled::Name)?;
-            }
+            let addresses = judged(reach, &lookup, name.as_str().to_owned()).await?;
             let addresses: Addrs = Box::new(addresses.into_iter());
             Ok(addresses)
         })
     }
+}
+
+/// The addresses of a name, all of which may be dialled.
+///
+/// # Errors
+/// There are none, or one may not be dialled.
+pub(crate) async fn judged(
+    reach: Reach,
+    lookup: &Lookup,
+    name: String,
+) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+    let addresses = lookup(name).await.map_err(Unresolved::Failed)?;
+    if addresses.is_empty() {
+        return Err(Unresolved::Empty.into());
+    }
+    for address in &addresses {
+        reach.judge(address.ip(), Spelled::Name)?;
+    }
+    Ok(addresses)
 }
 
 impl fmt::Debug for Guard {

@@ -151,6 +151,9 @@ pub enum SourceFault {
     /// The user name of a basic credential holds what ends it.
     #[error("gave a user name with `:`, which ends the user name of a basic credential")]
     Colon,
+    /// The value signs nothing.
+    #[error("gave no signing secret: that is `whsec_` and 24 to 64 bytes in base64")]
+    NotASigningSecret,
     /// The value is longer than servers accept a header.
     #[error("gave a secret that makes a header longer than {} bytes", crate::upstream::credential::MAX_HEADER)]
     HeaderTooLong,
@@ -179,11 +182,21 @@ impl Surroundings {
     /// Asks `lookup` for the variables that `spec` needs and for those that every command gets. `directory` is where the policy file
     /// lies: its relative paths start there.
     pub fn collect(spec: &UpstreamSpec, directory: &Path, lookup: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let credentials = spec.credential.iter().chain(spec.credentials.values());
+        Self::of(credentials.flat_map(CredentialSpec::secrets), directory, lookup)
+    }
+
+    /// The same for any secrets of the policy.
+    pub fn of<'a>(
+        secrets: impl IntoIterator<Item = &'a SecretSpec>,
+        directory: &Path,
+        lookup: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Self {
         let inherited = ["PATH", "HOME", "LANG"].into_iter().filter_map(|name| Some((name, lookup(name)?))).collect();
         let credentials_directory = lookup("CREDENTIALS_DIRECTORY").filter(|path| !path.is_empty()).map(PathBuf::from);
         let variables = BTreeMap::new();
         let found = Self { directory: directory.to_owned(), variables, credentials_directory, inherited };
-        found.and(spec.credential.iter().chain(spec.credentials.values()).flat_map(secrets), lookup)
+        found.and(secrets, lookup)
     }
 
     /// The same, with the variables that these secrets need.
@@ -331,15 +344,6 @@ impl SecretSource {
             }
         }
     }
-}
-
-/// The one or two secrets of a credential.
-fn secrets(credential: &CredentialSpec) -> impl Iterator<Item = &SecretSpec> {
-    let (first, second) = match credential {
-        CredentialSpec::Bearer(secret) | CredentialSpec::Header { value: secret, .. } => (secret, None),
-        CredentialSpec::Basic { username, password } => (username, Some(password)),
-    };
-    [Some(first), second].into_iter().flatten()
 }
 
 fn open_private(path: &Path) -> Result<File, SourceFault> {

@@ -52,6 +52,12 @@ mod requests;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
+mod sinks;
+#[cfg(test)]
+mod sinks_otlp;
+#[cfg(test)]
+mod sinks_syslog;
+#[cfg(test)]
 mod tools;
 #[cfg(test)]
 mod upstream;

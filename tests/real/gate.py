@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -81,6 +82,7 @@ class Gate:
             assert code == 0, f"exit {code}: {self.complaints()}"
             verified = subprocess.run([self.binary, "audit", "verify", self.state], capture_output=True, text=True)
             assert verified.returncode == 0, verified
+            self.logs = {file.name: file.read_text() for file in sorted(self.state.glob("*.jsonl"))}
             logs = b"".join(file.read_bytes() for file in self.state.rglob("*") if file.is_file())
             for name, secret in self.env.items():
                 for place, text in {"stdout": self.said, "stderr": self.complaints().encode(), "log": logs}.items():
@@ -113,6 +115,11 @@ class Result:
     def status(self):
         """The status and headers of the last block, where there is one."""
         return json.loads(self.texts[-1])
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
 
 
 def wait_for(url: str, headers: dict[str, str] | None = None, server: subprocess.Popen | None = None):

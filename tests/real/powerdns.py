@@ -1,12 +1,11 @@
 """PowerDNS through the gate: a key in a header of its own, and writes that nobody confirms."""
 
 import pathlib
-import socket
 import sqlite3
 import subprocess
 import tempfile
 
-from gate import Gate, wait_for
+from gate import Gate, free_port, wait_for
 
 KEY = "powerdns+key/of-this-test"
 SCHEMA = pathlib.Path("/usr/share/doc/pdns-backend-sqlite3/schema.sqlite3.sql")
@@ -43,11 +42,6 @@ paths = ["/api/v1/servers/localhost/zones/*"]
 id = "keys"
 paths = ["/**/cryptokeys/**", "/**/tsigkeys/**"]
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def session(gate):

@@ -182,7 +182,7 @@ impl<'k> Chain<'k> {
             }
             // A person is asked while their call has neither question nor answer in the log.
             "ask" => !self.open.contains(line.call),
-            "decision" | "writes" | "frame" | "key" | "torn" | "acknowledge" | "clock" | "full" => true,
+            "decision" | "writes" | "frame" | "sink" | "key" | "torn" | "acknowledge" | "clock" | "full" => true,
             "retired" => {
                 let retired: Retired = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
                 self.summary.retired.push(retired.file);

@@ -101,7 +101,7 @@ pub(super) fn read_secret(
 }
 
 /// The one key of these that is there.
-fn one_of<'a, 'k>(
+pub(super) fn one_of<'a, 'k>(
     section: &Section<'a>,
     keys: &[&'k str],
     findings: &mut Findings<'_>,

@@ -9,6 +9,7 @@ pub(super) mod headers;
 mod response;
 mod rules;
 mod section;
+mod sinks;
 mod tools;
 mod units;
 mod upstream;
@@ -151,7 +152,7 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
     let (limits, confirm) = (read_limits(&root, findings), confirm::read(&root, &mut sources, findings));
     let tools = tools::read(&root, findings);
-    let (response, audit) = (response::read(&root, findings), read_audit(&root, findings));
+    let (response, audit) = (response::read(&root, findings), read_audit(&root, &mut sources, findings));
     let (name, upstream) = (name?, upstream?);
     Some(File { name, upstream, sources, writes, allows, denies, limits, confirm, tools, response, audit })
 }
@@ -243,11 +244,17 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
     limits
 }
 
-fn read_audit(root: &Section<'_>, findings: &mut Findings<'_>) -> AuditSpec {
+fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> AuditSpec {
     let day = Duration::from_secs(86_400);
-    let mut audit =
-        AuditSpec { prefix: "audit".to_owned(), sync: Sync::Writes, max_bytes: 64 << 20, max_age: day, keep: None };
-    let keys = ["prefix", "sync", "max_bytes", "max_age", "keep"];
+    let mut audit = AuditSpec {
+        prefix: "audit".to_owned(),
+        sync: Sync::Writes,
+        max_bytes: 64 << 20,
+        max_age: day,
+        keep: None,
+        sinks: Vec::new(),
+    };
+    let keys = ["prefix", "sync", "max_bytes", "max_age", "keep", "sinks"];
     let Some(section) = root.section("audit", &keys, findings) else { return audit };
     if let Some((prefix, span)) = section.text("prefix", findings)
         && is_label(prefix, &span, "`audit.prefix`", "-", findings)
@@ -264,5 +271,6 @@ fn read_audit(root: &Section<'_>, findings: &mut Findings<'_>) -> AuditSpec {
         Some(_) => Some(section.number("keep", day, day..=day * 36_600, findings)),
         None => None,
     };
+    audit.sinks = sinks::read(&section, sources, findings);
     audit
 }

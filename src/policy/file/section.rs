@@ -1,7 +1,7 @@
 //! A table of the policy file, read key by key. Each reader reports what is wrong with its key and goes on, so that one
 //! run finds everything.
 //!
-//! Promises that the value of a key nobody knows, and of a key under `upstream` that has the wrong type, is never shown:
+//! Promises that the value of a key nobody knows, and of a key under `upstream` or of a sink that has the wrong type, is never shown:
 //! it may be a secret in the wrong place.
 
 use std::ops::Range;
@@ -87,6 +87,11 @@ impl<'a> Section<'a> {
     /// True or false, false if absent.
     pub(super) fn flag(&self, key: &str, findings: &mut Findings<'_>) -> bool {
         self.get(key).and_then(|value| value.flag(findings)).unwrap_or(false)
+    }
+
+    /// As [`flag`](Self::flag), without a word about what is wrong with it.
+    pub(super) fn peek_flag(&self, key: &str) -> bool {
+        self.table.get(key).and_then(|item| item.get_ref().as_bool()).unwrap_or(false)
     }
 
     /// One of some words.
@@ -207,7 +212,7 @@ impl<'a> Value<'a> {
                 DeValue::Array(_) => "a list",
                 DeValue::Table(_) => "a table",
             };
-            if self.name.starts_with("upstream") {
+            if ["upstream", "audit.sinks"].iter().any(|section| self.name.starts_with(section)) {
                 findings.hide(self.span());
             }
             let message = format!("{} must be {wanted}, got {got}", quoted(&self.name));

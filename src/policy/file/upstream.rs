@@ -150,7 +150,7 @@ fn read_base_url(value: &Value<'_>, allow_http: bool, allow_private: bool, findi
 }
 
 /// A URL in ASCII, without user name or password, whose text is as its author sees it.
-fn read_url(value: &Value<'_>, text: &str, findings: &mut Findings<'_>) -> Option<Url> {
+pub(super) fn read_url(value: &Value<'_>, text: &str, findings: &mut Findings<'_>) -> Option<Url> {
     let name = quoted(value.name());
     hide_userinfo(value, text, findings);
     let span = value.span();
@@ -169,12 +169,9 @@ fn read_url(value: &Value<'_>, text: &str, findings: &mut Findings<'_>) -> Optio
     };
     if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
         let message = format!("{name} must not hold a user name or password");
-        findings.error(
-            "bad-url",
-            span,
-            message,
-            Some("use `[upstream.credential]`; what stood there is not repeated here"),
-        );
+        let place = if value.name().starts_with("upstream") { "[upstream.credential]" } else { "credential" };
+        let help = format!("use `{place}`; what stood there is not repeated here");
+        findings.error("bad-url", span, message, Some(&help));
         return None;
     }
     if url.host().is_none_or(|host| matches!(host, Host::Domain(domain) if domain.is_empty())) {
@@ -190,7 +187,7 @@ fn read_url(value: &Value<'_>, text: &str, findings: &mut Findings<'_>) -> Optio
 }
 
 /// Covers what may be a password or a token: everything before `@`, and everything after `?` or `#`.
-fn hide_userinfo(value: &Value<'_>, text: &str, findings: &mut Findings<'_>) {
+pub(super) fn hide_userinfo(value: &Value<'_>, text: &str, findings: &mut Findings<'_>) {
     let cover = |within: Range<usize>, findings: &mut Findings<'_>| {
         let span = value.inside(within, findings);
         findings.hide(span);
@@ -204,7 +201,7 @@ fn hide_userinfo(value: &Value<'_>, text: &str, findings: &mut Findings<'_>) {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
         Some(Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
@@ -235,7 +232,7 @@ fn read_user_agent(section: &Section<'_>, findings: &mut Findings<'_>) -> String
     text.to_owned()
 }
 
-fn read_path(
+pub(super) fn read_path(
     section: &Section<'_>,
     key: &str,
     spec: fn(PathBuf) -> SourceSpec,

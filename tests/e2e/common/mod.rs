@@ -1,5 +1,5 @@
 //! The world around the gate: a client on its stdio (`gate`), an upstream on loopback
-//! (`recorder`), the person behind the client (`person`) or in another terminal (`desk`, `terminal`), and the search for a
+//! (`recorder`), places that get the log (`sink`), the person behind the client (`person`) or in another terminal (`desk`, `terminal`), and the search for a
 //! leaked credential (`canary`).
 
 pub(crate) mod canary;
@@ -8,6 +8,7 @@ pub(crate) mod gate;
 pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod recorder;
+pub(crate) mod sink;
 pub(crate) mod terminal;
 
 use std::{num::NonZeroU64, time::Duration};

@@ -1,0 +1,76 @@
+//! Whether a sink takes what it is brought: told to the operator, and recorded in the log itself.
+//!
+//! Promises that a dead sink leaves a pair of records at most once a minute, however often it fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Failure;
+use crate::audit::AuditLog;
+use crate::clock::Clock;
+
+/// Between two records that say that a sink is behind.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// How one sink stands.
+#[derive(Debug)]
+pub(super) struct Standing {
+    name: String,
+    audit: AuditLog,
+    clock: Arc<dyn Clock>,
+    behind: Option<Behind>,
+    /// When it was last recorded that it is behind.
+    recorded: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Behind {
+    since: Duration,
+    recorded: bool,
+}
+
+impl Standing {
+    pub(super) fn new(name: String, audit: AuditLog, clock: Arc<dyn Clock>) -> Self {
+        Self { name, audit, clock, behind: None, recorded: None }
+    }
+
+    /// It did not take a batch.
+    pub(super) fn failed(&mut self, failure: &Failure, waiting: u64) {
+        let Failure { cause, detail, .. } = failure;
+        tracing::debug!(sink = self.name, waiting, cause, detail, "a sink of the audit log did not take a batch");
+        if self.behind.is_some() {
+            return;
+        }
+        tracing::warn!(
+            sink = self.name,
+            waiting,
+            cause,
+            detail,
+            "a sink of the audit log is behind; the log itself goes on"
+        );
+        let now = self.clock.monotonic();
+        let due = self.recorded.is_none_or(|last| now.saturating_sub(last) >= PAUSE);
+        if due {
+            self.recorded = Some(now);
+            self.record("behind", waiting, Some(cause));
+        }
+        self.behind = Some(Behind { since: now, recorded: due });
+    }
+
+    /// It has everything that is on disk.
+    pub(super) fn caught_up(&mut self) {
+        let Some(Behind { since, recorded }) = self.behind.take() else { return };
+        let seconds = self.clock.monotonic().saturating_sub(since).as_secs();
+        tracing::warn!(sink = self.name, seconds, "a sink of the audit log has caught up");
+        if recorded {
+            self.record("caught_up", 0, None);
+        }
+    }
+
+    fn record(&self, state: &'static str, waiting: u64, cause: Option<&str>) {
+        // At the end of the process the log takes no more.
+        if let Err(error) = self.audit.sink(&self.name, state, waiting, cause) {
+            tracing::debug!(%error, sink = self.name, state, "how a sink stands could not be recorded");
+        }
+    }
+}
