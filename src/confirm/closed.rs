@@ -266,4 +266,13 @@ mod tests {
         std::fs::write(directory.path().join(FILE), format!("000 {:020}\n", u64::MAX)).unwrap();
         assert_eq!(one.left().await.unwrap(), Some(COOLDOWN));
     }
+
+    #[tokio::test]
+    async fn whoever_waits_for_another_process_holds_nobody_up() {
+        let (directory, _, one, _) = two();
+        one.refused().await.unwrap();
+        let held = try_lock(&directory.path().join(FILE)).unwrap();
+        let (left, ()) = tokio::join!(one.left(), async { drop(held) });
+        assert_eq!(left.unwrap(), None, "the other one had its turn on this very thread");
+    }
 }
