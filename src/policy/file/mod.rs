@@ -6,6 +6,7 @@
 mod confirm;
 mod credential;
 pub(super) mod headers;
+mod ids;
 mod response;
 mod rules;
 mod section;

@@ -1,12 +1,12 @@
 //! `[[allow]]` and `[[deny]]`.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory};
 
 use super::confirm::{read_channel, read_confirm, read_preview};
+use super::ids::Ids;
 use super::section::{Section, Value, inside, suggest};
 use super::units::Size;
 use crate::policy::finding::{Findings, quoted};
@@ -84,33 +84,6 @@ fn tables<'a>(root: &Section<'a>, key: &str, findings: &mut Findings<'_>) -> Vec
     let keys: &[&str] = if key == "allow" { &ALLOW } else { &DENY };
     sections.iter().for_each(|section| section.refuse_unknown(keys, findings));
     sections
-}
-
-/// The names of rules, each once.
-#[derive(Debug, Default)]
-struct Ids {
-    lines: HashMap<String, usize>,
-}
-
-impl Ids {
-    fn read(&mut self, section: &Section<'_>, index: usize, findings: &mut Findings<'_>) -> Option<RuleRef> {
-        let value = section.need("id", findings)?;
-        let id = value.text(findings)?;
-        let starts = id.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
-        let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-        if !starts || id.len() > 64 || !id.chars().all(known) {
-            let message = format!("id {} must be lower-case letters, digits, `.`, `_` and `-`, 64 at most", quoted(id));
-            findings.error("bad-name", value.span(), message, None);
-            return None;
-        }
-        let line = findings.place(section.span()).line;
-        let first = *self.lines.entry(id.to_owned()).or_insert(line);
-        if first != line {
-            let message = format!("id {} is taken by the rule on line {first}", quoted(id));
-            findings.error("duplicate-id", value.span(), message, None);
-        }
-        Some(RuleRef::new(id.into(), u32::try_from(line).unwrap_or(u32::MAX), index))
-    }
 }
 
 fn read_allow(
