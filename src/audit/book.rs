@@ -94,6 +94,11 @@ impl Book {
         self.bytes
     }
 
+    /// How many records there are.
+    pub(super) fn records(&self) -> u64 {
+        self.seq
+    }
+
     /// Whether records may follow.
     pub(super) fn is_open(&self) -> bool {
         self.state == State::Open

@@ -117,13 +117,18 @@ impl Keeper {
         Some(every.saturating_sub(self.clock.monotonic().saturating_sub(self.last.at)))
     }
 
-    /// Signs what there is; the sequence number of the checkpoint's record, which is with the system on return.
-    pub(super) fn checkpoint(&mut self) -> Result<u64, AuditError> {
+    /// Signs what there is, unless the last checkpoint covers it; the sequence number of the checkpoint's record, which is
+    /// with the system on return.
+    pub(super) fn checkpoint(&mut self) -> Result<Option<u64>, AuditError> {
         // Most of the work is done before the lock is held.
         self.grow();
         let shared = self.book.clone();
-        let (seq, _) = self.anchor(&mut lock(&shared))?;
-        Ok(seq)
+        let mut book = lock(&shared);
+        if self.last.note.is_some() && book.records() == self.last.records {
+            return Ok(None);
+        }
+        let (seq, _) = self.anchor(&mut book)?;
+        Ok(Some(seq))
     }
 
     /// Looks at the clock and at the space that is left, and records what has changed; the sequence number of that.
@@ -222,6 +227,10 @@ impl Keeper {
         self.grow();
         let shared = self.book.clone();
         let mut book = lock(&shared);
+        // It may have ended meanwhile: the new file stays empty, and is none.
+        if !book.is_open() {
+            return Ok(None);
+        }
         let time = self.clock.wall();
         book.append(time, &[Fact::Rotate { next: &next }])?;
         let (_, note) = self.anchor(&mut book)?;

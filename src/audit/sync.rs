@@ -218,7 +218,7 @@ fn bring_to_disk(shared: &Shared, keeper: &mut Keeper, due: Due) -> Result<u64, 
     let seen = keeper.look_around()?;
     let written = match due {
         Due::Nothing => None,
-        Due::Checkpoint => Some(keeper.checkpoint()?),
+        Due::Checkpoint => keeper.checkpoint()?,
         Due::Turn => keeper.turn()?,
     };
     for seq in [seen, written].into_iter().flatten() {

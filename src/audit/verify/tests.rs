@@ -116,7 +116,8 @@ fn written(mut after: impl FnMut(&mut Keeper, u64)) -> Sample {
     }
     put(Fact::Stop(Stop { reason: "end of input", calls: 0, unlogged: 0 }));
     book.lock().unwrap().end();
-    keeper.checkpoint().unwrap();
+    assert!(keeper.checkpoint().unwrap().is_some());
+    assert_eq!(keeper.checkpoint().unwrap(), None, "nothing is new, and nothing may follow the end");
     keeper.publish();
     let head = Note::parse(&std::fs::read_to_string(path.with_extension("head")).unwrap()).unwrap();
     let text = std::fs::read(&path).unwrap();
