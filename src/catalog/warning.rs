@@ -285,7 +285,7 @@ pub enum ParameterFault {
     #[error("its content is not JSON")]
     Content,
     /// A query name that R6 bars.
-    #[error("no query may hold that name (R6)")]
+    #[error("a query of that name is never sent: it could carry a credential or another method")]
     Name,
     /// The same name and place again.
     #[error("it stands there twice")]
@@ -308,7 +308,7 @@ pub enum BodyFault {
     #[error("it is not JSON: only application/json is sent")]
     MediaType,
     /// A body of GET or HEAD, which have none (R8).
-    #[error("the method has none (R8)")]
+    #[error("the method has none")]
     Method,
 }
 

@@ -56,7 +56,10 @@ fn an_operation_that_no_call_can_express_is_left_out_with_one_warning() {
         (parameter(r#"{"name":"x","in":"cookie","required":true}"#), "a call sends no cookies"),
         (parameter(r#"{"name":"X-A","in":"header","required":true}"#), "a call sets no such header"),
         (parameter(r#"{"name":"x","in":"form","required":true}"#), "none of path, query, header"),
-        (parameter(r#"{"name":"api_key","in":"query","required":true}"#), "no query may hold that name (R6)"),
+        (
+            parameter(r#"{"name":"api_key","in":"query","required":true}"#),
+            "a query of that name is never sent: it could carry a credential or another method",
+        ),
         (parameter(r#"{"name":"x","in":"query","required":true,"style":"matrix"}"#), "its style is not supported"),
         (
             parameter(r#"{"name":"x","in":"query","required":true,"content":{"text/xml":{}}}"#),
@@ -96,7 +99,7 @@ fn what_can_be_spared_is_left_out_alone() {
     let cases = [
         (parameter(r#"{"name":"x","in":"cookie"}"#), "the parameter `x` is left out: a call sends no cookies"),
         (parameter(r#"{"name":"Authorization","in":"header","required":true}"#), "a call sets no such header"),
-        (parameter(r#"{"name":"api_key","in":"query"}"#), "no query may hold that name"),
+        (parameter(r#"{"name":"api_key","in":"query"}"#), "a query of that name is never sent"),
         (parameter(r#"{"name":"x","in":"path"}"#), "the path does not hold it"),
         (parameter(r#"{"name":"x","in":"query"},{"name":"x","in":"query"}"#), "it stands there twice"),
         (
