@@ -263,12 +263,12 @@ fn container() -> impl Strategy<Value = Value> {
 proptest! {
     #[test]
     fn as_many_changes_are_reported_as_the_method_makes(before in container(), body in value(), put in any::<bool>()) {
+        let body = if put || body.is_object() { body } else { json!({ "a": body }) };
         let (method, after) = if put {
             (Method::Put, body.clone())
         } else {
             (Method::Patch, merge_patch(before.clone(), &body))
         };
-        prop_assume!(put || body.is_object());
         let change = change(method, before.to_string().as_bytes(), Some(body.to_string().as_bytes())).unwrap();
         let reported = change.changed + change.added + change.removed;
         prop_assert_eq!(reported, differences(&before, &after), "{} {} {:?}", before, body, change);
