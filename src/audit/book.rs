@@ -73,7 +73,8 @@ impl Book {
     /// Puts records at the end of the chain, to be written by [`flush`](Self::flush); the sequence number of the last.
     pub(super) fn append(&mut self, time: SystemTime, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
         match self.state {
-            State::Open if self.fresh.len() >= MOST_FRESH => Err(AuditError::Behind),
+            // What has begun is ended all the same.
+            State::Open if self.fresh.len() >= MOST_FRESH && facts.iter().any(Fact::is_new) => Err(AuditError::Behind),
             State::Full if facts.iter().any(Fact::is_new) => Err(AuditError::Full),
             State::Open | State::Full => self.add(time, facts),
             State::Ended | State::Broken => Err(AuditError::Broken),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::cursor::{self, Cursor};
 use crate::audit::tail::CURSOR;
@@ -14,6 +15,11 @@ use crate::trust;
 
 /// Logs that one process takes over; what is beyond is for the next.
 const MOST_ORPHANS: usize = 1_024;
+
+/// The lock of a new file is tried so often.
+const TRIES: u32 = 200;
+/// And after this time again.
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// The right and the duty to bring one log to its sinks.
 #[derive(Debug)]
@@ -32,7 +38,15 @@ impl Claim {
         let stem = log.strip_suffix(".jsonl").unwrap_or(log);
         let path = claim_path(directory, stem);
         let lock = cursor::create(&path)?;
-        lock.try_lock().map_err(io::Error::from)?;
+        // Another gateway that starts may just look whose it is.
+        let mut tries = 0;
+        while let Err(held) = lock.try_lock() {
+            if tries == TRIES || !matches!(held, TryLockError::WouldBlock) {
+                return Err(held.into());
+            }
+            tries += 1;
+            std::thread::sleep(AGAIN);
+        }
         for sink in sinks {
             Cursor::start(log).save(&cursor::path(directory, stem, sink))?;
         }

@@ -13,8 +13,8 @@ use crate::audit::verify::{self, Against, Broken, VerifyError};
 pub(super) struct Hidden {
     /// What is wrong first in each log that is wrong.
     pub(super) faults: Vec<Broken>,
-    /// How many lines stand there from there on.
-    pub(super) lines: u64,
+    /// How many lines stand there from there on, where that was counted.
+    pub(super) lines: Option<u64>,
 }
 
 /// Why reading ended early.
@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<
         let lines = gathering.finish(each)?;
         if let Err(fault) = verified {
             let all = log.files().iter().map(|file| verify::count_lines(file)).sum::<Result<u64, _>>()?;
-            hidden.lines += all.saturating_sub(lines);
+            hidden.lines = Some(hidden.lines.unwrap_or_default() + all.saturating_sub(lines));
             hidden.faults.push(fault);
         }
     }
@@ -106,8 +106,8 @@ impl Hidden {
     /// What is wrong, a sentence for each log, and how much is hidden for it.
     pub(super) fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
-        if !sentences.is_empty() {
-            sentences.push(format!("{} lines from there on are hidden: they are not verified", self.lines));
+        if let Some(lines) = self.lines {
+            sentences.push(format!("{lines} lines from there on are hidden: they are not verified"));
         }
         sentences
     }

@@ -61,7 +61,7 @@ fn follow(
 ) -> Result<Hidden, ReadError> {
     let against = Against::keys(&[], path)?;
     let mut logs: Vec<(Reader<'_>, Gathering<'_>)> = Vec::new();
-    let mut last = Some(Last::new(most));
+    let (mut last, mut faults) = (Some(Last::new(most)), Vec::new());
     loop {
         for log in verify::whole_logs(path)? {
             match logs.iter_mut().find(|(reader, _)| reader.path() == log.path()) {
@@ -75,16 +75,19 @@ fn follow(
                 None => printer.print(out, &item),
             };
             let read = reader.advance(&mut |_| (), &mut |file, line| gathering.take(file, line, &mut each));
-            reader.hand_on_last(&mut |file, line| gathering.take(file, line, &mut each));
-            gathering.check()?;
-            if let Err(fault) = read {
-                return Ok(Hidden { faults: vec![fault], lines: 0 });
+            match read {
+                Ok(()) => reader.hand_on_last(&mut |file, line| gathering.take(file, line, &mut each)),
+                Err(fault) => faults.push(fault),
             }
+            gathering.check()?;
         }
         if let Some(last) = last.take() {
             last.print(out, printer)?;
         }
         out.flush()?;
+        if !faults.is_empty() {
+            return Ok(Hidden { faults, lines: None });
+        }
         thread::sleep(OFTEN);
     }
 }
