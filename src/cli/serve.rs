@@ -258,6 +258,8 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Api>, ExitCode> {
 
 fn log_to_stderr(environment: &Environment) -> Result<(), config::ConfigError> {
     let filter = environment.log_filter()?.unwrap_or_else(|| LOG_FILTER.to_owned());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    let messages = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false);
+    // A standard error that nobody reads leaves nobody to tell, and is no reason to end.
+    messages.log_internal_errors(false).init();
     Ok(())
 }

@@ -15,6 +15,11 @@ use super::lock::{LockError, PAUSE, TRIES, try_lock};
 use crate::clock::Clock;
 use crate::trust::{TrustError, quoted};
 
+/// So often a lock is tried again before anything else has its turn.
+const AT_ONCE: u32 = 5;
+/// And after this time.
+const FORKED: Duration = Duration::from_millis(1);
+
 /// Refusals in a row that close writes.
 pub const REFUSALS: u8 = 3;
 
@@ -138,9 +143,11 @@ impl Closed {
         if !self.path.try_exists().map_err(|source| self.unusable(source))? {
             self.create().map_err(|source| self.unusable(source))?;
         }
-        for _ in 0..TRIES {
+        for attempt in 0..TRIES {
             match try_lock(&self.path) {
                 Ok(file) => return Ok(file),
+                // A process that was just forked holds it until it becomes another program.
+                Err(LockError::Busy) if attempt < AT_ONCE => std::thread::sleep(FORKED),
                 // In real time, by which the other process lives.
                 Err(LockError::Busy) => tokio::time::sleep(PAUSE).await,
                 Err(LockError::Trust(error)) => return Err(ClosedError::Trust(error)),

@@ -102,6 +102,28 @@ fn what_does_not_verify_is_hidden_and_counted() {
 }
 
 #[test]
+fn a_log_that_was_emptied_does_not_verify() {
+    let home = told();
+    let [log] = &home.logs()[..] else { panic!("one log") };
+    fs::write(log, "").expect("emptied");
+    let verified = audit(&home, "verify", &[]);
+    assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+    assert!(String::from_utf8_lossy(&verified.stdout).contains("its end was cut off"), "{verified:?}");
+}
+
+#[test]
+fn a_standard_error_that_cannot_be_written_ends_nothing() {
+    let upstream = Recorder::start(|_| Reply::json("{}"));
+    let home = Home::new(&policy::b(&upstream, policy::NEVER));
+    let mut serve = binary();
+    serve.args(["serve", "--policy"]).arg(home.policy()).arg("--state-dir").arg(home.state());
+    serve.env("PORTCULLIS_LOG", "trace").env(policy::TOKEN, home.canary.secret()).stdin(Stdio::null());
+    serve.stderr(fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device"));
+    let ended = serve.output().expect("the binary runs");
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+}
+
+#[test]
 fn the_last_calls_are_shown_and_those_that_come() {
     let home = told();
     let text = good(&home, "tail", &["-n", "1", "--verdict", "allow"]);

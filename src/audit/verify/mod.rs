@@ -168,7 +168,15 @@ pub fn verify_lines(
     others.extend(against.since.iter().cloned());
     let mut reader = Reader::new(log.clone(), against, &others);
     reader.advance(progress, each)?;
-    reader.finish(each)
+    let summary = reader.finish(each)?;
+    // A log without a record has no name by which the chain could find its head.
+    match others.first().filter(|_| summary.records == 0 && against.since.len() < others.len()) {
+        Some(note) => {
+            let error = VerifyError::Cut { records: 0, size: note.checkpoint.size };
+            Err(Broken { file: last.to_owned(), error })
+        }
+        None => Ok(summary),
+    }
 }
 
 /// Checks one file, as [`verify`] does.
