@@ -90,6 +90,25 @@ pub fn read_document(path: &Path, limit: usize) -> Result<String, ConfigError> {
     String::from_utf8(bytes).map_err(|_| document("it is not UTF-8 text".to_owned()))
 }
 
+/// Reads a file of cases for a policy, of at most `limit` bytes. It decides nothing, so anybody may have written it.
+///
+/// # Errors
+/// It cannot be read, or it is too large or no UTF-8 text.
+pub fn read_cases(path: &Path, limit: usize) -> Result<String, ConfigError> {
+    let cases = |cause: String| ConfigError::Cases { path: path.to_owned(), cause };
+    let file = std::fs::File::open(path).map_err(|error| cases(error.to_string()))?;
+    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
+        return Err(cases("it is no file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes).map_err(|error| cases(error.to_string()))?;
+    if bytes.len() > limit {
+        return Err(cases(format!("it is larger than {} MiB", limit >> 20)));
+    }
+    String::from_utf8(bytes).map_err(|_| cases("it is not UTF-8 text".to_owned()))
+}
+
 /// Finds or creates (mode 0700) the state directory of the policy called `name`, and checks it and everything above it: `explicit` (`--state-dir`), else
 /// `$XDG_STATE_HOME/portcullis/<name>`, else `~/.local/state/portcullis/<name>`. A relative `XDG_STATE_HOME` counts as unset,
 /// as the XDG base directory specification wants it.
@@ -222,6 +241,14 @@ pub enum ConfigError {
     #[error("cannot read the API's description `{}`: {cause}", quoted(path))]
     Document {
         /// Its path.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+    /// A file of cases cannot be read.
+    #[error("`{}` cannot be used as cases: {cause}", path.display())]
+    Cases {
+        /// The file.
         path: PathBuf,
         /// What is wrong.
         cause: String,

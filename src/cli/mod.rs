@@ -1,22 +1,24 @@
 //! The commands. Exit codes: 0 good, 1 findings or a refused verdict, 2 unusable arguments or files.
 
 mod audit;
+mod call;
 mod catalog;
 pub mod check;
 mod demo;
 mod desk;
+mod explain;
+mod load;
 mod serve;
 mod sources;
+mod test;
 mod tools;
 mod verify;
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::Environment;
 use audit::export::{Form, export};
 use audit::select::Select;
 use audit::show::{Extent, show};
@@ -76,6 +78,18 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
+    /// Say what a policy makes of a request, and why: the verdict, the rule, every rule that was considered.
+    ///
+    /// `explain FILE METHOD PATH` judges one request by the very function that the gate uses and prints it as it would be
+    /// sent; `--tool NAME` tells how the rules split the calls of one tool, `--writes` every write that could pass, `--all`
+    /// the whole API. Nothing is sent and no secret is read. Exit 1 for a request that is refused.
+    Explain(Box<explain::Explain>),
+    /// Run the cases beside a policy: each a request, and what the policy has to say of it.
+    ///
+    /// A file of cases is TOML: `[[case]]` with `method` (GET), `path`, `query`, `headers`, `body`, and what is expected: `expect`
+    /// ("allow", "hold", "deny", or "refuse" for what is no request under any policy), `rule` and `code`. Says which rules no case
+    /// hits. Exit 1 where a case fails.
+    Test(test::Test),
     /// Print what the agent will see: every tool, and what the list costs in bytes and about in tokens.
     ///
     /// What the API's description leaves out goes to standard error. Nothing is sent and no secret is read.
@@ -259,6 +273,8 @@ pub fn run() -> ExitCode {
         Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
         Command::Demo { serve } => demo::run(serve),
         Command::Check { files, format } => check_files(&files, format),
+        Command::Explain(asked) => explain::run(&asked),
+        Command::Test(asked) => test::run(&asked),
         Command::Tools { file, format } => tools::run(&file, format),
         Command::Pending { place, format } => desk::pending(place.state_dir.as_deref(), format),
         Command::Approve { code, yes, digest, place } => {
@@ -294,10 +310,7 @@ fn audit(command: Audit) -> ExitCode {
 
 /// `check`: what the file says, and what only a look at the files and secrets it names can find.
 fn check_files(files: &[PathBuf], format: Format) -> ExitCode {
-    let environment = Environment::process();
-    let coloured = std::io::stderr().is_terminal() && !environment.no_color();
-    let look = if coloured { check::Look::Coloured } else { check::Look::Plain };
-    check::run(files, format, look, sources::findings)
+    check::run(files, format, load::look(), sources::findings)
 }
 
 /// One clear sentence on standard error, and exit code 2.

@@ -7,11 +7,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::check::{self, Checked, Look};
-use super::{FOUND, Format, catalog, complain};
+use super::{Format, complain, load};
 use crate::catalog::warning::Warning;
-use crate::config;
-use crate::policy::{Parsed, Policy};
 use crate::server::tools::entry;
 use crate::tools::{Face, Toolbox};
 
@@ -45,16 +42,9 @@ pub(super) fn run(path: &Path, format: Format) -> ExitCode {
 }
 
 fn list(path: &Path) -> Result<(String, Vec<Row>), ExitCode> {
-    let file = config::read_policy(path).map_err(|error| complain(&error))?;
-    let beside = file.directory().to_owned();
-    let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
-    let Some(policy) = policy else {
-        let checked = Checked { file: file.name(), text: file.text, findings, hidden };
-        check::write_human(&mut io::stderr(), &[checked], Look::Plain).map_err(|error| complain(&error))?;
-        return Err(ExitCode::from(FOUND));
-    };
-    let read = catalog::read(&policy, &beside).map_err(|error| complain(&error))?;
-    let (catalog, warnings) = read.map_or((None, Vec::new()), |(catalog, warnings)| (Some(catalog), warnings));
+    let loaded = load::policy(path)?;
+    let (catalog, warnings) = loaded.catalog()?;
+    let policy = loaded.policy;
     let toolbox = Toolbox::new(&policy, catalog);
     // A closed standard error leaves nobody to tell.
     drop(print_notes(&warnings, &toolbox));

@@ -3,7 +3,9 @@
 //! Promises: a deny always wins; without a rule the answer is no; the order of rules changes nothing; the work grows
 //! with the rules that are about the path, not with the number of rules. Nothing here can fail.
 
+pub(super) mod considered;
 pub(super) mod passage;
+pub(super) mod split;
 
 use self::passage::makes_write;
 use super::bond::Bond;
@@ -34,8 +36,7 @@ pub(super) struct Rules {
 }
 
 /// Every rule that is about a path.
-struct Found<'r> {
-    denied: Option<&'r Deny>,
+struct Found {
     /// Allow paths that match as it is written, or in deny form.
     matching: Vec<Target>,
     /// Those that match as it is written.
@@ -84,6 +85,10 @@ impl Rules {
         rules
     }
 
+    pub(super) fn is_read_only(&self) -> bool {
+        !self.writes
+    }
+
     /// Whether some rule could let a request with this method through.
     pub(super) fn could_send(&self, method: Method) -> bool {
         let mut rules = self.allows.iter().filter(|rule| rule.methods.contains(method));
@@ -122,8 +127,9 @@ impl Rules {
     /// The verdict's five steps. What matches is what matches in deny form or as it is written, so that what grants is
     /// always among what matches, and its obligations hold.
     fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
-        let Found { denied, matching, written } = self.walk(request);
-        if let Some(deny) = denied {
+        let mut denied = None;
+        let Found { matching, written } = self.walk(request, |target| self.deny(request, target, &mut denied));
+        if let Some((_, deny)) = denied {
             return Err((DenyReason::Rule { reason: deny.reason.clone() }, Some(deny.name.clone())));
         }
         let mut matching = self.by_rule(matching);
@@ -149,10 +155,15 @@ impl Rules {
         })
     }
 
-    /// Every rule that is about the path: denials and allow paths, as it is written and in every reading of it.
-    fn walk(&self, request: &Request) -> Found<'_> {
+    /// Every rule that is about the path: allow paths, as it is written and in every reading of it, and deny paths, which
+    /// are shown as they are found, some of them more than once.
+    fn walk(&self, request: &Request, mut deny: impl FnMut(Target)) -> Found {
         let path = request.path();
-        let (mut denied, mut nodes, mut numbers) = (None, Nodes::default(), Vec::with_capacity(16));
+        let (mut nodes, mut numbers) = (Nodes::default(), Vec::with_capacity(16));
+        let mut denials = |numbers: &mut Vec<u32>| {
+            let targets = numbers.drain(..).filter_map(|number| self.deny_paths.get(number as usize));
+            targets.copied().for_each(&mut deny);
+        };
         let plain = path.encoded().is_empty();
         let guarded = |segment: &str| !plain && !Encoded::in_canonical(segment).is_empty();
         let mut written: Vec<Step<'_>> =
@@ -162,7 +173,7 @@ impl Rules {
         let mut matching = exact.clone();
         written.iter_mut().for_each(Step::unguard);
         self.denied_canonical.covering(&written, false, &self.symbols, &mut nodes, &mut numbers);
-        self.deny(request, &mut numbers, &mut denied);
+        denials(&mut numbers);
         let open = path.canonical().ends_with('/') || !plain;
         let mut steps = Vec::with_capacity(written.len());
         for form in path.deny_forms() {
@@ -172,11 +183,11 @@ impl Rules {
                 Some(_) | None => self.symbols.step(text, false),
             }));
             self.denied.covering(&steps, open, &self.symbols, &mut nodes, &mut numbers);
-            self.deny(request, &mut numbers, &mut denied);
+            denials(&mut numbers);
             self.folded.matching(&steps, open, &self.symbols, &mut nodes, &mut numbers);
             matching.append(&mut self.targets(&mut numbers));
         }
-        Found { denied: denied.map(|(_, rule)| rule), matching, written: exact }
+        Found { matching, written: exact }
     }
 
     fn targets(&self, numbers: &mut Vec<u32>) -> Vec<Target> {
@@ -184,12 +195,10 @@ impl Rules {
     }
 
     /// Keeps the most specific denial that is about the request.
-    fn deny<'r>(&'r self, request: &Request, numbers: &mut Vec<u32>, denied: &mut Option<(Rank, &'r Deny)>) {
-        for target in numbers.drain(..).filter_map(|number| self.deny_paths.get(number as usize)) {
-            let Some(rule) = self.denies.get(target.rule).filter(|rule| rule.is_about(request)) else { continue };
-            if denied.is_none_or(|(rank, best)| (target.rank, best.name.id()) > (rank, rule.name.id())) {
-                *denied = Some((target.rank, rule));
-            }
+    fn deny<'r>(&'r self, request: &Request, target: Target, denied: &mut Option<(Rank, &'r Deny)>) {
+        let Some(rule) = self.denies.get(target.rule).filter(|rule| rule.is_about(request)) else { return };
+        if denied.is_none_or(|(rank, best)| (target.rank, best.name.id()) > (rank, rule.name.id())) {
+            *denied = Some((target.rank, rule));
         }
     }
 

@@ -25,11 +25,13 @@ use std::ops::Range;
 
 use sha2::{Digest, Sha256};
 
+pub use self::decide::considered::{Considered, Part};
 pub use self::decide::passage::Passage;
+pub use self::decide::split::{Asked, Extent, Split, Touch};
 pub use self::field::{FieldPath, FieldPathError, Segment};
 pub use self::finding::{Finding, Severity};
 pub use self::pattern::{PathGlob, PatternError};
-pub use self::rule::{RuleInfo, RuleKind};
+pub use self::rule::{Limits, RuleInfo, RuleKind, Terms};
 pub use self::sink::{Destination, Endpoint, SinkSpec, Target};
 pub use self::spec::{
     AuditSpec, ConfirmSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source,
@@ -46,6 +48,7 @@ use self::decide::Rules;
 use self::file::File;
 pub(crate) use self::file::headers::is_own_header;
 use self::finding::Findings;
+use self::rule::WrittenPath;
 use crate::agent::Agent;
 use crate::request::Request;
 use crate::request::method::Method;
@@ -96,17 +99,24 @@ impl Policy {
     }
 
     fn new(file: &str, text: &str, hidden: &[Range<usize>], read: File) -> Self {
+        let paths = |paths: &[WrittenPath]| paths.iter().map(|path| path.pattern.text().into()).collect();
         let allows = read.allows.iter().map(|allow| RuleInfo {
             name: allow.rule.name.clone(),
             kind: RuleKind::Allow,
             rate: allow.rule.rate,
             reason: allow.rule.reason.clone(),
+            methods: allow.rule.methods,
+            paths: paths(&allow.paths),
+            terms: Some(allow.rule.terms()),
         });
         let denies = read.denies.iter().map(|deny| RuleInfo {
             name: deny.rule.name.clone(),
             kind: RuleKind::Deny,
             rate: None,
             reason: deny.rule.reason.clone(),
+            methods: deny.rule.methods,
+            paths: paths(&deny.paths),
+            terms: None,
         });
         Self {
             words: words::words(&read),
@@ -129,6 +139,12 @@ impl Policy {
     /// Judges one request. All agents of one file have the same rights, but an approval is of one agent's request.
     pub fn authorize(&self, agent: &Agent, request: Request) -> Verdict {
         self.rules.judge(request, || Bond { agent: agent.clone(), api: self.name.as_str().into(), policy: self.hash })
+    }
+
+    /// Whether `[access] writes` is false, so that nothing but reads leaves.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.rules.is_read_only()
     }
 
     /// Whether some rule could let a request with this method through, now or after a human agrees.
@@ -154,6 +170,24 @@ impl Policy {
     /// text inside one segment. Wider than the truth where it cannot tell: to show an operation permits nothing.
     pub fn passage(&self, method: Method, template: &str) -> Passage {
         self.rules.passage(method, template)
+    }
+
+    /// Every rule that is about a request's path, and what it says: why [`Policy::authorize`] answers as it does.
+    #[must_use]
+    pub fn considered(&self, request: &Request) -> Vec<Considered> {
+        self.rules.considered(request)
+    }
+
+    /// How the rules split the requests with this method whose path fits the template, or a pattern of the policy's
+    /// own language.
+    #[must_use]
+    pub fn split(&self, method: Method, template: &str) -> Split {
+        self.rules.split(method, template)
+    }
+
+    /// Every rule and method with which some request could pass as a write, now or after a human agrees.
+    pub fn writes(&self) -> impl Iterator<Item = (&RuleRef, Method)> {
+        self.rules.writes()
     }
 
     /// What is open and what is closed, for the agent.

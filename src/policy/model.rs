@@ -1,6 +1,8 @@
 //! The verdict held against a naive loop that was written from the contract alone, and the properties that the
 //! contract promises, over made-up policies and requests.
 
+mod explained;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -26,6 +26,33 @@ pub struct RuleInfo {
     pub(super) kind: RuleKind,
     pub(super) rate: Option<Rate>,
     pub(super) reason: Option<Arc<str>>,
+    pub(super) methods: Methods,
+    pub(super) paths: Vec<Box<str>>,
+    pub(super) terms: Option<Terms>,
+}
+
+/// What an allow rule asks for of the requests that it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// How a write is confirmed.
+    pub confirm: Confirm,
+    /// Where a person answers.
+    pub channel: Channel,
+    /// What they are shown.
+    pub preview: Preview,
+    /// The name of the credential; `None` is `[upstream.credential]`.
+    pub credential: Option<Arc<str>>,
+    /// Whether it says anything of the query or the body.
+    pub limits: Limits,
+}
+
+/// Whether a rule limits what stands in a query or a body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limits {
+    /// It takes any, within what the language allows.
+    Open,
+    /// It does.
+    Narrow,
 }
 
 /// Whether a rule opens or closes.
@@ -35,6 +62,17 @@ pub enum RuleKind {
     Allow,
     /// `[[deny]]`
     Deny,
+}
+
+impl RuleKind {
+    /// As written in a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
 }
 
 impl RuleInfo {
@@ -54,6 +92,22 @@ impl RuleInfo {
     #[must_use]
     pub fn kind(&self) -> RuleKind {
         self.kind
+    }
+
+    /// The methods that it lists; of a deny rule HEAD wherever there is GET.
+    pub fn methods(&self) -> impl Iterator<Item = Method> {
+        self.methods.iter()
+    }
+
+    /// Its paths, in canonical form.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.iter().map(|path| &**path)
+    }
+
+    /// What it asks for; `None` of a deny rule.
+    #[must_use]
+    pub fn terms(&self) -> Option<&Terms> {
+        self.terms.as_ref()
     }
 
     /// Its own rate, where it has one.
@@ -133,6 +187,18 @@ pub(super) struct Allow {
 }
 
 impl Allow {
+    /// What it asks for of the requests that it is about.
+    pub(super) fn terms(&self) -> Terms {
+        let open = self.query.is_open() && self.body == BodyLimit::default();
+        Terms {
+            confirm: self.confirm,
+            channel: self.channel,
+            preview: self.preview,
+            credential: self.credential.clone(),
+            limits: if open { Limits::Open } else { Limits::Narrow },
+        }
+    }
+
     /// What the rule takes a request with this method for.
     pub(super) fn effect_of(&self, method: Method) -> Effect {
         match (self.effect, method) {

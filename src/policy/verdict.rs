@@ -337,6 +337,18 @@ pub enum Preview {
     Yes,
 }
 
+impl Preview {
+    /// As written in a policy.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "false",
+            Self::IfPossible => "if-possible",
+            Self::Yes => "true",
+        }
+    }
+}
+
 /// One rule of a policy, by name and place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RuleRef {

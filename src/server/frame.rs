@@ -19,6 +19,8 @@ use crate::json::{self, Numbers};
 
 /// Nesting of a whole frame: the envelope's 3 levels, a body's 32, and room for `_meta`.
 const MAX_DEPTH: usize = 64;
+/// What is left of it for `params.arguments`, with its own object.
+pub const MAX_ARGUMENTS_DEPTH: usize = MAX_DEPTH - 2;
 /// Bytes of a string id; it is echoed and kept while the call runs.
 const MAX_ID_BYTES: usize = 256;
 

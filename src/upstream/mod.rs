@@ -41,6 +41,7 @@ pub mod error;
 pub mod forward;
 #[cfg(test)]
 mod loopback;
+pub mod outline;
 pub mod post;
 mod redact;
 pub mod reply;

@@ -10,6 +10,8 @@ mod answers;
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod confirm;
@@ -33,6 +35,8 @@ mod crash;
 mod desk;
 #[cfg(test)]
 mod desk_attacks;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]

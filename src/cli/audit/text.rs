@@ -20,7 +20,7 @@ fn escape(c: char) -> Box<dyn Iterator<Item = char>> {
 
 /// What a word is about, and so its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(in crate::cli) enum Tone {
     Good,
     Waiting,
     Refused,
@@ -29,7 +29,7 @@ pub(super) enum Tone {
 
 impl Tone {
     /// The text in its colour (ECMA-48, SGR).
-    pub(super) fn paint(self, text: &str, coloured: bool) -> Cow<'_, str> {
+    pub(in crate::cli) fn paint(self, text: &str, coloured: bool) -> Cow<'_, str> {
         let code = match self {
             Self::Good => "32",
             Self::Waiting => "33",

@@ -29,11 +29,11 @@ pub enum Passage {
 }
 
 /// A path template, in the forms that the rules are held against.
-struct Template {
+pub(super) struct Template {
     /// For canonical paths.
-    written: Vec<Segment>,
+    pub(super) written: Vec<Segment>,
     /// For deny forms. Folding may change where text and a variable meet, so that a segment of both is any text here.
-    folded: Vec<Segment>,
+    pub(super) folded: Vec<Segment>,
     ends_in_slash: bool,
 }
 
@@ -87,10 +87,7 @@ impl Rules {
         };
         self.meet(&self.canonical, &template.written, &mut look);
         self.meet(&self.folded, &template.folded, &mut look);
-        if template.ends_in_slash {
-            // A deny form is tried with an empty last segment as well.
-            let mut open = template.folded.clone();
-            open.push(Segment::Literal("".into()));
+        if let Some(open) = template.open() {
             self.meet(&self.folded, &open, &mut look);
         }
         write
@@ -109,18 +106,26 @@ impl Rules {
 }
 
 impl Template {
-    /// Reads a path in which `{name}` stands for the text of a variable; `None` where no path can be like it.
-    fn parse(text: &str) -> Option<Self> {
+    /// A deny form is tried with an empty last segment as well.
+    pub(super) fn open(&self) -> Option<Vec<Segment>> {
+        let empty = || Segment::Literal("".into());
+        self.ends_in_slash.then(|| self.folded.iter().cloned().chain([empty()]).collect())
+    }
+
+    /// Reads a path in which `{name}` stands for the text of a variable, or a pattern; `None` where no path can be like it.
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let glob = globbed(text);
         // Encoded text that a pattern may not spell out can still stand in a request.
         let canonical = canonical_glob_text(&glob).or_else(|_| canonical_glob_text(&without_encoded(&glob))).ok()?;
-        let written: Vec<Segment> = canonical.strip_prefix('/')?.split('/').map(Segment::of).collect();
+        let segment = |part| if part == "**" { Segment::Deep } else { Segment::of(part) };
+        let written: Vec<Segment> = canonical.strip_prefix('/')?.split('/').map(segment).collect();
         let ends_in_slash = canonical.ends_with('/');
         let mut folded: Vec<Segment> = written
             .iter()
             .map(|segment| match segment {
                 Segment::Literal(text) => Segment::Literal(fold_segment(text).into()),
-                Segment::Glob(_) | Segment::Star | Segment::Deep => Segment::Star,
+                Segment::Glob(_) | Segment::Star => Segment::Star,
+                Segment::Deep => Segment::Deep,
             })
             .collect();
         if ends_in_slash {

@@ -1,0 +1,84 @@
+//! What would be sent for a request, told without a secret and without a connection.
+//!
+//! Promises that names and values are those that [`Upstream`](super::Upstream) puts on the wire, but for values that are
+//! made or read at that moment: these are told in words.
+
+use super::{DEFAULT_ACCEPT, JSON, body};
+use crate::policy::{CredentialSpec, Grant, SecretSpec, UpstreamSpec};
+use crate::request::Request;
+
+/// One header of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// In lower case.
+    pub name: String,
+    /// Its value.
+    pub value: Told,
+}
+
+/// The value of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// As it is sent.
+    Sent(String),
+    /// Where it comes from when it is sent.
+    Described(String),
+}
+
+/// The headers of a request that was let through or held, in the order of their names; the client adds `host` and, with a body,
+/// `content-length`.
+#[must_use]
+pub fn headers(spec: &UpstreamSpec, request: &Request, grant: &Grant) -> Vec<Header> {
+    let sent = |name: &str, value: &str| Header { name: name.to_owned(), value: Told::Sent(value.to_owned()) };
+    let fixed = spec.headers.iter().map(|(name, value)| sent(name, value));
+    let mut headers: Vec<Header> = fixed.collect();
+    headers.push(sent("user-agent", &spec.user_agent));
+    headers.push(sent("accept-encoding", body::ACCEPTED));
+    // The policy's own come first: what it fixes, the agent does not choose.
+    let chosen = request.headers().iter().map(|(name, value)| sent(name, value));
+    headers.extend(chosen);
+    if request.body().is_some() {
+        headers.push(sent("content-type", &String::from_utf8_lossy(JSON.as_bytes())));
+    }
+    headers.push(sent("accept", &String::from_utf8_lossy(DEFAULT_ACCEPT.as_bytes())));
+    let described = |name: &str, words: String| Header { name: name.to_owned(), value: Told::Described(words) };
+    if grant.idempotency_key() {
+        headers.push(described("idempotency-key", "made for each write".to_owned()));
+    }
+    let credential = match grant.credential() {
+        Some(name) => spec.credentials.get(name),
+        None => spec.credential.as_ref(),
+    };
+    headers.extend(credential.map(|credential| {
+        let (name, words) = shows(credential);
+        described(name, words)
+    }));
+    let mut seen = std::collections::HashSet::new();
+    headers.retain(|header| seen.insert(header.name.clone()));
+    headers.sort_by(|a, b| a.name.cmp(&b.name));
+    headers
+}
+
+/// The header by which a credential shows itself, and where its value comes from.
+fn shows(credential: &CredentialSpec) -> (&str, String) {
+    match credential {
+        CredentialSpec::Bearer(secret) => ("authorization", format!("Bearer, {}", origin(secret))),
+        CredentialSpec::Basic { username, password } => {
+            ("authorization", format!("Basic, {} and {}", origin(username), origin(password)))
+        }
+        CredentialSpec::Header { name, value } => (name, origin(value)),
+    }
+}
+
+/// Where a secret comes from, in words.
+#[must_use]
+pub fn origin(secret: &SecretSpec) -> String {
+    match secret {
+        SecretSpec::Env(name) => format!("from the environment variable {name}"),
+        SecretSpec::File(path) => format!("from the file {}", path.display()),
+        SecretSpec::Command(words) => {
+            format!("from the command {}", words.first().map_or("", String::as_str))
+        }
+        SecretSpec::Systemd(name) => format!("from the systemd credential {name}"),
+    }
+}
