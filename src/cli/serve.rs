@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, CatalogError};
-use super::check::{self, Checked, Look};
+use super::check::{self, Checked, Hints, Look};
 use super::{FOUND, complain};
 use crate::agent::Agent;
 use crate::audit::{AuditError, AuditLog, Place};
@@ -239,7 +239,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Api>, ExitCode> {
         }
     }
     if !wrong.is_empty() {
-        if let Err(error) = check::write_human(&mut io::stderr(), &wrong, Look::Plain) {
+        if let Err(error) = check::write_human(&mut io::stderr(), &wrong, Look::Plain, Hints::Counted) {
             tracing::warn!(%error, "the findings could not be shown");
         }
         return Err(ExitCode::from(FOUND));

@@ -1,9 +1,11 @@
-//! What only a look outside the policy's text can find: secrets and certificates that are not there or not safe.
+//! What only a look outside the policy's text can find: secrets and certificates that are not there or not safe, paths that
+//! the API's description does not have.
 
 use std::io;
 use std::path::Path;
 
-use super::check::UNUSABLE_SOURCE;
+use super::catalog;
+use super::check::{UNUSABLE_SOURCE, opened};
 use crate::catalog::{Catalog, MAX_DOCUMENT};
 use crate::config::{self, Environment, PolicyFile};
 use crate::policy::{Finding, Policy, Severity, Source, SourceSpec};
@@ -20,7 +22,12 @@ pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
         SourceSpec::CaFile(_) | SourceSpec::ClientCertificate(_) | SourceSpec::Openapi(_) => None,
     });
     let surroundings = Surroundings::of(secrets, file.directory(), &|name| environment.get(name));
-    policy.sources().iter().filter_map(|source| finding(source, &surroundings)).collect()
+    let mut found: Vec<Finding> = policy.sources().iter().filter_map(|source| finding(source, &surroundings)).collect();
+    // A description that cannot be read has its finding by now.
+    if let Ok(Some((catalog, _))) = catalog::read(policy, file.directory()) {
+        found.extend(opened::findings(policy, &catalog));
+    }
+    found
 }
 
 fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {

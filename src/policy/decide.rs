@@ -4,6 +4,7 @@
 //! with the rules that are about the path, not with the number of rules. Nothing here can fail.
 
 pub(super) mod considered;
+mod opened;
 pub(super) mod passage;
 pub(super) mod split;
 

@@ -29,9 +29,9 @@ pub use self::decide::considered::{Considered, Part};
 pub use self::decide::passage::Passage;
 pub use self::decide::split::{Asked, Extent, Split, Touch};
 pub use self::field::{FieldPath, FieldPathError, Segment};
-pub use self::finding::{Finding, Severity};
+pub use self::finding::{Finding, Severity, nearest};
 pub use self::pattern::{PathGlob, PatternError};
-pub use self::rule::{Limits, RuleInfo, RuleKind, Terms};
+pub use self::rule::{Limits, RuleInfo, RuleKind, RulePath, Terms};
 pub use self::sink::{Destination, Endpoint, SinkSpec, Target};
 pub use self::spec::{
     AuditSpec, ConfirmSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source,
@@ -83,6 +83,17 @@ pub struct Parsed {
     pub hidden: Vec<Range<usize>>,
 }
 
+/// An allow path, and what it opens of the operations that an API is known to have.
+#[derive(Debug)]
+pub struct Opened<'p> {
+    /// The rule.
+    pub rule: &'p RuleInfo,
+    /// Its path.
+    pub path: &'p RulePath,
+    /// The places of the operations.
+    pub operations: Vec<usize>,
+}
+
 impl Policy {
     /// Reads a policy file's text; `file` is its name for messages. Reports every finding at once.
     #[must_use]
@@ -99,7 +110,10 @@ impl Policy {
     }
 
     fn new(file: &str, text: &str, hidden: &[Range<usize>], read: File) -> Self {
-        let paths = |paths: &[WrittenPath]| paths.iter().map(|path| path.pattern.text().into()).collect();
+        let places = Findings::new(text);
+        let path =
+            |path: &WrittenPath| RulePath { text: path.pattern.text().into(), place: places.place(path.span.clone()) };
+        let paths = |paths: &[WrittenPath]| paths.iter().map(path).collect();
         let allows = read.allows.iter().map(|allow| RuleInfo {
             name: allow.rule.name.clone(),
             kind: RuleKind::Allow,
@@ -188,6 +202,15 @@ impl Policy {
     /// Every rule and method with which some request could pass as a write, now or after a human agrees.
     pub fn writes(&self) -> impl Iterator<Item = (&RuleRef, Method)> {
         self.rules.writes()
+    }
+
+    /// What each allow path opens of these operations, each a method and a path template, in the order of the file.
+    #[must_use]
+    pub fn opened(&self, operations: &[(Method, &str)]) -> Vec<Opened<'_>> {
+        let rules = self.infos.iter().filter(|rule| rule.kind == RuleKind::Allow);
+        let paths = rules.flat_map(|rule| rule.paths.iter().map(move |path| (rule, path)));
+        let opened = paths.zip(self.rules.opened(operations));
+        opened.map(|((rule, path), operations)| Opened { rule, path, operations }).collect()
     }
 
     /// What is open and what is closed, for the agent.

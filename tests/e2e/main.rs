@@ -12,6 +12,8 @@ mod canary;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod confirm;

@@ -67,7 +67,8 @@ pub(super) fn is_whole(policy: &Policy, split: &Split) -> bool {
 /// denied at any depth. Nearly every operation with a variable has such requests, and nobody makes them.
 fn is_by_name(policy: &Policy, touch: &Touch) -> bool {
     let rule = policy.rules().get(touch.rule.index());
-    touch.extent == Extent::Some && rule.is_some_and(|rule| rule.paths().all(|path| path.starts_with("/**/")))
+    touch.extent == Extent::Some
+        && rule.is_some_and(|rule| rule.paths().iter().all(|path| path.text.starts_with("/**/")))
 }
 
 /// The rules that make it so.
