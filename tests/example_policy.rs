@@ -19,7 +19,7 @@ const KEYS: &[(&str, &str)] = &[
         "base_url openapi timeout connect_timeout allow_http allow_private ca_file client_certificate proxy user_agent headers",
     ),
     ("upstream.credential", "bearer basic header"),
-    ("access", "writes"),
+    ("access", "writes report_until"),
     (
         "allow",
         "id methods paths effect query body encoded confirm channel preview credential rate idempotency_key log reason",

@@ -260,6 +260,10 @@ impl Entry {
         // Once for each call, and no call's name is used twice under one key.
         let started = open.started.as_nanos().to_be_bytes();
         let idempotency_key = keyed.then(|| open.shared.key.of(&[b"idempotency", open.call.as_bytes(), &started]));
+        let (verdict, cause) = match grant.reported() {
+            Some(reason) => ("report", Some(reason.cause().to_string())),
+            None => ("allow", None),
+        };
         let question = Question {
             idempotency_key: idempotency_key.as_deref(),
             rule: Some(grant.rule().id()),
@@ -267,7 +271,8 @@ impl Entry {
             rules: others(grant),
             effect: Some(grant.effect().as_str()),
             credential: grant.credential(),
-            ..open.question("allow", Some(authorized.request()))
+            cause: cause.as_deref(),
+            ..open.question(verdict, Some(authorized.request()))
         };
         let effect = grant.effect();
         let written = open.shared.append(&[Fact::Question(&question)]);

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::catalog;
 use super::check::{UNUSABLE_SOURCE, opened};
 use crate::catalog::{Catalog, MAX_DOCUMENT};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, PolicyFile};
 use crate::policy::{Finding, Policy, Severity, Source, SourceSpec};
 use crate::trust::TrustError;
@@ -27,7 +28,15 @@ pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
     if let Ok(Some((catalog, _))) = catalog::read(policy, file.directory()) {
         found.extend(opened::findings(policy, &catalog));
     }
+    found.extend(over(policy));
     found
+}
+
+/// Report mode whose time has passed.
+fn over(policy: &Policy) -> Option<Finding> {
+    let report = policy.report_until().filter(|report| report.is_over(SystemClock::new().since_epoch()))?;
+    let message = format!("report mode ended on {}", report.day());
+    Some(Finding::new(Severity::Warning, "report-over", message, report.place(), Some("remove it".to_owned())))
 }
 
 fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {

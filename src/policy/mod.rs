@@ -13,6 +13,7 @@ mod lint;
 #[cfg(test)]
 mod model;
 mod pattern;
+mod report;
 mod rule;
 mod sink;
 mod spec;
@@ -22,6 +23,7 @@ mod verdict;
 mod words;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -31,6 +33,7 @@ pub use self::decide::split::{Asked, Extent, Split, Touch};
 pub use self::field::{FieldPath, FieldPathError, Segment};
 pub use self::finding::{Finding, Severity, nearest};
 pub use self::pattern::{PathGlob, PatternError};
+pub use self::report::{REPORT, ReportUntil};
 pub use self::rule::{Limits, RuleInfo, RuleKind, RulePath, Terms};
 pub use self::sink::{Destination, Endpoint, SinkSpec, Target};
 pub use self::spec::{
@@ -68,6 +71,7 @@ pub struct Policy {
     response: ResponseSpec,
     audit: AuditSpec,
     words: String,
+    report: Option<ReportUntil>,
     rules: Rules,
     infos: Vec<RuleInfo>,
 }
@@ -132,8 +136,11 @@ impl Policy {
             paths: paths(&deny.paths),
             terms: None,
         });
+        let words = words::words(&read);
+        let infos = allows.chain(denies).collect();
+        let rules = Rules::new(read.writes, read.allows, read.denies);
         Self {
-            words: words::words(&read),
+            words,
             file: file.to_owned(),
             name: read.name,
             text: covered(text, hidden),
@@ -145,14 +152,30 @@ impl Policy {
             tools: read.tools,
             response: read.response,
             audit: read.audit,
-            infos: allows.chain(denies).collect(),
-            rules: Rules::new(read.writes, read.allows, read.denies),
+            infos,
+            rules: if read.report.is_some() { rules.reporting() } else { rules },
+            report: read.report,
         }
     }
 
     /// Judges one request. All agents of one file have the same rights, but an approval is of one agent's request.
     pub fn authorize(&self, agent: &Agent, request: Request) -> Verdict {
         self.rules.judge(request, || Bond { agent: agent.clone(), api: self.name.as_str().into(), policy: self.hash })
+    }
+
+    /// Lets a read through that [`Policy::authorize`] denied for nothing but the lack of a rule, where `[access] report_until` says
+    /// so and its time is not over; `now` is the time since the Unix epoch. Every other verdict stays.
+    pub fn report(&self, verdict: Verdict, now: impl FnOnce() -> Duration) -> Verdict {
+        match self.report.as_ref().filter(|report| !report.is_over(now())) {
+            Some(report) => report.report(&self.rules, verdict),
+            None => verdict,
+        }
+    }
+
+    /// `[access] report_until`
+    #[must_use]
+    pub fn report_until(&self) -> Option<&ReportUntil> {
+        self.report.as_ref()
     }
 
     /// Whether `[access] writes` is false, so that nothing but reads leaves.

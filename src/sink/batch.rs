@@ -76,7 +76,7 @@ impl View {
     pub(super) fn severity(&self) -> Severity {
         match (self.kind.as_str(), self.verdict.as_deref(), self.code()) {
             ("question", Some("allow"), _) | ("answer", _, None) => Severity::Info,
-            ("question", Some("hold"), _) => Severity::Notice,
+            ("question", Some("hold" | "report"), _) => Severity::Notice,
             ("question", ..) | ("frame" | "abandoned", ..) => Severity::Warning,
             ("answer", _, Some(code)) => match code {
                 "denied" | "bad_request" | "declined" | "throttled" | "cancelled" | "busy" | "approval_expired" => {

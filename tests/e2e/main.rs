@@ -54,6 +54,8 @@ mod preview;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod report;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod several;

@@ -178,7 +178,7 @@ impl Row {
         };
         let tone = match (question.verdict.as_str(), &code) {
             ("allow", None) => Tone::Good,
-            ("hold", _) => Tone::Waiting,
+            ("hold", _) | ("report", None) => Tone::Waiting,
             _ => Tone::Refused,
         };
         Self {
