@@ -290,6 +290,10 @@ impl Shared {
         if self.open.load(Ordering::Relaxed) > FEW_CALLS {
             tokio::task::yield_now().await;
         }
+        self.flush(seq)
+    }
+
+    fn flush(&self, seq: u64) -> Result<(), AuditError> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         self.syncer.wrote(book.flush(seq)?);
         Ok(())
