@@ -68,6 +68,7 @@ def main():
     assert sum(point.count for point in points) == 31
     assert all(sum(point.bucket_counts) == point.count for point in points)
     assert [point.as_int for point in metrics["portcullis.sink.waiting"].gauge.data_points] == [0]
+    assert [point.as_int for point in metrics["portcullis.sink.refused"].sum.data_points] == [0]
     print(f"otlp: {len(records)} log records and {len(metrics)} metrics as opentelemetry-proto has them")
 
 
