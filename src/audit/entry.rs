@@ -89,6 +89,8 @@ struct Open {
     /// Whether the question is in the log.
     asked: bool,
     closed: bool,
+    /// The answer's number, once it is in the chain: it may not be in the file yet.
+    answered: Option<u64>,
     /// What a person said, and how.
     person: Option<(Option<No>, Witness)>,
     /// How the values of its request are told.
@@ -118,6 +120,7 @@ impl Entry {
             started,
             asked: false,
             closed: false,
+            answered: None,
             person: None,
             values: Values::default(),
         })
@@ -320,7 +323,7 @@ impl Asked {
 
     /// Ends a call that was sent.
     pub async fn close(self, outcome: Outcome) -> Answer {
-        let Self { open, effect } = self;
+        let Self { mut open, effect } = self;
         let line = Line {
             cause: outcome.cause.as_deref(),
             status: outcome.status,
@@ -329,8 +332,12 @@ impl Asked {
             redacted: (outcome.redacted > 0).then_some(outcome.redacted),
             ..open.line(outcome.code)
         };
-        let written = match open.shared.append(&[Fact::Answer(line)]) {
-            Ok(seq) => open.shared.settle(seq).await,
+        let appended = open.shared.append(&[Fact::Answer(line)]);
+        let written = match appended {
+            Ok(seq) => {
+                open.answered = Some(seq);
+                open.shared.settle(seq).await
+            }
             Err(error) => Err(error),
         };
         match (written, effect) {
@@ -450,6 +457,12 @@ impl Drop for Open {
         if self.closed {
             return;
         }
+        if let Some(seq) = self.answered {
+            if let Err(error) = self.shared.flush(seq) {
+                tracing::error!(%error, call = self.call, "the end of a call could not be recorded");
+            }
+            return;
+        }
         let fact = Abandoned {
             call: &self.call,
             agent: self.agent.name(),
@@ -481,4 +494,38 @@ fn person(no: Option<No>, witness: &Witness) -> Person {
 /// The rules whose obligations apply beside the one that granted it.
 fn others(grant: &Grant) -> Vec<&str> {
     grant.obligations().iter().filter(|rule| *rule != grant.rule()).map(RuleRef::id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::audit::{AuditLog, FEW_CALLS, Place as At};
+    use crate::clock::SystemClock;
+    use crate::policy::Policy;
+
+    const POLICY: &str = r#"
+        version = 1
+        name = "test"
+        upstream = { base_url = "http://127.0.0.1:9/", allow_http = true }
+    "#;
+
+    #[test]
+    fn a_call_that_is_given_up_while_its_answer_is_written_has_one_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy = Policy::parse("test.toml", POLICY).policy.unwrap();
+        let place = At { directory: directory.path(), audit: policy.audit() };
+        let audit = AuditLog::open(&place, &policy, Arc::new(SystemClock::new())).unwrap();
+        let mut entries: Vec<_> = (0..=FEW_CALLS).map(|_| audit.entry(&Agent::stdio(1), "api_get")).collect();
+        let Entry(mut open) = entries.pop().unwrap();
+        let call = open.call.clone();
+        open.shared.write(&[Fact::Question(&open.question("allow", None))]).unwrap();
+        open.asked = true;
+        let closing = Asked { open, effect: Effect::Read }.close(Outcome::default());
+        assert!(closing.now_or_never().is_none(), "with many calls open it lets others go first");
+        let text = std::fs::read_to_string(audit.path()).unwrap();
+        let ends = |kind: &str| text.matches(&format!(r#""kind":"{kind}","call":"{call}""#)).count();
+        assert_eq!((ends("question"), ends("answer"), ends("abandoned")), (1, 1, 0), "{text}");
+    }
 }

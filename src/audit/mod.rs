@@ -6,6 +6,7 @@
 //! write to the state directory (the chain shows an edit, it does not prevent one).
 
 mod acknowledge;
+pub mod beside;
 mod book;
 mod checkpoint;
 mod digest;
@@ -43,7 +44,8 @@ use book::Book;
 use digest::DigestKey;
 use entry::Entry;
 use open::create;
-use record::{Decision, Fact, Frame, SinkState, Stop, Writes};
+pub use record::SinkState;
+use record::{Decision, Fact, Frame, Stop, Writes};
 use sync::Syncer;
 use tail::Tail;
 
@@ -225,12 +227,12 @@ impl AuditLog {
         self.shared.write(&[Fact::Writes(writes)]).map(drop)
     }
 
-    /// Records that a sink fell behind, or caught up. `waiting` counts the records that it has not taken.
+    /// Records how a sink stands.
     ///
     /// # Errors
     /// [`AuditError`] when it could not be written.
-    pub fn sink(&self, sink: &str, state: &'static str, waiting: u64, cause: Option<&str>) -> Result<(), AuditError> {
-        self.shared.write(&[Fact::Sink(SinkState { sink, state, waiting, cause })]).map(drop)
+    pub fn sink(&self, state: &SinkState<'_>) -> Result<(), AuditError> {
+        self.shared.write(&[Fact::Sink(state)]).map(drop)
     }
 
     /// Where sinks follow this log.
@@ -290,6 +292,10 @@ impl Shared {
         if self.open.load(Ordering::Relaxed) > FEW_CALLS {
             tokio::task::yield_now().await;
         }
+        self.flush(seq)
+    }
+
+    fn flush(&self, seq: u64) -> Result<(), AuditError> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         self.syncer.wrote(book.flush(seq)?);
         Ok(())

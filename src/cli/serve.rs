@@ -142,8 +142,11 @@ fn open(
     let limiter = limiter(&policy, &directory, &clock)?;
     let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone(), key.as_deref())?;
     let place = Place { directory: &directory, audit: policy.audit() };
-    let audit = AuditLog::open(&place, &policy, clock.clone())?;
-    let running = sinks.follow(&audit, &directory)?;
+    // Before the log is there: no crash may leave one that nobody brings to its sinks.
+    let path = AuditLog::next(&place, &*clock);
+    let ready = sinks.claim(&path)?;
+    let audit = AuditLog::open_at(&path, &place, &policy, clock.clone())?;
+    let running = ready.follow(&audit, &policy.audit().prefix)?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
     // Last: a gateway that does not start leaves no socket behind.

@@ -101,13 +101,6 @@ impl View {
     }
 }
 
-/// The log that a file is of, as its first file's name without the ending.
-pub(super) fn stem(file: &str) -> &str {
-    let stem = file.strip_suffix(".jsonl").unwrap_or(file);
-    let number = |digits: &str| digits.len() >= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    stem.rsplit_once('_').filter(|(_, digits)| number(digits)).map_or(stem, |(stem, _)| stem)
-}
-
 pub(super) fn nanos(time: SystemTime) -> u128 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos())
 }
