@@ -17,8 +17,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "agent", "audit", "catalog", "clock", "config", "confirm", "demo", "gateway", "limit", "policy", "secret",
-            "server", "sink", "tools", "trust", "upstream",
+            "agent", "audit", "catalog", "clock", "config", "confirm", "demo", "gateway", "limit", "policy", "refusal",
+            "secret", "server", "sink", "tools", "trust", "upstream",
         ],
     ),
     ("clock", &[]),
