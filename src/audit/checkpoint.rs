@@ -177,23 +177,36 @@ impl Keeper {
         if facts.is_empty() {
             return Ok(None);
         }
-        let mut book = lock(&self.book);
+        self.grow();
+        let shared = self.book.clone();
+        let mut book = lock(&shared);
         if !book.is_open() {
             return Ok(None);
         }
-        let seq = book.append(self.clock.wall(), &facts)?;
-        let wrote = book.flush(seq)?;
+        book.append(self.clock.wall(), &facts)?;
+        // At once: without a checkpoint over it the record explains no gap.
+        let (wrote, _) = self.anchor(&mut book)?;
         drop(book);
         self.sync().map_err(AuditError::Write)?;
+        self.publish();
         for Old { path, name, last, .. } in &old {
-            if let Err(error) = self.disk.remove(path) {
+            if let Err(error) = self.delete(path, *last) {
                 tracing::warn!(%error, file = name, "an old file of the audit log could not be deleted");
-            } else if *last {
-                // A log that is gone has no newest checkpoint; nothing depends on this.
-                self.disk.remove(&segment::head(path)).ok();
+                // A file that follows this one must not go before it.
+                break;
             }
         }
         Ok(Some(wrote))
+    }
+
+    /// Deletes a file, and before the last of a log its head: one that stays alone is a doubt.
+    fn delete(&self, path: &Path, last: bool) -> io::Result<()> {
+        let head = segment::head(path);
+        if last && head.try_exists()? {
+            self.disk.remove(&head)?;
+            self.disk.sync_names(path.parent().unwrap_or(Path::new(".")))?;
+        }
+        self.disk.remove(path)
     }
 
     /// Gives back the space that was reserved behind the end.

@@ -225,7 +225,7 @@ fn one_point(blow: Blow, at: u64, power: Option<u64>) -> u64 {
     std::thread::sleep(Duration::from_millis(2));
     let signer = Signer::load(directory).unwrap();
     let key = signer.public().clone();
-    let left = recover::look(directory, "audit", &key).unwrap_or_else(|error| panic!("{what}: {error}"));
+    let left = recover::look(&System, directory, "audit", &key).unwrap_or_else(|error| panic!("{what}: {error}"));
     let (audit, clock) = (spec(u64::MAX), Arc::new(SystemClock::new()));
     let place = Place { directory, audit: &audit };
     let log = AuditLog::begin(&place, &OWNER, signer, &left, Arc::new(System), clock).unwrap();

@@ -3,24 +3,23 @@
 //! Promises: a log that another process writes is left alone; one that ended in order is known by its last two records,
 //! and by its name, size and time from then on; any other is checked whole, once. A half-written last record is set
 //! aside, in a file of its own, after this gateway's log says so. Refuses to go on beside a log that does not verify,
-//! unless a person has acknowledged exactly that file with that content. That a log which ended in order was not
+//! unless a person has acknowledged exactly that file with that content; one that is signed with another key than the own
+//! verifies only where a log of the own key names that key as an earlier one, and then by its chain alone. That a log which ended in order was not
 //! changed, is for `audit verify` to say.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde::Deserialize;
 
-use super::acknowledge::is_acknowledged;
+use super::acknowledge::acknowledgement;
 use super::disk::{self, Disk, replace};
 use super::note::PublicKey;
-use super::segment;
 use super::verify::{Against, Broken, Fault, Log, Summary, VerifyError, closing, verify, whole_logs};
-use super::{AuditError, MAX_RECORD};
+use super::{AuditError, MAX_RECORD, regular, segment};
 use crate::trust;
 
 /// Two records that end a log are shorter than this.
@@ -58,7 +57,7 @@ pub(super) struct TornTail {
 }
 
 /// Looks at every log of this prefix that no process writes and that was not looked at before. Changes no content.
-pub(super) fn look(directory: &Path, prefix: &str, key: &PublicKey) -> Result<Left, AuditError> {
+pub(super) fn look(disk: &dyn Disk, directory: &Path, prefix: &str, key: &PublicKey) -> Result<Left, AuditError> {
     let mut left = Left { known: known(directory, prefix), ..Left::default() };
     let logs = match whole_logs(directory) {
         Ok(logs) => logs,
@@ -70,13 +69,13 @@ pub(super) fn look(directory: &Path, prefix: &str, key: &PublicKey) -> Result<Le
         left.keys = keys(newest.path());
     }
     for log in logs {
-        left.look_at(&log, key)?;
+        left.look_at(disk, log, key)?;
     }
     Ok(left)
 }
 
 impl Left {
-    fn look_at(&mut self, log: &Log, key: &PublicKey) -> Result<(), AuditError> {
+    fn look_at(&mut self, disk: &dyn Disk, log: Log, key: &PublicKey) -> Result<(), AuditError> {
         let Some(path) = log.files().last() else { return Ok(()) };
         let open = |source| AuditError::Open { path: path.clone(), source };
         let name = segment::name(path);
@@ -84,17 +83,22 @@ impl Left {
             self.unchanged.insert(name, state.clone());
             return Ok(());
         }
-        let file = open_log(path)?;
-        if !disk::lock(&file).map_err(open)? {
+        let file = match open_log(path) {
+            // Another gateway has deleted it since the list was made.
+            Err(AuditError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        // A gateway that turned to a new file since then gave this one's lock up, and holds that one's.
+        if !disk::lock(&file).map_err(open)? || log.again().is_some_and(|now| now.files().last() != Some(path)) {
             return Ok(());
         }
         if !ended_in_order(&file).map_err(open)?
-            && let Some(Summary { first, records, torn_tail: bytes, .. }) = check(log, key)?
+            && let Some(Summary { first, records, torn_tail: bytes, .. }) = check(&log, key)?
         {
             let path = path.clone();
             match bytes {
                 // Nothing but the space that was reserved behind the end is given back.
-                0 => file.metadata().and_then(|metadata| file.set_len(metadata.len())).map_err(open)?,
+                0 => file.metadata().and_then(|metadata| disk.truncate(&file, metadata.len())).map_err(open)?,
                 _ => self.torn.push(TornTail { name, records: first + records, bytes, path, file }),
             }
         }
@@ -133,21 +137,24 @@ impl Left {
 
 /// Checks a whole log. `None` for one that is bad and was acknowledged.
 fn check(log: &Log, key: &PublicKey) -> Result<Option<Summary>, AuditError> {
-    let broken = match verify(log, &Against::key(key.clone()), &mut |_| ()) {
-        Ok(summary) => return Ok(Some(summary)),
-        // Of an earlier key nothing is known here but that it was another one.
-        Err(Broken { error: VerifyError::Record { fault: Fault::Signer { .. }, .. }, .. }) => {
-            match verify(log, &Against::default(), &mut |_| ()) {
-                Ok(summary) => return Ok(Some(summary)),
-                Err(broken) => broken,
-            }
-        }
-        Err(broken) => broken,
-    };
-    match is_acknowledged(&broken.file, key) {
-        true => Ok(None),
-        false => Err(AuditError::Damaged { broken }),
+    let own = Against::key(key.clone());
+    let mut found = verify(log, &own, &mut |_| ());
+    if let Err(Broken { error: VerifyError::Record { fault: Fault::Signer { .. }, .. }, .. }) = &found {
+        found = verify(log, &Against::key(key.clone()).earlier(earlier_keys(log, &own)), &mut |_| ());
     }
+    match found {
+        Ok(summary) => Ok(Some(summary)),
+        Err(broken) if acknowledgement(&broken.file, &own).is_some() => Ok(None),
+        Err(broken) => Err(AuditError::Damaged { broken }),
+    }
+}
+
+/// The fingerprints of the earlier keys that other logs beside this one name, under checkpoints that the own key signed. Nothing
+/// else says that a key was this directory's.
+fn earlier_keys(log: &Log, own: &Against) -> Vec<String> {
+    let beside = log.path().parent().and_then(|directory| whole_logs(directory).ok()).unwrap_or_default();
+    let others = beside.iter().filter(|other| !log.is(other));
+    others.filter_map(|other| verify(other, own, &mut |_| ()).ok()).flat_map(|summary| summary.earlier).collect()
 }
 
 fn damaged(path: &Path, error: VerifyError) -> AuditError {
@@ -157,10 +164,7 @@ fn damaged(path: &Path, error: VerifyError) -> AuditError {
 /// Opens another log: this user's own file, by its only name, and no link.
 pub(super) fn open_log(path: &Path) -> Result<File, AuditError> {
     let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(i32::from_ne_bytes(flags.bits().to_ne_bytes()));
-    let file = options.open(path).map_err(open)?;
+    let file = regular::open_with(OpenOptions::new().read(true).write(true), path).map_err(open)?;
     trust::check_private(&file, path).map_err(AuditError::Trust)?;
     match file.metadata().map_err(open)?.nlink() {
         1 => Ok(file),
@@ -179,7 +183,7 @@ fn ended_in_order(file: &File) -> io::Result<bool> {
 /// The keys that the first record of a log names.
 fn keys(path: &Path) -> Option<Keys> {
     let mut line = Vec::new();
-    BufReader::new(File::open(path).ok()?).take(MAX_RECORD).read_until(b'\n', &mut line).ok()?;
+    BufReader::new(regular::open(path).ok()?).take(MAX_RECORD).read_until(b'\n', &mut line).ok()?;
     serde_json::from_slice(&line).ok()
 }
 
@@ -190,7 +194,7 @@ fn closed_file(directory: &Path, prefix: &str) -> PathBuf {
 
 fn known(directory: &Path, prefix: &str) -> BTreeMap<String, String> {
     // Without it, or with a damaged one, every log is looked at again.
-    let text = std::fs::read_to_string(closed_file(directory, prefix)).unwrap_or_default();
+    let text = regular::text(&closed_file(directory, prefix), MAX_RECORD).unwrap_or_default();
     text.lines().filter_map(|line| line.split_once(' ')).map(|(name, state)| (name.into(), state.into())).collect()
 }
 
