@@ -42,6 +42,16 @@ impl Log {
         segment::first(self.path()).0 == segment::first(other.path()).0
     }
 
+    /// The log as if it ended with its file of this number, counted from 1.
+    pub(in crate::audit) fn first_files(&self, count: usize) -> Self {
+        Self { files: self.files.iter().take(count).cloned().collect(), scope: self.scope }
+    }
+
+    /// The last of its files that is not empty.
+    pub(in crate::audit) fn last_with_records(&self) -> Option<&PathBuf> {
+        self.files.iter().rev().find(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
+    }
+
     /// The log as its directory has it now; `None` where that is the same, or it is gone.
     pub(in crate::audit) fn again(&self) -> Option<Self> {
         let directory = self.path().parent().filter(|_| self.scope == Scope::All)?;
