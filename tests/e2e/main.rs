@@ -44,6 +44,8 @@ mod lifecycle;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod log_doubts;
+#[cfg(test)]
 mod log_recovery;
 #[cfg(test)]
 mod log_tools;
