@@ -3,7 +3,11 @@
 //! Promises: a deny always wins; without a rule the answer is no; the order of rules changes nothing; the work grows
 //! with the rules that are about the path, not with the number of rules. Nothing here can fail.
 
+mod identity;
 pub(super) mod passage;
+pub(super) mod stage;
+
+use std::sync::Arc;
 
 use self::passage::makes_write;
 use super::bond::Bond;
@@ -31,6 +35,9 @@ pub(super) struct Rules {
     symbols: Symbols,
     allow_paths: Vec<Target>,
     deny_paths: Vec<Target>,
+    /// The same paths as text.
+    allow_texts: Vec<Arc<str>>,
+    deny_texts: Vec<Arc<str>>,
 }
 
 /// Every rule that is about a path.
@@ -43,7 +50,7 @@ struct Found<'r> {
 }
 
 /// The rule that a path belongs to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Target {
     rule: usize,
     rank: Rank,
@@ -62,6 +69,8 @@ impl Rules {
             symbols: Symbols::default(),
             allow_paths: Vec::new(),
             deny_paths: Vec::new(),
+            allow_texts: Vec::new(),
+            deny_texts: Vec::new(),
         };
         for written in allows {
             for path in &written.paths {
@@ -69,6 +78,7 @@ impl Rules {
                 rules.canonical.add(path.pattern.segments(), number, &mut rules.symbols);
                 rules.folded.add(path.pattern.folded(), number, &mut rules.symbols);
                 rules.allow_paths.push(Target { rule: rules.allows.len(), rank: path.pattern.rank() });
+                rules.allow_texts.push(path.pattern.text().into());
             }
             rules.allows.push(written.rule);
         }
@@ -78,6 +88,7 @@ impl Rules {
                 rules.denied_canonical.add(path.pattern.denied_as_written(), number, &mut rules.symbols);
                 rules.denied.add(path.pattern.denied(), number, &mut rules.symbols);
                 rules.deny_paths.push(Target { rule: rules.denies.len(), rank: path.pattern.rank() });
+                rules.deny_texts.push(path.pattern.text().into());
             }
             rules.denies.push(written.rule);
         }
@@ -121,7 +132,7 @@ impl Rules {
 
     /// The verdict's five steps. What matches is what matches in deny form or as it is written, so that what grants is
     /// always among what matches, and its obligations hold.
-    fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
+    pub(in crate::policy) fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
         let Found { denied, matching, written } = self.walk(request);
         if let Some(deny) = denied {
             return Err((DenyReason::Rule { reason: deny.reason.clone() }, Some(deny.name.clone())));
@@ -133,20 +144,7 @@ impl Rules {
         }
         matching.retain(|(rule, _)| rule.methods.contains(request.method()));
         let rule = self.granting(request, self.by_rule(written))?;
-        let strictest = strictest(&matching);
-        Ok(Grant {
-            effect,
-            rule,
-            obligations: matching.iter().map(|(rule, _)| rule.name.clone()).collect(),
-            rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.name.index()).collect(),
-            credential: most_specific(matching.iter().copied()).and_then(|rule| rule.credential.clone()),
-            confirm: strictest.map_or(Confirm::Typed, |(_, confirm)| confirm),
-            channel: matching.iter().map(|(rule, _)| rule.channel).max().unwrap_or(Channel::Desk),
-            preview: matching.iter().map(|(rule, _)| rule.preview).max().unwrap_or(Preview::Yes),
-            idempotency_key: matching.iter().any(|(rule, _)| rule.idempotency_key),
-            values: matching.iter().map(|(rule, _)| rule.values).min().unwrap_or_default(),
-            strictest: strictest.map_or(0, |(place, _)| place),
-        })
+        Ok(grant(effect, rule, &matching))
     }
 
     /// Every rule that is about the path: denials and allow paths, as it is written and in every reading of it.
@@ -220,6 +218,24 @@ impl Rules {
             Some(rule) => Err((DenyReason::Method { method: request.method() }, Some(rule.name.clone()))),
             None => Err((DenyReason::NoRule, None)),
         }
+    }
+}
+
+/// What the rules that match by method and path ask for.
+fn grant(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant {
+    let strictest = strictest(matching);
+    Grant {
+        effect,
+        rule,
+        obligations: matching.iter().map(|(rule, _)| rule.name.clone()).collect(),
+        rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.name.index()).collect(),
+        credential: most_specific(matching.iter().copied()).and_then(|rule| rule.credential.clone()),
+        confirm: strictest.map_or(Confirm::Typed, |(_, confirm)| confirm),
+        channel: matching.iter().map(|(rule, _)| rule.channel).max().unwrap_or(Channel::Desk),
+        preview: matching.iter().map(|(rule, _)| rule.preview).max().unwrap_or(Preview::Yes),
+        idempotency_key: matching.iter().any(|(rule, _)| rule.idempotency_key),
+        values: matching.iter().map(|(rule, _)| rule.values).min().unwrap_or_default(),
+        strictest: strictest.map_or(0, |(place, _)| place),
     }
 }
 

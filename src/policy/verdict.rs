@@ -249,7 +249,7 @@ impl Grant {
 }
 
 /// Whether a request changes something at the upstream, as far as the policy knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Effect {
     /// It changes nothing.
     Read,
@@ -269,7 +269,7 @@ impl Effect {
 }
 
 /// How a write is confirmed, from the most lenient to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Confirm {
     /// By nobody.
     Never,
@@ -292,7 +292,7 @@ impl Confirm {
 }
 
 /// How the log tells the values of a query and a body, from the least to the most.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Values {
     /// Not at all: their names alone.
     Names,
@@ -304,7 +304,7 @@ pub enum Values {
 }
 
 /// Where a person answers, from the most lenient to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
     /// In the client or at the desk.
     Any,
@@ -327,7 +327,7 @@ impl Channel {
 }
 
 /// Whether a person is shown what a write would change, from the least to the most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Preview {
     /// Only the request.
     No,
