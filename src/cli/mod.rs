@@ -5,13 +5,14 @@ mod catalog;
 pub mod check;
 mod demo;
 mod desk;
+mod diff;
 mod serve;
 mod sources;
 mod tools;
 mod verify;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -72,7 +73,23 @@ enum Command {
         /// The policy files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// A policy that none of the files may be wider than; each thing in which one is wider is an error.
+        #[arg(long, value_name = "CEILING")]
+        within: Option<PathBuf>,
         /// How findings are printed.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
+    /// Compare two policies: whether NEW lets anything through that OLD does not, or asks for less.
+    ///
+    /// Exact: each difference is shown by a request, the shortest there is. Also says in what NEW is narrower. Exit 0 when
+    /// NEW is no wider, 1 when it is wider or when that could not be told, 2 for a file that cannot be used.
+    Diff {
+        /// The policy that is in force.
+        old: PathBuf,
+        /// The policy to take its place.
+        new: PathBuf,
+        /// How the differences are printed.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
     },
@@ -258,7 +275,8 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
         Command::Demo { serve } => demo::run(serve),
-        Command::Check { files, format } => check_files(&files, format),
+        Command::Check { files, within, format } => check_files(&files, within.as_deref(), format),
+        Command::Diff { old, new, format } => diff::run(&old, &new, format),
         Command::Tools { file, format } => tools::run(&file, format),
         Command::Pending { place, format } => desk::pending(place.state_dir.as_deref(), format),
         Command::Approve { code, yes, digest, place } => {
@@ -293,11 +311,18 @@ fn audit(command: Audit) -> ExitCode {
 }
 
 /// `check`: what the file says, and what only a look at the files and secrets it names can find.
-fn check_files(files: &[PathBuf], format: Format) -> ExitCode {
+fn check_files(files: &[PathBuf], within: Option<&Path>, format: Format) -> ExitCode {
+    let ceiling = match within.map(diff::load).transpose() {
+        Ok(ceiling) => ceiling.map(|(_, policy)| policy),
+        Err(code) => return code,
+    };
     let environment = Environment::process();
     let coloured = std::io::stderr().is_terminal() && !environment.no_color();
     let look = if coloured { check::Look::Coloured } else { check::Look::Plain };
-    check::run(files, format, look, sources::findings)
+    check::run(files, format, look, |file, policy| {
+        let wider = ceiling.iter().flat_map(|ceiling| diff::within(ceiling, file, policy));
+        sources::findings(file, policy).into_iter().chain(wider).collect()
+    })
 }
 
 /// One clear sentence on standard error, and exit code 2.

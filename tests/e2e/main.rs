@@ -34,6 +34,8 @@ mod desk;
 #[cfg(test)]
 mod desk_attacks;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod log;
