@@ -9,7 +9,7 @@ mod acknowledge;
 pub mod beside;
 mod book;
 mod checkpoint;
-mod digest;
+pub mod digest;
 mod disk;
 pub mod entry;
 #[cfg(test)]

@@ -109,6 +109,12 @@ impl Rules {
         !self.writes
     }
 
+    /// Every value that some rule lists for a name of the query.
+    pub(super) fn listed_values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
+        let lists = self.allows.iter().flat_map(|rule| &rule.query.values).filter(move |(listed, _)| **listed == *name);
+        lists.flat_map(|(_, values)| values).map(|value| &**value)
+    }
+
     /// Whether some rule could let a request with this method through.
     pub(super) fn could_send(&self, method: Method) -> bool {
         let mut rules = self.allows.iter().filter(|rule| rule.methods.contains(method));

@@ -42,6 +42,8 @@ mod diff;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod learn;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod log;
