@@ -9,6 +9,7 @@ mod desk;
 mod explain;
 mod load;
 mod serve;
+mod shell;
 mod sources;
 mod test;
 mod tools;
@@ -17,7 +18,7 @@ mod verify;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use audit::export::{Form, export};
 use audit::select::Select;
@@ -150,6 +151,12 @@ enum Command {
     /// Read audit logs.
     #[command(subcommand)]
     Audit(Box<Audit>),
+    /// Print the completions of these commands for a shell.
+    ///
+    /// For bash: `portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis`.
+    Completions(shell::Completions),
+    /// Print the manual page of this program, or of one of its commands: `portcullis man audit verify | man -l -`.
+    Man(shell::Manual),
 }
 
 /// Where gateways are looked for.
@@ -287,6 +294,8 @@ pub fn run() -> ExitCode {
         Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
         Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
         Command::Audit(command) => audit(*command),
+        Command::Completions(asked) => shell::completions(&asked, Arguments::command()),
+        Command::Man(asked) => shell::man(&asked, Arguments::command()),
     }
 }
 

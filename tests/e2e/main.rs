@@ -56,6 +56,8 @@ mod requests;
 #[cfg(test)]
 mod several;
 #[cfg(test)]
+mod shell;
+#[cfg(test)]
 mod sinks;
 #[cfg(test)]
 mod sinks_otlp;
