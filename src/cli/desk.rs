@@ -5,7 +5,7 @@
 
 mod gateways;
 mod list;
-mod terminal;
+pub(super) mod terminal;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -7,7 +7,9 @@ pub mod check;
 mod demo;
 mod desk;
 mod explain;
+mod init;
 mod load;
+mod put;
 mod serve;
 mod shell;
 mod sources;
@@ -151,6 +153,13 @@ enum Command {
     /// Read audit logs.
     #[command(subcommand)]
     Audit(Box<Audit>),
+    /// Write a first policy: read-only, as small as it can be and be of use.
+    ///
+    /// Asks at the terminal what no flag says. For Allstacks it has the groups of `policy.example.toml` that a person
+    /// chooses; from an OpenAPI document the GET operations, a rule for each tag, and what looks like access or people
+    /// (tokens, keys, users, invitations and the like) denied. The secret is named, never asked for. Both files, the policy
+    /// and its cases, are new and for their owner alone (mode 0600).
+    Init(Box<init::Init>),
     /// Print the completions of these commands for a shell.
     ///
     /// For bash: `portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis`.
@@ -294,6 +303,7 @@ pub fn run() -> ExitCode {
         Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
         Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
         Command::Audit(command) => audit(*command),
+        Command::Init(asked) => init::run(&asked),
         Command::Completions(asked) => shell::completions(&asked, Arguments::command()),
         Command::Man(asked) => shell::man(&asked, Arguments::command()),
     }

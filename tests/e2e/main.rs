@@ -38,6 +38,8 @@ mod desk_attacks;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod log;
