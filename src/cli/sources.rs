@@ -12,15 +12,27 @@ use crate::upstream;
 use crate::upstream::error::CertificateError;
 use crate::upstream::source::{SourceError, SourceFault, Surroundings};
 
-/// One finding for each file or secret that cannot be used as it is now. A command is looked for, not run.
+/// A file or secret that the policy names, and what is wrong with it as it is now.
+pub(super) struct Looked<'p> {
+    pub(super) source: &'p Source,
+    pub(super) finding: Option<Finding>,
+}
+
+/// One finding for each file or secret that cannot be used as it is now.
 pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
+    look(file, policy).into_iter().filter_map(|looked| looked.finding).collect()
+}
+
+/// Looks at each of them. A command is looked for, not run.
+pub(super) fn look<'p>(file: &PolicyFile, policy: &'p Policy) -> Vec<Looked<'p>> {
     let environment = Environment::process();
     let secrets = policy.sources().iter().filter_map(|source| match &source.spec {
         SourceSpec::Secret(spec) => Some(spec),
         SourceSpec::CaFile(_) | SourceSpec::ClientCertificate(_) | SourceSpec::Openapi(_) => None,
     });
     let surroundings = Surroundings::of(secrets, file.directory(), &|name| environment.get(name));
-    policy.sources().iter().filter_map(|source| finding(source, &surroundings)).collect()
+    let looked = |source| Looked { source, finding: finding(source, &surroundings) };
+    policy.sources().iter().map(looked).collect()
 }
 
 fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {

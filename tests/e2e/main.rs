@@ -36,9 +36,13 @@ mod desk;
 #[cfg(test)]
 mod desk_attacks;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 mod init;
+#[cfg(test)]
+mod install;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
