@@ -36,8 +36,9 @@ docs:
 deny:
     cargo deny --locked check
 
-# The real clients, the real APIs and the real documents.
+# The real clients, the real APIs, the real documents and the editors' own program.
 outside:
     tests/clients/run.sh
     tests/real/run.sh
     tests/documents/run.sh
+    tests/editor/run.sh

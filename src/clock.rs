@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
@@ -20,6 +20,12 @@ pub trait Clock: Send + Sync + Debug {
 
     /// The time of day; it may jump either way.
     fn wall(&self) -> SystemTime;
+
+    /// The time of day as the time since the Unix epoch; of a clock before it the latest there is, so that nothing that ends is
+    /// still open.
+    fn since_epoch(&self) -> Duration {
+        self.wall().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX)
+    }
 
     /// Waits until [`monotonic`](Self::monotonic) has grown by `duration`.
     fn sleep(&self, duration: Duration) -> Sleep;

@@ -197,7 +197,8 @@ impl Gateway {
             Ok(Resolved::More(handle)) => return Box::pin(self.more(entry, &handle)).await,
             Err(refusal) => return self.refuse(entry, &refusal, None),
         };
-        let (entry, authorized, slot) = match self.policy.authorize(&self.agent, request) {
+        let verdict = self.policy.report(self.policy.authorize(&self.agent, request), || self.clock.since_epoch());
+        let (entry, authorized, slot) = match verdict {
             // Boxed: what seldom happens does not make the future of every call larger.
             Verdict::Hold(held) => {
                 let entry = entry.tells(held.grant().values());

@@ -19,7 +19,7 @@ const KEYS: &[(&str, &str)] = &[
         "base_url openapi timeout connect_timeout allow_http allow_private ca_file client_certificate proxy user_agent headers",
     ),
     ("upstream.credential", "bearer basic header"),
-    ("access", "writes"),
+    ("access", "writes report_until"),
     (
         "allow",
         "id methods paths effect query body encoded confirm channel preview credential rate idempotency_key log reason",
@@ -32,6 +32,36 @@ const KEYS: &[(&str, &str)] = &[
     ("audit", "prefix sync max_bytes max_age keep"),
     ("audit.sinks", "name syslog otlp webhook credential secret require allow_http allow_private ca_file"),
 ];
+
+/// The tables of the schema for editors by the names that `KEYS` has for them.
+fn schema_table<'a>(schema: &'a serde_json::Value, table: &str) -> &'a serde_json::Value {
+    match table {
+        "" => schema,
+        "upstream.credential" => &schema["definitions"]["credential"],
+        "allow" | "deny" => &schema["properties"][table]["items"],
+        "audit.sinks" => &schema["properties"]["audit"]["properties"]["sinks"]["items"],
+        table => &schema["properties"][table],
+    }
+}
+
+#[test]
+fn the_schema_for_editors_has_every_key_of_the_language_and_no_other() {
+    let schema: serde_json::Value = serde_json::from_str(include_str!("../docs/policy.schema.json")).unwrap();
+    for (table, keys) in KEYS {
+        let listed = schema_table(&schema, table);
+        let mut known: Vec<&str> = listed["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut expected: Vec<&str> = keys.split(' ').collect();
+        // The root lists its tables, and `upstream` its credentials.
+        known.retain(|key| !listed["properties"][*key]["properties"].is_object() || expected.contains(key));
+        known.retain(|key| {
+            !["allow", "deny", "credentials", "credential", "sinks"].contains(key) || expected.contains(key)
+        });
+        known.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(known, expected, "[{table}]");
+        assert_eq!(listed["additionalProperties"], false, "[{table}]");
+    }
+}
 
 #[test]
 fn the_example_has_no_finding_but_what_it_says_itself() {

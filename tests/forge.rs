@@ -117,7 +117,9 @@ fn compile_inside(name: &str, intruders: &[&str]) -> BTreeMap<String, Vec<String
     let manifest = manifest.split("[[bench]]").next().unwrap();
     let manifest = manifest.replacen("name = \"portcullis\"", &format!("name = \"{name}\""), 1);
     std::fs::write(copy.path().join("Cargo.toml"), format!("{manifest}\n[workspace]\n")).unwrap();
-    copy_tree(&crate_root().join("src"), &copy.path().join("src"));
+    for tree in ["src", "docs"] {
+        copy_tree(&crate_root().join(tree), &copy.path().join(tree));
+    }
     std::fs::copy(crate_root().join("policy.example.toml"), copy.path().join("policy.example.toml")).unwrap();
     let mut library = std::fs::read_to_string(copy.path().join("src/lib.rs")).unwrap();
     for file in intruders {

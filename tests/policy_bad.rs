@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use portcullis::cli::check::{Checked, Look, check, write_human, write_json};
+use portcullis::cli::check::{Checked, Hints, Look, check, sarif, write_human, write_json};
 use portcullis::config::PolicyFile;
 use portcullis::policy::{Parsed, Policy, Severity};
 
@@ -47,13 +47,45 @@ fn no_finding_repeats_a_secret_in_any_format() {
         seen += usize::from(checked.text.contains(SECRET));
         let human = told(&checked);
         let mut json = Vec::new();
-        write_json(&mut json, &[checked]).unwrap();
+        write_json(&mut json, std::slice::from_ref(&checked)).unwrap();
+        sarif::write(&mut json, &[checked]).unwrap();
         let json = String::from_utf8(json).unwrap();
         for part in [SECRET, "hunter2", "5d41402a"] {
             assert!(!human.contains(part) && !json.contains(part), "{}:\n{human}", file.display());
         }
     }
     assert!(seen >= 7, "only {seen} bad files hold the secret");
+}
+
+#[test]
+fn code_review_is_told_every_finding_with_its_place_and_its_rule() {
+    let number = |value: &serde_json::Value| usize::try_from(value.as_u64().unwrap()).unwrap();
+    for file in files() {
+        let checked = read(&file);
+        let mut out = Vec::new();
+        sarif::write(&mut out, std::slice::from_ref(&checked)).unwrap();
+        let log: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let run = &log["runs"][0];
+        let results = run["results"].as_array().unwrap();
+        assert_eq!(results.len(), checked.findings.len(), "{}", file.display());
+        for (result, finding) in results.iter().zip(&checked.findings) {
+            let rule = &run["tool"]["driver"]["rules"][number(&result["ruleIndex"])];
+            assert_eq!((&rule["id"], &result["ruleId"]), (&finding.code.into(), &finding.code.into()));
+            let region = &result["locations"][0]["physicalLocation"]["region"];
+            assert_eq!((number(&region["startLine"]), number(&region["startColumn"])), (finding.line, finding.column));
+            // Counted from the other end: what follows the finding's last character.
+            let (before, after) = checked.text.split_at_checked(finding.span.end).unwrap();
+            let lines = checked.text.matches('\n').count() + 1;
+            assert_eq!(
+                number(&region["endLine"]),
+                lines - after.matches('\n').count(),
+                "{}: {finding:?}",
+                file.display()
+            );
+            let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
+            assert_eq!(number(&region["endColumn"]), column, "{}: {finding:?}", file.display());
+        }
+    }
 }
 
 #[test]
@@ -221,7 +253,7 @@ fn read(file: &Path) -> Checked {
 
 fn told(checked: &Checked) -> String {
     let mut out = Vec::new();
-    write_human(&mut out, std::slice::from_ref(checked), Look::Plain).unwrap();
+    write_human(&mut out, std::slice::from_ref(checked), Look::Plain, Hints::Shown).unwrap();
     String::from_utf8(out).unwrap()
 }
 

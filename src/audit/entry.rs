@@ -89,6 +89,8 @@ struct Open {
     /// Whether the question is in the log.
     asked: bool,
     closed: bool,
+    /// The answer's number, once it is in the chain: it may not be in the file yet.
+    answered: Option<u64>,
     /// What a person said, and how.
     person: Option<(Option<No>, Witness)>,
     /// How the values of its request are told.
@@ -118,6 +120,7 @@ impl Entry {
             started,
             asked: false,
             closed: false,
+            answered: None,
             person: None,
             values: Values::default(),
         })
@@ -260,6 +263,7 @@ impl Entry {
         // Once for each call, and no call's name is used twice under one key.
         let started = open.started.as_nanos().to_be_bytes();
         let idempotency_key = keyed.then(|| open.shared.key.of(&[b"idempotency", open.call.as_bytes(), &started]));
+        let cause = grant.reported().map(|reason| reason.cause().to_string());
         let question = Question {
             idempotency_key: idempotency_key.as_deref(),
             rule: Some(grant.rule().id()),
@@ -267,7 +271,8 @@ impl Entry {
             rules: others(grant),
             effect: Some(grant.effect().as_str()),
             credential: grant.credential(),
-            ..open.question("allow", Some(authorized.request()))
+            cause: cause.as_deref(),
+            ..open.question(if cause.is_some() { "report" } else { "allow" }, Some(authorized.request()))
         };
         let effect = grant.effect();
         let written = open.shared.append(&[Fact::Question(&question)]);
@@ -315,7 +320,7 @@ impl Asked {
 
     /// Ends a call that was sent.
     pub async fn close(self, outcome: Outcome) -> Answer {
-        let Self { open, effect } = self;
+        let Self { mut open, effect } = self;
         let line = Line {
             cause: outcome.cause.as_deref(),
             status: outcome.status,
@@ -324,8 +329,12 @@ impl Asked {
             redacted: (outcome.redacted > 0).then_some(outcome.redacted),
             ..open.line(outcome.code)
         };
-        let written = match open.shared.append(&[Fact::Answer(line)]) {
-            Ok(seq) => open.shared.settle(seq).await,
+        let appended = open.shared.append(&[Fact::Answer(line)]);
+        let written = match appended {
+            Ok(seq) => {
+                open.answered = Some(seq);
+                open.shared.settle(seq).await
+            }
             Err(error) => Err(error),
         };
         match (written, effect) {
@@ -445,6 +454,12 @@ impl Drop for Open {
         if self.closed {
             return;
         }
+        if let Some(seq) = self.answered {
+            if let Err(error) = self.shared.flush(seq) {
+                tracing::error!(%error, call = self.call, "the end of a call could not be recorded");
+            }
+            return;
+        }
         let fact = Abandoned {
             call: &self.call,
             agent: self.agent.name(),
@@ -476,4 +491,38 @@ fn person(no: Option<No>, witness: &Witness) -> Person {
 /// The rules whose obligations apply beside the one that granted it.
 fn others(grant: &Grant) -> Vec<&str> {
     grant.obligations().iter().filter(|rule| *rule != grant.rule()).map(RuleRef::id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::audit::{AuditLog, FEW_CALLS, Place as At};
+    use crate::clock::SystemClock;
+    use crate::policy::Policy;
+
+    const POLICY: &str = r#"
+        version = 1
+        name = "test"
+        upstream = { base_url = "http://127.0.0.1:9/", allow_http = true }
+    "#;
+
+    #[test]
+    fn a_call_that_is_given_up_while_its_answer_is_written_has_one_end() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy = Policy::parse("test.toml", POLICY).policy.unwrap();
+        let place = At { directory: directory.path(), audit: policy.audit() };
+        let audit = AuditLog::open(&place, &policy, Arc::new(SystemClock::new())).unwrap();
+        let mut entries: Vec<_> = (0..=FEW_CALLS).map(|_| audit.entry(&Agent::stdio(1), "api_get")).collect();
+        let Entry(mut open) = entries.pop().unwrap();
+        let call = open.call.clone();
+        open.shared.write(&[Fact::Question(&open.question("allow", None))]).unwrap();
+        open.asked = true;
+        let closing = Asked { open, effect: Effect::Read }.close(Outcome::default());
+        assert!(closing.now_or_never().is_none(), "with many calls open it lets others go first");
+        let text = std::fs::read_to_string(audit.path()).unwrap();
+        let ends = |kind: &str| text.matches(&format!(r#""kind":"{kind}","call":"{call}""#)).count();
+        assert_eq!((ends("question"), ends("answer"), ends("abandoned")), (1, 1, 0), "{text}");
+    }
 }

@@ -6,6 +6,7 @@
 //! write to the state directory (the chain shows an edit, it does not prevent one).
 
 mod acknowledge;
+pub mod beside;
 mod book;
 mod checkpoint;
 mod digest;
@@ -19,6 +20,7 @@ pub mod note;
 mod open;
 mod record;
 mod recover;
+mod regular;
 mod retire;
 mod segment;
 mod subject;
@@ -32,7 +34,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use acknowledge::acknowledge;
+pub use acknowledge::{Acknowledgement, acknowledge, acknowledgement};
 
 use crate::agent::Agent;
 use crate::clock::Clock;
@@ -43,7 +45,8 @@ use book::Book;
 use digest::DigestKey;
 use entry::Entry;
 use open::create;
-use record::{Decision, Fact, Frame, SinkState, Stop, Writes};
+pub use record::SinkState;
+use record::{Decision, Fact, Frame, Stop, Writes};
 use sync::Syncer;
 use tail::Tail;
 
@@ -106,6 +109,12 @@ pub enum AuditError {
     #[error("`{}` verifies: there is nothing to acknowledge", path.display())]
     Verifies {
         /// The log.
+        path: PathBuf,
+    },
+    /// Something else than a log of a state directory is to be acknowledged.
+    #[error("`{}` is no log of a state directory; name a file PREFIX-TIME-PID.jsonl that lies beside `checkpoint.key`", path.display())]
+    NotALog {
+        /// What was named.
         path: PathBuf,
     },
     /// A reason that says nothing, or too much.
@@ -225,12 +234,12 @@ impl AuditLog {
         self.shared.write(&[Fact::Writes(writes)]).map(drop)
     }
 
-    /// Records that a sink fell behind, or caught up. `waiting` counts the records that it has not taken.
+    /// Records how a sink stands.
     ///
     /// # Errors
     /// [`AuditError`] when it could not be written.
-    pub fn sink(&self, sink: &str, state: &'static str, waiting: u64, cause: Option<&str>) -> Result<(), AuditError> {
-        self.shared.write(&[Fact::Sink(SinkState { sink, state, waiting, cause })]).map(drop)
+    pub fn sink(&self, state: &SinkState<'_>) -> Result<(), AuditError> {
+        self.shared.write(&[Fact::Sink(state)]).map(drop)
     }
 
     /// Where sinks follow this log.
@@ -290,6 +299,10 @@ impl Shared {
         if self.open.load(Ordering::Relaxed) > FEW_CALLS {
             tokio::task::yield_now().await;
         }
+        self.flush(seq)
+    }
+
+    fn flush(&self, seq: u64) -> Result<(), AuditError> {
         let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
         self.syncer.wrote(book.flush(seq)?);
         Ok(())

@@ -4,7 +4,8 @@
 //! before it is moved. Refuses to begin beside a log that was changed. Trusts the state directory's check.
 
 use std::fs::File;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -49,9 +50,24 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`] for a directory, key or file that cannot be used, and for another log that was changed.
     pub fn open(place: &Place<'_>, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
+        Self::open_at(&Self::next(place, &*clock), place, policy, clock)
+    }
+
+    /// Where a log lies that is begun now: for what has to be beside it before it is there.
+    #[must_use]
+    pub fn next(place: &Place<'_>, clock: &dyn Clock) -> PathBuf {
+        let time = compact_time(clock.wall());
+        place.directory.join(format!("{}-{time}-{}.jsonl", place.audit.prefix, std::process::id()))
+    }
+
+    /// As [`AuditLog::open`], where [`AuditLog::next`] has said.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_at(path: &Path, place: &Place<'_>, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
         let disk: Arc<dyn Disk> = Arc::new(System);
         let signer = Signer::load(place.directory)?;
-        let left = recover::look(place.directory, &place.audit.prefix, signer.public())?;
+        let left = recover::look(&*disk, place.directory, &place.audit.prefix, signer.public())?;
         let owner = Owner {
             policy: policy.name(),
             hash: policy.hash(),
@@ -59,7 +75,7 @@ impl AuditLog {
             redact: &policy.response().redact,
             patience: policy.upstream().timeout,
         };
-        let log = Self::begin(place, &owner, signer, &left, disk.clone(), clock)?;
+        let log = Self::begin_at(path, place, &owner, signer, &left, disk.clone(), clock)?;
         left.set_aside(&*disk, place.directory, &place.audit.prefix)?;
         Ok(log)
     }
@@ -73,12 +89,22 @@ impl AuditLog {
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, AuditError> {
+        Self::begin_at(&Self::next(place, &*clock), place, owner, signer, left, disk, clock)
+    }
+
+    fn begin_at(
+        path: &Path,
+        place: &Place<'_>,
+        owner: &Owner<'_>,
+        signer: Signer,
+        left: &Left,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuditError> {
         let key = DigestKey::load(place.directory)?;
         let id = random_id()?;
-        let time = compact_time(clock.wall());
-        let path = place.directory.join(format!("{}-{time}-{}.jsonl", place.audit.prefix, std::process::id()));
         let limits = Limits { bytes: place.audit.max_bytes, age: place.audit.max_age };
-        let segment = first_segment(&*disk, &path, clock.monotonic(), &limits)?;
+        let segment = first_segment(&*disk, path, clock.monotonic(), &limits)?;
         let book = Arc::new(Mutex::new(Book::new(disk.clone(), segment.file.clone())));
         let name = Name {
             log: id.clone(),
@@ -109,7 +135,8 @@ impl AuditLog {
         let tail = Tail::new(place.audit.sinks.iter().filter(|sink| sink.require).count());
         let syncer = Syncer::start(keeper, tail.clone())?;
         let (sync, patience, redact) = (place.audit.sync, owner.patience, owner.redact.to_vec());
-        let shared = Shared { id, path, calls, open, book, syncer, key, sync, redact, tail, patience, clock };
+        let shared =
+            Shared { id, path: path.to_owned(), calls, open, book, syncer, key, sync, redact, tail, patience, clock };
         let log = Self { shared: Arc::new(shared) };
         let seq = log.shared.write(&first_facts(&name, owner.text, left))?;
         match log.shared.syncer.wait_blocking(seq) {
@@ -153,19 +180,24 @@ fn first_facts<'a>(name: &'a Name, text: &'a str, left: &'a Left) -> Vec<Fact<'a
 
 /// Creates a log file and takes its lock; its name is on disk on return.
 pub(super) fn create(disk: &dyn Disk, path: &Path) -> Result<File, AuditError> {
-    let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let file = disk.create(path).map_err(open)?;
+    let file = create_locked(disk, path).map_err(|source| AuditError::Open { path: path.to_owned(), source })?;
+    file.ok_or_else(|| AuditError::Locked { path: path.to_owned() })
+}
+
+/// Creates a file and takes its lock; `None` where another process keeps that. Its name is on disk on return.
+pub(super) fn create_locked(disk: &dyn Disk, path: &Path) -> io::Result<Option<File>> {
+    let file = disk.create(path)?;
     // Another gateway that starts may just look at it.
     let mut tries = 0;
-    while !disk::lock(&file).map_err(open)? {
+    while !disk::lock(&file)? {
         if tries == TRIES {
-            return Err(AuditError::Locked { path: path.to_owned() });
+            return Ok(None);
         }
         tries += 1;
         std::thread::sleep(AGAIN);
     }
-    disk.sync_names(path.parent().unwrap_or(Path::new("."))).map_err(open)?;
-    Ok(file)
+    disk.sync_names(path.parent().unwrap_or(Path::new(".")))?;
+    Ok(Some(file))
 }
 
 fn random_id() -> Result<String, AuditError> {

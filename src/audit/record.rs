@@ -26,8 +26,8 @@ pub(super) enum Fact<'a> {
     Abandoned(Abandoned<'a>),
     /// A message that never became a call.
     Frame(Frame<'a>),
-    /// A sink fell behind, or caught up.
-    Sink(SinkState<'a>),
+    /// A sink fell behind, caught up, or will not have some records.
+    Sink(&'a SinkState<'a>),
     /// How large the log is, what its Merkle root is, and a signature: a C2SP signed note.
     Checkpoint { note: &'a str },
     /// A key is another one than that of the log before.
@@ -280,15 +280,21 @@ pub(super) struct Frame<'a> {
     pub(super) unlogged: u64,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct SinkState<'a> {
-    pub(super) sink: &'a str,
-    pub(super) state: &'static str,
+/// How a sink stands.
+#[derive(Debug, Default, Serialize)]
+pub struct SinkState<'a> {
+    /// Its name.
+    pub sink: &'a str,
+    /// `behind`, `caught_up` or `refused`.
+    pub state: &'static str,
     /// Records that it has not taken.
-    pub(super) waiting: u64,
+    pub waiting: u64,
+    /// Records that it will not have, since the last such record.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
     /// One word for what keeps it from taking them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) cause: Option<&'a str>,
+    pub cause: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]

@@ -91,7 +91,7 @@ impl Syncer {
         let theirs = shared.clone();
         let thread = std::thread::Builder::new()
             .name("audit-sync".into())
-            .spawn(move || run(&theirs, keeper, &tail))
+            .spawn(move || guarded(&theirs, |shared| run(shared, keeper, &tail)))
             .map_err(AuditError::Thread)?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -163,6 +163,20 @@ impl Drop for Syncer {
             tracing::error!("the thread that syncs the audit log ended by a panic");
         }
     }
+}
+
+/// A fault in the thread is a log that cannot be written: nobody waits for it for ever.
+fn guarded(shared: &Shared, work: impl FnOnce(&Shared)) {
+    struct Guard<'a>(&'a Shared);
+    impl Drop for Guard<'_> {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.lock().fail();
+            }
+        }
+    }
+    let guard = Guard(shared);
+    work(guard.0);
 }
 
 fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
@@ -247,4 +261,28 @@ fn afterwards(
         shared.lock().wrote(seq);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_ended_by_a_panic() {
+        let shared = Arc::new(Shared::default());
+        let theirs = shared.clone();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let work = move |shared: &Shared| {
+            wait.recv().unwrap();
+            let _held = shared.lock();
+            panic!("a fault on purpose");
+        };
+        let thread = std::thread::spawn(move || guarded(&theirs, work));
+        let syncer = Syncer { shared, thread: Some(thread) };
+        syncer.wrote(0);
+        let Err(waits) = syncer.enqueue(0) else { panic!("it is not on disk") };
+        go.send(()).unwrap();
+        assert_eq!(waits.blocking_recv(), Ok(false));
+        assert!(syncer.failed() && !syncer.wait_blocking(0) && !syncer.close_blocking());
+    }
 }

@@ -2,15 +2,20 @@
 //!
 //! Promises that text marked as a possible secret is covered wherever the source is shown.
 
+pub(super) mod explained;
+pub(super) mod opened;
+pub mod sarif;
+
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use clap::ValueEnum;
 use serde_json::json;
 
-use super::{FOUND, Format, UNUSABLE, complain};
+use super::{FOUND, UNUSABLE, complain};
 use crate::config::{self, PolicyFile};
 use crate::policy::{Finding, Parsed, Policy, Severity};
 
@@ -30,6 +35,26 @@ pub struct Checked {
 /// The code of a finding about a file or secret that is there and cannot be used.
 pub const UNUSABLE_SOURCE: &str = "source-unusable";
 
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people, on standard error.
+    Human,
+    /// For programs: one JSON document.
+    Json,
+    /// For code review: SARIF 2.1.0.
+    Sarif,
+}
+
+/// Whether people are shown hints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hints {
+    /// Each of them.
+    Shown,
+    /// How many there are.
+    Counted,
+}
+
 /// How findings look to people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
@@ -46,8 +71,9 @@ pub enum Look {
 #[must_use]
 pub fn run(
     files: &[PathBuf],
-    format: Format,
+    form: Form,
     look: Look,
+    hints: Hints,
     extra: impl Fn(&PolicyFile, &Policy) -> Vec<Finding>,
 ) -> ExitCode {
     let mut unusable = false;
@@ -65,9 +91,10 @@ pub fn run(
             }
         }
     }
-    let written = match format {
-        Format::Human => write_human(&mut io::stderr().lock(), &checked, look),
-        Format::Json => write_json(&mut io::stdout().lock(), &checked),
+    let written = match form {
+        Form::Human => write_human(&mut io::stderr().lock(), &checked, look, hints),
+        Form::Json => write_json(&mut io::stdout().lock(), &checked),
+        Form::Sarif => sarif::write(&mut io::stdout().lock(), &checked),
     };
     let wrong = |finding: &Finding| finding.severity == Severity::Error && finding.code != UNUSABLE_SOURCE;
     match (checked.iter().any(|file| file.findings.iter().any(wrong)) || written.is_err(), unusable) {
@@ -91,7 +118,7 @@ pub fn check(file: &PolicyFile, extra: impl Fn(&PolicyFile, &Policy) -> Vec<Find
 ///
 /// # Errors
 /// Those of the writer.
-pub fn write_human(out: &mut dyn Write, files: &[Checked], look: Look) -> io::Result<()> {
+pub fn write_human(out: &mut dyn Write, files: &[Checked], look: Look, hints: Hints) -> io::Result<()> {
     let renderer = match look {
         Look::Plain => Renderer::plain(),
         Look::Coloured => Renderer::styled(),
@@ -99,7 +126,8 @@ pub fn write_human(out: &mut dyn Write, files: &[Checked], look: Look) -> io::Re
     for file in files {
         let covered = cover(&file.text, &file.hidden);
         let name = shown(&file.file);
-        for finding in &file.findings {
+        let shown = |finding: &&Finding| hints == Hints::Shown || finding.severity != Severity::Hint;
+        for finding in file.findings.iter().filter(shown) {
             writeln!(out, "{}\n", draw(finding, &name, &covered, &renderer))?;
         }
         writeln!(out, "{name}: {}", summary(&file.findings))?;
@@ -133,6 +161,7 @@ fn draw(finding: &Finding, file: &str, covered: &str, renderer: &Renderer) -> St
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
+        Severity::Hint => Level::NOTE.with_name("hint"),
     };
     // The first line alone: a table or a list may go on for pages.
     let start = covered.get(..finding.span.start).map_or(0, |before| before.rfind('\n').map_or(0, |end| end + 1));
@@ -149,13 +178,13 @@ fn draw(finding: &Finding, file: &str, covered: &str, renderer: &Renderer) -> St
 }
 
 fn summary(findings: &[Finding]) -> String {
-    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-    match (errors, findings.len() - errors) {
-        (0, 0) => "no findings".to_owned(),
-        (0, warnings) => counted(warnings, "warning"),
-        (errors, 0) => counted(errors, "error"),
-        (errors, warnings) => format!("{}, {}", counted(errors, "error"), counted(warnings, "warning")),
-    }
+    let kinds = [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Hint, "hint")];
+    let counts = kinds.map(|(severity, what)| {
+        let count = findings.iter().filter(|finding| finding.severity == severity).count();
+        (count > 0).then(|| counted(count, what))
+    });
+    let counts: Vec<String> = counts.into_iter().flatten().collect();
+    if counts.is_empty() { "no findings".to_owned() } else { counts.join(", ") }
 }
 
 fn counted(count: usize, what: &str) -> String {

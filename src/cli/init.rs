@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::check::{self, Checked};
+use super::check::{self, Checked, Hints};
 use super::put::{self, PRIVATE};
 use super::{FOUND, complain, load};
 use crate::catalog::warning::DocumentError;
@@ -267,7 +267,7 @@ fn wrong(output: &Path, policy: &str) -> Option<ExitCode> {
     }
     let checked = Checked { file, text: policy.to_owned(), findings, hidden };
     // A closed standard error leaves nobody to tell.
-    drop(check::write_human(&mut io::stderr(), &[checked], load::look()));
+    drop(check::write_human(&mut io::stderr(), &[checked], load::look(), Hints::Counted));
     match read {
         Some(_) => None,
         None => {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::catalog;
-use super::check::{self, Checked, Look};
+use super::check::{self, Checked, Hints, Look};
 use super::{FOUND, complain};
 use crate::catalog::Catalog;
 use crate::catalog::warning::Warning;
@@ -40,7 +40,7 @@ pub(super) fn policy(path: &Path) -> Result<Loaded, ExitCode> {
         return Ok(Loaded { file, policy });
     }
     let checked = Checked { file: file.name(), text: file.text, findings, hidden };
-    check::write_human(&mut io::stderr(), &[checked], look()).map_err(|error| complain(&error))?;
+    check::write_human(&mut io::stderr(), &[checked], look(), Hints::Counted).map_err(|error| complain(&error))?;
     Err(ExitCode::from(FOUND))
 }
 

@@ -74,14 +74,20 @@ enum Command {
     },
     /// Check policy files: every finding at once, with its place and the right spelling.
     ///
-    /// Exit 1 when there is an error; warnings alone exit 0.
+    /// Exit 1 when there is an error; warnings and hints alone exit 0. `--explain CODE` says what a code means.
     Check {
         /// The policy files.
-        #[arg(required = true, value_name = "FILE")]
+        #[arg(required_unless_present = "explain", value_name = "FILE")]
         files: Vec<PathBuf>,
         /// How findings are printed.
-        #[arg(long, value_enum, default_value_t = Format::Human)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = check::Form::Human)]
+        format: check::Form,
+        /// Print hints as well.
+        #[arg(long)]
+        hints: bool,
+        /// Say what the code of a finding means and what to do.
+        #[arg(long, value_name = "CODE", conflicts_with = "files")]
+        explain: Option<String>,
     },
     /// Say what a policy makes of a request, and why: the verdict, the rule, every rule that was considered.
     ///
@@ -95,6 +101,11 @@ enum Command {
     /// ("allow", "hold", "deny", or "refuse" for what is no request under any policy), `rule` and `code`. Says which rules no case
     /// hits. Exit 1 where a case fails.
     Test(test::Test),
+    /// Print the JSON Schema of the policy, for editors.
+    ///
+    /// taplo and VS Code (Even Better TOML) use it where the policy's first line is `#:schema policy.schema.json`, with the
+    /// schema saved under that name beside it. It helps while writing; `check` says everything that is wrong.
+    Schema,
     /// Print what the agent will see: every tool, and what the list costs in bytes and about in tokens.
     ///
     /// What the API's description leaves out goes to standard error. Nothing is sent and no secret is read.
@@ -304,9 +315,11 @@ pub fn run() -> ExitCode {
     match Arguments::parse().command {
         Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
         Command::Demo { serve } => demo::run(serve),
-        Command::Check { files, format } => check_files(&files, format),
+        Command::Check { explain: Some(code), .. } => explain_code(&code),
+        Command::Check { files, format, hints, explain: None } => check_files(&files, format, hints),
         Command::Explain(asked) => explain::run(&asked),
         Command::Test(asked) => test::run(&asked),
+        Command::Schema => schema(),
         Command::Tools { file, format } => tools::run(&file, format),
         Command::Pending { place, format } => desk::pending(place.state_dir.as_deref(), format),
         Command::Approve { code, yes, digest, place } => {
@@ -346,8 +359,33 @@ fn audit(command: Audit) -> ExitCode {
 }
 
 /// `check`: what the file says, and what only a look at the files and secrets it names can find.
-fn check_files(files: &[PathBuf], format: Format) -> ExitCode {
-    check::run(files, format, load::look(), sources::findings)
+fn check_files(files: &[PathBuf], form: check::Form, hints: bool) -> ExitCode {
+    let hints = if hints { check::Hints::Shown } else { check::Hints::Counted };
+    check::run(files, form, load::look(), hints, sources::findings)
+}
+
+/// The JSON Schema of the policy.
+const SCHEMA: &str = include_str!("../../docs/policy.schema.json");
+
+fn schema() -> ExitCode {
+    print(SCHEMA)
+}
+
+/// `check --explain`.
+fn explain_code(code: &str) -> ExitCode {
+    let Some(explained) = check::explained::of(code) else {
+        return complain(&format!("there is no finding `{}`; docs/policy-findings.md lists them", code.escape_debug()));
+    };
+    print(&format!("{}\n\n{}\n", explained.code, explained.plain()))
+}
+
+/// A text on standard output; a reader that has seen enough ends it well.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => complain(&error),
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
 }
 
 /// One clear sentence on standard error, and exit code 2.

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, CatalogError};
-use super::check::{self, Checked, Look};
+use super::check::{self, Checked, Hints, Look};
 use super::{FOUND, complain};
 use crate::agent::Agent;
 use crate::audit::{AuditError, AuditLog, Place};
@@ -142,8 +142,11 @@ fn open(
     let limiter = limiter(&policy, &directory, &clock)?;
     let confirmer = Confirmer::new(policy.confirm().clone(), &directory, clock.clone(), key.as_deref())?;
     let place = Place { directory: &directory, audit: policy.audit() };
-    let audit = AuditLog::open(&place, &policy, clock.clone())?;
-    let running = sinks.follow(&audit, &directory)?;
+    // Before the log is there: no crash may leave one that nobody brings to its sinks.
+    let path = AuditLog::next(&place, &*clock);
+    let ready = sinks.claim(&path)?;
+    let audit = AuditLog::open_at(&path, &place, &policy, clock.clone())?;
+    let running = ready.follow(&audit, &policy.audit().prefix)?;
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
     // Last: a gateway that does not start leaves no socket behind.
@@ -241,7 +244,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Api>, ExitCode> {
         }
     }
     if !wrong.is_empty() {
-        if let Err(error) = check::write_human(&mut io::stderr(), &wrong, Look::Plain) {
+        if let Err(error) = check::write_human(&mut io::stderr(), &wrong, Look::Plain, Hints::Counted) {
             tracing::warn!(%error, "the findings could not be shown");
         }
         return Err(ExitCode::from(FOUND));

@@ -1,10 +1,13 @@
-//! What only a look outside the policy's text can find: secrets and certificates that are not there or not safe.
+//! What only a look outside the policy's text can find: secrets and certificates that are not there or not safe, paths that
+//! the API's description does not have.
 
 use std::io;
 use std::path::Path;
 
-use super::check::UNUSABLE_SOURCE;
+use super::catalog;
+use super::check::{UNUSABLE_SOURCE, opened};
 use crate::catalog::{Catalog, MAX_DOCUMENT};
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Environment, PolicyFile};
 use crate::policy::{Finding, Policy, Severity, Source, SourceSpec};
 use crate::trust::TrustError;
@@ -18,9 +21,11 @@ pub(super) struct Looked<'p> {
     pub(super) finding: Option<Finding>,
 }
 
-/// One finding for each file or secret that cannot be used as it is now.
+/// One finding for each file or secret that cannot be used as it is now, and what else the policy's text does not tell.
 pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
-    look(file, policy).into_iter().filter_map(|looked| looked.finding).collect()
+    let mut found: Vec<Finding> = look(file, policy).into_iter().filter_map(|looked| looked.finding).collect();
+    found.extend(beyond(file, policy));
+    found
 }
 
 /// Looks at each of them. A command is looked for, not run.
@@ -33,6 +38,24 @@ pub(super) fn look<'p>(file: &PolicyFile, policy: &'p Policy) -> Vec<Looked<'p>>
     let surroundings = Surroundings::of(secrets, file.directory(), &|name| environment.get(name));
     let looked = |source| Looked { source, finding: finding(source, &surroundings) };
     policy.sources().iter().map(looked).collect()
+}
+
+/// What is wrong with the policy itself, as the API's description and the day tell.
+pub(super) fn beyond(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
+    let mut found = Vec::new();
+    // A description that cannot be read has a finding as a source.
+    if let Ok(Some((catalog, _))) = catalog::read(policy, file.directory()) {
+        found.extend(opened::findings(policy, &catalog));
+    }
+    found.extend(over(policy));
+    found
+}
+
+/// Report mode whose time has passed.
+fn over(policy: &Policy) -> Option<Finding> {
+    let report = policy.report_until().filter(|report| report.is_over(SystemClock::new().since_epoch()))?;
+    let message = format!("report mode ended on {}", report.day());
+    Some(Finding::new(Severity::Warning, "report-over", message, report.place(), Some("remove it".to_owned())))
 }
 
 fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {

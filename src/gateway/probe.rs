@@ -1,7 +1,7 @@
 //! One read that nobody's agent asked for: `portcullis doctor` looks whether the API answers.
 //!
 //! Promises that it takes the path of every call: judged by the policy, counted by the limits, recorded before it is sent
-//! and after. What a person would have to approve is not sent.
+//! and after. What a person would have to approve is not sent, nor what passes in report mode alone.
 
 use std::time::{Duration, SystemTime};
 

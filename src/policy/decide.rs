@@ -4,6 +4,7 @@
 //! with the rules that are about the path, not with the number of rules. Nothing here can fail.
 
 pub(super) mod considered;
+mod opened;
 pub(super) mod passage;
 pub(super) mod split;
 
@@ -23,6 +24,8 @@ use crate::request::method::Method;
 #[derive(Debug)]
 pub(super) struct Rules {
     writes: bool,
+    /// Whether report mode may let a read through that no rule grants.
+    reports: bool,
     allows: Vec<Allow>,
     denies: Vec<Deny>,
     /// Allow paths and deny paths, each as canonical text and in deny form; each path has one number.
@@ -54,6 +57,7 @@ impl Rules {
     pub(super) fn new(writes: bool, allows: Vec<Written<Allow>>, denies: Vec<Written<Deny>>) -> Self {
         let mut rules = Self {
             writes,
+            reports: false,
             allows: Vec::with_capacity(allows.len()),
             denies: Vec::with_capacity(denies.len()),
             canonical: Trie::default(),
@@ -85,6 +89,11 @@ impl Rules {
         rules
     }
 
+    /// The same rules, beside which report mode may let reads through.
+    pub(super) fn reporting(self) -> Self {
+        Self { reports: true, ..self }
+    }
+
     pub(super) fn is_read_only(&self) -> bool {
         !self.writes
     }
@@ -92,7 +101,8 @@ impl Rules {
     /// Whether some rule could let a request with this method through.
     pub(super) fn could_send(&self, method: Method) -> bool {
         let mut rules = self.allows.iter().filter(|rule| rule.methods.contains(method));
-        rules.any(|rule| self.writes || rule.effect_of(method) == Effect::Read)
+        let reported = self.reports && matches!(method, Method::Get | Method::Head);
+        reported || rules.any(|rule| self.writes || rule.effect_of(method) == Effect::Read)
     }
 
     /// Whether some request with this method could pass as a write.
@@ -139,20 +149,18 @@ impl Rules {
         }
         matching.retain(|(rule, _)| rule.methods.contains(request.method()));
         let rule = self.granting(request, self.by_rule(written))?;
-        let strictest = strictest(&matching);
-        Ok(Grant {
-            effect,
-            rule,
-            obligations: matching.iter().map(|(rule, _)| rule.name.clone()).collect(),
-            rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.name.index()).collect(),
-            credential: most_specific(matching.iter().copied()).and_then(|rule| rule.credential.clone()),
-            confirm: strictest.map_or(Confirm::Typed, |(_, confirm)| confirm),
-            channel: matching.iter().map(|(rule, _)| rule.channel).max().unwrap_or(Channel::Desk),
-            preview: matching.iter().map(|(rule, _)| rule.preview).max().unwrap_or(Preview::Yes),
-            idempotency_key: matching.iter().any(|(rule, _)| rule.idempotency_key),
-            values: matching.iter().map(|(rule, _)| rule.values).min().unwrap_or_default(),
-            strictest: strictest.map_or(0, |(place, _)| place),
-        })
+        Ok(obliged(effect, rule, &matching))
+    }
+
+    /// What a request has to observe that `rule` lets through, though no rule of the policy grants it; `None` where a rule
+    /// denies it.
+    pub(super) fn grant(&self, request: &Request, rule: RuleRef) -> Option<Grant> {
+        let mut denied = None;
+        let Found { matching, .. } = self.walk(request, |target| self.deny(request, target, &mut denied));
+        let mut matching = self.by_rule(matching);
+        let effect = effect(request.method(), &matching);
+        matching.retain(|(rule, _)| rule.methods.contains(request.method()));
+        denied.is_none().then(|| obliged(effect, rule, &matching))
     }
 
     /// Every rule that is about the path: allow paths, as it is written and in every reading of it, and deny paths, which
@@ -245,6 +253,25 @@ fn effect(method: Method, about: &[(&Allow, Rank)]) -> Effect {
         }
     };
     if read { Effect::Read } else { Effect::Write }
+}
+
+/// What the matching rules ask for.
+fn obliged(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant {
+    let strictest = strictest(matching);
+    Grant {
+        effect,
+        rule,
+        obligations: matching.iter().map(|(rule, _)| rule.name.clone()).collect(),
+        rates: matching.iter().filter(|(rule, _)| rule.rate.is_some()).map(|(rule, _)| rule.name.index()).collect(),
+        credential: most_specific(matching.iter().copied()).and_then(|rule| rule.credential.clone()),
+        confirm: strictest.map_or(Confirm::Typed, |(_, confirm)| confirm),
+        channel: matching.iter().map(|(rule, _)| rule.channel).max().unwrap_or(Channel::Desk),
+        preview: matching.iter().map(|(rule, _)| rule.preview).max().unwrap_or(Preview::Yes),
+        idempotency_key: matching.iter().any(|(rule, _)| rule.idempotency_key),
+        values: matching.iter().map(|(rule, _)| rule.values).min().unwrap_or_default(),
+        strictest: strictest.map_or(0, |(place, _)| place),
+        reported: None,
+    }
 }
 
 /// The place of the rule with the strictest confirmation, among several of the most specific, and what it asks for.

@@ -36,6 +36,8 @@ pub enum Severity {
     Error,
     /// The policy works, though perhaps not as meant.
     Warning,
+    /// Something to think about.
+    Hint,
 }
 
 impl Severity {
@@ -45,6 +47,7 @@ impl Severity {
         match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Hint => "hint",
         }
     }
 }
@@ -164,7 +167,8 @@ fn visible(character: char) -> impl Iterator<Item = char> {
 }
 
 /// The known word that `word` was probably meant to be.
-pub(super) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+#[must_use]
+pub fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let folded = word.to_lowercase();
     if folded.len() > 64 {
         return None;

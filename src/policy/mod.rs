@@ -13,6 +13,7 @@ mod lint;
 #[cfg(test)]
 mod model;
 mod pattern;
+mod report;
 mod rule;
 mod sink;
 mod spec;
@@ -22,6 +23,7 @@ mod verdict;
 mod words;
 
 use std::ops::Range;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
@@ -29,9 +31,10 @@ pub use self::decide::considered::{Considered, Part};
 pub use self::decide::passage::Passage;
 pub use self::decide::split::{Asked, Extent, Split, Touch};
 pub use self::field::{FieldPath, FieldPathError, Segment};
-pub use self::finding::{Finding, Severity};
+pub use self::finding::{Finding, Severity, nearest};
 pub use self::pattern::{PathGlob, PatternError};
-pub use self::rule::{Limits, RuleInfo, RuleKind, Terms};
+pub use self::report::{REPORT, ReportUntil};
+pub use self::rule::{Limits, RuleInfo, RuleKind, RulePath, Terms};
 pub use self::sink::{Destination, Endpoint, SinkSpec, Target};
 pub use self::spec::{
     AuditSpec, ConfirmSpec, CredentialSpec, Format, LimitSpec, Place, Rate, ResponseSpec, SecretSpec, Source,
@@ -68,6 +71,7 @@ pub struct Policy {
     response: ResponseSpec,
     audit: AuditSpec,
     words: String,
+    report: Option<ReportUntil>,
     rules: Rules,
     infos: Vec<RuleInfo>,
 }
@@ -81,6 +85,17 @@ pub struct Parsed {
     pub findings: Vec<Finding>,
     /// Places of the file whose text may be a secret: whoever shows the source covers them.
     pub hidden: Vec<Range<usize>>,
+}
+
+/// An allow path, and what it opens of the operations that an API is known to have.
+#[derive(Debug)]
+pub struct Opened<'p> {
+    /// The rule.
+    pub rule: &'p RuleInfo,
+    /// Its path.
+    pub path: &'p RulePath,
+    /// The places of the operations.
+    pub operations: Vec<usize>,
 }
 
 impl Policy {
@@ -99,7 +114,10 @@ impl Policy {
     }
 
     fn new(file: &str, text: &str, hidden: &[Range<usize>], read: File) -> Self {
-        let paths = |paths: &[WrittenPath]| paths.iter().map(|path| path.pattern.text().into()).collect();
+        let places = Findings::new(text);
+        let path =
+            |path: &WrittenPath| RulePath { text: path.pattern.text().into(), place: places.place(path.span.clone()) };
+        let paths = |paths: &[WrittenPath]| paths.iter().map(path).collect();
         let allows = read.allows.iter().map(|allow| RuleInfo {
             name: allow.rule.name.clone(),
             kind: RuleKind::Allow,
@@ -118,8 +136,11 @@ impl Policy {
             paths: paths(&deny.paths),
             terms: None,
         });
+        let words = words::words(&read);
+        let infos = allows.chain(denies).collect();
+        let rules = Rules::new(read.writes, read.allows, read.denies);
         Self {
-            words: words::words(&read),
+            words,
             file: file.to_owned(),
             name: read.name,
             text: covered(text, hidden),
@@ -131,14 +152,30 @@ impl Policy {
             tools: read.tools,
             response: read.response,
             audit: read.audit,
-            infos: allows.chain(denies).collect(),
-            rules: Rules::new(read.writes, read.allows, read.denies),
+            infos,
+            rules: if read.report.is_some() { rules.reporting() } else { rules },
+            report: read.report,
         }
     }
 
     /// Judges one request. All agents of one file have the same rights, but an approval is of one agent's request.
     pub fn authorize(&self, agent: &Agent, request: Request) -> Verdict {
         self.rules.judge(request, || Bond { agent: agent.clone(), api: self.name.as_str().into(), policy: self.hash })
+    }
+
+    /// Lets a read through that [`Policy::authorize`] denied for nothing but the lack of a rule, where `[access] report_until` says
+    /// so and its time is not over; `now` is the time since the Unix epoch. Every other verdict stays.
+    pub fn report(&self, verdict: Verdict, now: impl FnOnce() -> Duration) -> Verdict {
+        match self.report.as_ref().filter(|report| !report.is_over(now())) {
+            Some(report) => report.report(&self.rules, verdict),
+            None => verdict,
+        }
+    }
+
+    /// `[access] report_until`
+    #[must_use]
+    pub fn report_until(&self) -> Option<&ReportUntil> {
+        self.report.as_ref()
     }
 
     /// Whether `[access] writes` is false, so that nothing but reads leaves.
@@ -188,6 +225,15 @@ impl Policy {
     /// Every rule and method with which some request could pass as a write, now or after a human agrees.
     pub fn writes(&self) -> impl Iterator<Item = (&RuleRef, Method)> {
         self.rules.writes()
+    }
+
+    /// What each allow path opens of these operations, each a method and a path template, in the order of the file.
+    #[must_use]
+    pub fn opened(&self, operations: &[(Method, &str)]) -> Vec<Opened<'_>> {
+        let rules = self.infos.iter().filter(|rule| rule.kind == RuleKind::Allow);
+        let paths = rules.flat_map(|rule| rule.paths.iter().map(move |path| (rule, path)));
+        let opened = paths.zip(self.rules.opened(operations));
+        opened.map(|((rule, path), operations)| Opened { rule, path, operations }).collect()
     }
 
     /// What is open and what is closed, for the agent.

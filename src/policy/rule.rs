@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::pattern::Pattern;
-use super::spec::Rate;
+use super::spec::{Place, Rate};
 use super::verdict::{Channel, Confirm, DenyReason, Effect, Preview, RuleRef, Values};
 use crate::request::Request;
 use crate::request::body::Body;
@@ -27,8 +27,17 @@ pub struct RuleInfo {
     pub(super) rate: Option<Rate>,
     pub(super) reason: Option<Arc<str>>,
     pub(super) methods: Methods,
-    pub(super) paths: Vec<Box<str>>,
+    pub(super) paths: Vec<RulePath>,
     pub(super) terms: Option<Terms>,
+}
+
+/// One path of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulePath {
+    /// In canonical form.
+    pub text: Box<str>,
+    /// Where it stands in the file.
+    pub place: Place,
 }
 
 /// What an allow rule asks for of the requests that it is about.
@@ -99,9 +108,10 @@ impl RuleInfo {
         self.methods.iter()
     }
 
-    /// Its paths, in canonical form.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.paths.iter().map(|path| &**path)
+    /// Its paths, in the order of the file.
+    #[must_use]
+    pub fn paths(&self) -> &[RulePath] {
+        &self.paths
     }
 
     /// What it asks for; `None` of a deny rule.

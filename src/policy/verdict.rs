@@ -150,6 +150,11 @@ impl Denial {
         Self { request, reason, rule }
     }
 
+    pub(in crate::policy) fn into_parts(self) -> (Request, DenyReason, Option<RuleRef>) {
+        let Self { request, reason, rule } = self;
+        (request, reason, rule)
+    }
+
     /// The request that was judged.
     #[must_use]
     pub fn request(&self) -> &Request {
@@ -184,9 +189,18 @@ pub struct Grant {
     pub(in crate::policy) preview: Preview,
     pub(in crate::policy) idempotency_key: bool,
     pub(in crate::policy) values: Values,
+    /// Why it would be refused, where report mode lets it through.
+    pub(in crate::policy) reported: Option<DenyReason>,
 }
 
 impl Grant {
+    /// Why the request would be refused, where no rule grants it and report mode lets it through; [`Grant::rule`] is then
+    /// [`REPORT`](super::REPORT).
+    #[must_use]
+    pub fn reported(&self) -> Option<&DenyReason> {
+        self.reported.as_ref()
+    }
+
     /// Whether the request changes something.
     #[must_use]
     pub fn effect(&self) -> Effect {

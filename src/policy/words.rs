@@ -14,6 +14,9 @@ pub(super) fn words(file: &File) -> String {
     let mut text = format!("What may be asked of `{}`. Everything that is not listed is refused.\n", file.name);
     let writes = if file.writes { "Writes are possible where a rule says so." } else { "Nothing can be changed." };
     text.push_str(writes);
+    if let Some(report) = &file.report {
+        text.push_str(&format!(" On trial until {}: reads that no line below closes pass as well.", report.day()));
+    }
     text.push_str("\n\nOpen (`*` is one segment of the path, `**` any number):\n");
     file.allows.iter().for_each(|rule| allow(&mut text, rule, file.writes));
     if !file.denies.is_empty() {

@@ -76,7 +76,7 @@ impl View {
     pub(super) fn severity(&self) -> Severity {
         match (self.kind.as_str(), self.verdict.as_deref(), self.code()) {
             ("question", Some("allow"), _) | ("answer", _, None) => Severity::Info,
-            ("question", Some("hold"), _) => Severity::Notice,
+            ("question", Some("hold" | "report"), _) => Severity::Notice,
             ("question", ..) | ("frame" | "abandoned", ..) => Severity::Warning,
             ("answer", _, Some(code)) => match code {
                 "denied" | "bad_request" | "declined" | "throttled" | "cancelled" | "busy" | "approval_expired" => {
@@ -99,13 +99,6 @@ impl View {
         let time = humantime::parse_rfc3339(&self.time).unwrap_or(UNIX_EPOCH);
         nanos(time)
     }
-}
-
-/// The log that a file is of, as its first file's name without the ending.
-pub(super) fn stem(file: &str) -> &str {
-    let stem = file.strip_suffix(".jsonl").unwrap_or(file);
-    let number = |digits: &str| digits.len() >= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    stem.rsplit_once('_').filter(|(_, digits)| number(digits)).map_or(stem, |(stem, _)| stem)
 }
 
 pub(super) fn nanos(time: SystemTime) -> u128 {

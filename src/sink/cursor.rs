@@ -3,14 +3,12 @@
 //! Promises that the file is whole or the one before it, and for its owner alone. One that cannot be believed is none: what was
 //! sent is sent again then.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::beside;
 use crate::audit::tail::CURSOR;
 use crate::trust;
 
@@ -44,31 +42,13 @@ impl Cursor {
     }
 
     pub(super) fn save(&self, path: &Path) -> io::Result<()> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(".new");
-        let draft = PathBuf::from(draft);
-        match std::fs::remove_file(&draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        let mut file = create(&draft)?;
-        file.write_all(&serde_json::to_vec(self).map_err(io::Error::other)?)?;
-        file.sync_data()?;
-        std::fs::rename(&draft, path)
+        beside::keep(path, &serde_json::to_vec(self).map_err(io::Error::other)?)
     }
 }
 
 /// Where a sink's cursor of a log lies. `stem` is the name of the log's first file without its ending.
 pub(super) fn path(directory: &Path, stem: &str, sink: &str) -> PathBuf {
     directory.join(format!("{stem}.{sink}{CURSOR}"))
-}
-
-/// Creates a file that was not there, for its owner alone.
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    options.custom_flags(i32::from_ne_bytes(flags.bits().to_ne_bytes())).open(path)
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! Follows the log of this process for one sink, and brings it what other processes have left.
 //!
-//! Promises that a batch is brought until it is taken, that nothing of the same log overtakes it, and that old logs do not hold up
-//! the new one.
+//! Promises that a batch is brought until it is taken or its one record given up, that nothing of the same log overtakes it, and that
+//! old logs do not hold up the new one.
 
-use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::backoff::Backoff;
-use super::claim::Claim;
+use super::batch::Batch;
+use super::claim::{Claim, Orphans};
 use super::course::Course;
+use super::refused::{self, Next, Refusals};
 use super::segment::{MOST_RECORDS, ReadError};
 use super::standing::Standing;
-use super::{DRAIN, Failure, Sink, Then, Waiting};
+use super::{Counts, DRAIN, Failure, Sink, Taken, Then};
 use crate::audit::AuditLog;
 use crate::audit::tail::Tail;
 use crate::clock::Clock;
@@ -27,6 +29,9 @@ const WANTED: Duration = Duration::from_secs(1);
 const LAST: Duration = Duration::from_millis(250);
 /// The longest that a sink may ask to be left alone.
 const MOST_ASKED: Duration = Duration::from_secs(300);
+/// Old logs that were sent whole and of which the connection may yet say that they are lost.
+const MOST_LEAVING: usize = 3;
+const REST: &str = "a sink has not taken all; the next process brings it the rest";
 
 /// What a follower is made of.
 #[derive(Debug)]
@@ -39,8 +44,8 @@ pub(super) struct Parts {
     pub(super) required: Option<usize>,
     pub(super) audit: AuditLog,
     pub(super) own: Arc<Claim>,
-    pub(super) orphans: Vec<Arc<Claim>>,
-    pub(super) waiting: Arc<Waiting>,
+    pub(super) orphans: Arc<Orphans>,
+    pub(super) counts: Arc<Counts>,
     pub(super) stopped: watch::Receiver<bool>,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -55,14 +60,23 @@ pub(super) struct Follower {
     tail: Tail,
     claim: Arc<Claim>,
     own: Option<Course>,
-    orphans: VecDeque<Arc<Claim>>,
+    orphans: Arc<Orphans>,
+    /// Of them, the next.
+    orphan: usize,
     old: Option<Course>,
-    waiting: Arc<Waiting>,
+    /// Sent whole, and not yet certain.
+    leaving: Vec<Course>,
+    /// Sent whole, and to be sent again.
+    again: Vec<Course>,
+    counts: Arc<Counts>,
     standing: Standing,
+    refusals: Refusals,
     backoff: Backoff,
     /// Records in one batch.
     most: usize,
     tended: Duration,
+    /// Whether its end was tried and went wrong.
+    parted: bool,
     stopped: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
 }
@@ -75,7 +89,7 @@ enum Step {
 
 impl Follower {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { sink, name, place, required, audit, own, orphans, waiting, stopped, clock } = parts;
+        let Parts { sink, name, place, required, audit, own, orphans, counts, stopped, clock } = parts;
         Self {
             sink,
             place,
@@ -83,14 +97,19 @@ impl Follower {
             tail: audit.tail(),
             claim: own,
             own: None,
-            orphans: orphans.into(),
+            orphans,
+            orphan: 0,
             old: None,
-            waiting,
+            leaving: Vec::new(),
+            again: Vec::new(),
+            counts,
+            refusals: Refusals::default(),
             standing: Standing::new(name.clone(), audit, clock.clone()),
             name,
             backoff: Backoff::default(),
             most: MOST_RECORDS,
             tended: clock.monotonic(),
+            parted: false,
             stopped,
             clock,
         }
@@ -106,7 +125,7 @@ impl Follower {
         };
         tokio::select! {
             () = self.run() => {}
-            () = late => tracing::warn!(sink = self.name, "a sink has not taken all; the next process brings it the rest"),
+            () = late => tracing::warn!(sink = self.name, "{REST}"),
         }
         self.save();
     }
@@ -123,18 +142,21 @@ impl Follower {
                     continue;
                 }
             };
-            let now = self.clock.monotonic();
-            if now.saturating_sub(self.tended) >= TICK || (stopping && step == Step::Idle) {
+            let (now, end) = (self.clock.monotonic(), stopping && step == Step::Idle);
+            if end || now.saturating_sub(self.tended) >= TICK {
                 self.tended = now;
-                self.save();
-                if let Err(failure) = self.sink.tend(&self.waiting, stopping).await {
+                if let Err(failure) = self.tend(end).await {
                     self.failed(&failure, limit).await;
+                    // One that ends every connection by a reset would get its last records again and again.
+                    if end && std::mem::replace(&mut self.parted, true) {
+                        return tracing::warn!(sink = self.name, "{REST}");
+                    }
                     continue;
                 }
             }
             match step {
                 Step::Moved => {}
-                Step::Idle if stopping => return self.finish(),
+                Step::Idle if end => return self.finish(),
                 Step::Idle => self.rest(&mut synced).await,
             }
         }
@@ -145,7 +167,7 @@ impl Follower {
         let own = self.bring_own(limit).await?;
         let old = if stopping { Step::Idle } else { self.bring_old().await? };
         self.backoff.reset();
-        if self.own.as_ref().is_some_and(|own| own.next() >= limit) && old == Step::Idle {
+        if self.own.as_ref().is_some_and(|own| own.next() >= limit) && old == Step::Idle && self.leaving.is_empty() {
             self.standing.caught_up();
         }
         Ok(if (own, old) == (Step::Idle, Step::Idle) { Step::Idle } else { Step::Moved })
@@ -156,13 +178,16 @@ impl Follower {
             self.own = Course::begin(&self.claim, &self.name).map_err(|error| Failure::read(&error))?;
         }
         let Some(course) = &mut self.own else { return Ok(Step::Idle) };
-        self.waiting.set(self.place, limit.saturating_sub(course.next()));
+        self.counts.wait(self.place, limit.saturating_sub(course.next()));
         let read = course.read(limit, self.most).map_err(|error| Failure::read(&error))?;
         let Some((batch, next)) = read else { return Ok(Step::Idle) };
-        self.sink.deliver(&batch).await?;
-        course.took(next);
-        self.most = grown(self.most);
-        self.waiting.set(self.place, limit.saturating_sub(course.next()));
+        let path = course.refused();
+        self.bring(&batch, &path).await?;
+        if let Some(course) = &mut self.own {
+            course.took(next);
+            self.counts.wait(self.place, limit.saturating_sub(course.next()));
+        }
+        self.confirm();
         self.sink.count(&batch);
         if let Some(required) = self.required {
             self.tail.took(required, batch.next());
@@ -171,23 +196,22 @@ impl Follower {
     }
 
     async fn bring_old(&mut self) -> Result<Step, Failure> {
-        while self.old.is_none() {
-            let Some(claim) = self.orphans.pop_front() else { return Ok(Step::Idle) };
-            match Course::begin(&claim, &self.name) {
-                Ok(course) => self.old = course,
-                Err(error) => tracing::warn!(%error, sink = self.name, "a log that a sink waits for cannot be read"),
-            }
+        if self.old.is_none() {
+            self.old = self.next_old();
         }
         let Some(course) = &mut self.old else { return Ok(Step::Idle) };
         match course.read(u64::MAX, self.most) {
             Ok(Some((batch, next))) => {
-                self.sink.deliver(&batch).await?;
-                course.took(next);
-                self.most = grown(self.most);
+                let path = course.refused();
+                self.bring(&batch, &path).await?;
+                if let Some(course) = &mut self.old {
+                    course.took(next);
+                }
+                self.confirm();
             }
             Ok(None) => {
-                course.done();
-                self.old = None;
+                self.leaving.extend(self.old.take());
+                self.leave();
             }
             Err(error) => {
                 tracing::warn!(%error, sink = self.name, "a log that a sink waits for cannot be read on");
@@ -197,14 +221,114 @@ impl Follower {
         Ok(Step::Moved)
     }
 
+    /// The oldest log that this sink has to get yet.
+    fn next_old(&mut self) -> Option<Course> {
+        if let Some(course) = self.again.pop() {
+            return Some(course);
+        }
+        if self.leaving.len() >= MOST_LEAVING {
+            return None;
+        }
+        while let Some(claim) = self.orphans.next(&mut self.orphan) {
+            match Course::begin(&claim, &self.name) {
+                Ok(Some(course)) => return Some(course),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, sink = self.name, "a log that a sink waits for cannot be read"),
+            }
+        }
+        None
+    }
+
+    /// Brings a batch; when this returns well, the sink has all of it that it will ever have.
+    async fn bring(&mut self, batch: &Batch, note: &Path) -> Result<(), Failure> {
+        self.sink.look().await?;
+        self.confirm();
+        let taken = self.sink.deliver(batch).await;
+        let mut failure = match (taken, self.required) {
+            (Ok(Taken::All), _) => {
+                self.refusals.taken();
+                self.most = grown(self.most);
+                return Ok(());
+            }
+            // Sending it again is what the protocol forbids, and what a sink that must have every record needs all the same.
+            (Ok(Taken::Part { cause, .. }), Some(_)) => Failure::refused(cause),
+            (Ok(Taken::Part { refused, cause }), None) => {
+                self.refusals.taken();
+                return self.give_up(batch, note, refused, &cause);
+            }
+            (Err(failure), _) => failure,
+        };
+        let records = batch.views.len();
+        match failure.then {
+            Then::Again | Then::Before => return Err(failure),
+            Then::Less if records > 1 => {
+                self.most = records / 2;
+                return Err(failure);
+            }
+            Then::Less => failure.then = Then::Again,
+        }
+        match (self.required, self.refusals.refused(batch)) {
+            (None, Next::GiveUp) => {
+                self.give_up(batch, note, 1, &failure.detail)?;
+                self.refusals.gave_up();
+                Ok(())
+            }
+            (Some(_), _) | (None, Next::Again) => Err(failure),
+        }
+    }
+
+    /// Goes on without records that the sink refuses, once that is noted.
+    fn give_up(&mut self, batch: &Batch, note: &Path, refused: u64, cause: &str) -> Result<(), Failure> {
+        refused::note(note, batch, refused, cause).map_err(|error| Failure::io(&error))?;
+        self.counts.refuse(self.place, refused);
+        self.standing.refused(refused, self.counts.waiting(self.place), cause);
+        Ok(())
+    }
+
+    /// What the sink has, it has for certain, where it acknowledges.
+    fn confirm(&mut self) {
+        if self.sink.acknowledges() {
+            self.courses().for_each(Course::confirm);
+            self.leave();
+        }
+    }
+
+    /// Ends what the sink has whole, and for certain.
+    fn leave(&mut self) {
+        if self.sink.acknowledges() {
+            self.leaving.iter_mut().for_each(Course::confirm);
+        }
+        self.leaving.extract_if(.., |course| course.is_sure()).for_each(|course| course.done());
+    }
+
+    /// What is to be done from time to time, and at the end.
+    async fn tend(&mut self, end: bool) -> Result<(), Failure> {
+        self.sink.tend(&self.counts, end).await?;
+        self.courses().for_each(Course::settle);
+        self.confirm();
+        self.leave();
+        self.save();
+        Ok(())
+    }
+
+    fn courses(&mut self) -> impl Iterator<Item = &mut Course> {
+        self.own.iter_mut().chain(&mut self.old).chain(&mut self.leaving).chain(&mut self.again)
+    }
+
     async fn failed(&mut self, failure: &Failure, limit: u64) {
         match failure.then {
             Then::Again => {}
-            Then::Less => self.most = (self.most / 2).max(1),
-            Then::Before => self.own.iter_mut().chain(&mut self.old).for_each(Course::retreat),
+            Then::Less => {
+                self.courses().for_each(Course::regroup);
+                self.backoff.reset();
+            }
+            Then::Before => {
+                self.courses().for_each(Course::retreat);
+                self.again.append(&mut self.leaving);
+            }
         }
         let waiting = limit.saturating_sub(self.own.as_ref().map_or(0, Course::next));
-        self.waiting.set(self.place, waiting);
+        self.counts.wait(self.place, waiting);
         self.standing.failed(failure, waiting);
         self.save();
         let pause = self.backoff.next().max(failure.retry_after.unwrap_or_default().min(MOST_ASKED));
@@ -228,7 +352,9 @@ impl Follower {
 
     /// Waits for more to bring, or something else to do.
     async fn rest(&mut self, synced: &mut watch::Receiver<u64>) {
-        let busy = self.sink.needs_tending() || self.own.iter().chain(&self.old).any(|course| !course.is_saved());
+        let busy = self.sink.needs_tending()
+            || !self.leaving.is_empty()
+            || self.own.iter().chain(&self.old).any(|course| !course.is_saved());
         let tick = async {
             match busy {
                 true => self.clock.sleep(TICK).await,
@@ -243,7 +369,7 @@ impl Follower {
     }
 
     fn save(&mut self) {
-        self.own.iter_mut().chain(&mut self.old).for_each(Course::save);
+        self.courses().for_each(Course::save);
     }
 
     /// The sink has everything of this process: what has no more is no other's business.

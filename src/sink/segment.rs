@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::batch::{Batch, View};
 use super::cursor::Cursor;
-use crate::audit::tail;
+use crate::audit::{beside, tail};
 use crate::trust::{self, TrustError};
 
 /// What one batch holds at most; a longer line is a batch of its own.
 pub(super) const MOST_RECORDS: usize = 512;
 const MOST_BYTES: usize = 256 << 10;
-/// The longest line that is read, as the verifier has it.
-const MOST_LINE: usize = 16 << 20;
 
 /// One file, and the place of the next record.
 #[derive(Debug)]
@@ -60,6 +58,36 @@ impl Segment {
         place.map(|place| Self::open(directory, place)).transpose()
     }
 
+    /// Whether the place is one: the end of what is there, or the beginning of the record with its number.
+    pub(super) fn stands(&self) -> Result<bool, ReadError> {
+        if self.place.offset == 0 {
+            return Ok(true);
+        }
+        let mut before = [0];
+        let read = self.file.read_at(&mut before, self.place.offset - 1).map_err(|source| self.unreadable(source))?;
+        if read == 0 || before != *b"\n" {
+            return Ok(false);
+        }
+        match self.read(u64::MAX, 1) {
+            Ok(_) => Ok(true),
+            Err(ReadError::Damaged { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The beginning of this file.
+    pub(super) fn beginning(&self) -> Result<Cursor, ReadError> {
+        let start = Cursor::start(&self.place.log);
+        if format!("{}.jsonl", beside::stem(&start.log)) == start.log {
+            return Ok(start);
+        }
+        let bytes = self.fill(0, MOST_BYTES)?;
+        let line = bytes.split(|byte| *byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
+        // Of a file without a record nothing can be sent again.
+        let seq = line.and_then(View::of).map_or(self.place.seq, |view| view.seq);
+        Ok(Cursor { seq, ..start })
+    }
+
     /// Moves to another place in the same file.
     pub(super) fn set(&mut self, place: Cursor) {
         self.place = place;
@@ -71,15 +99,16 @@ impl Segment {
         if most == 0 {
             return Ok(None);
         }
-        let mut bytes = self.fill(MOST_BYTES)?;
+        let mut bytes = self.fill(self.place.offset, MOST_BYTES)?;
+        let longest = usize::try_from(beside::MAX_RECORD).unwrap_or(usize::MAX);
         if !bytes.contains(&b'\n') && bytes.len() >= MOST_BYTES {
-            bytes = self.fill(MOST_LINE)?;
+            bytes = self.fill(self.place.offset, longest)?;
             most = 1;
         }
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
         let ends: Vec<usize> = ends.take(most).collect();
         let Some(end) = ends.last().copied() else {
-            return if bytes.len() >= MOST_LINE { Err(self.damaged(0)) } else { Ok(None) };
+            return if bytes.len() >= longest { Err(self.damaged(0)) } else { Ok(None) };
         };
         bytes.truncate(end);
         let lines = String::from_utf8(bytes).map_err(|_| self.damaged(0))?;
@@ -95,12 +124,12 @@ impl Segment {
         Ok(Some((batch, Cursor { log, offset, seq })))
     }
 
-    /// The next bytes, as many as there are.
-    fn fill(&self, most: usize) -> Result<Vec<u8>, ReadError> {
+    /// The bytes from a place on, as many as there are.
+    fn fill(&self, from: u64, most: usize) -> Result<Vec<u8>, ReadError> {
         let mut bytes = vec![0; most];
         let mut filled = 0;
         while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let offset = self.place.offset.saturating_add(filled as u64);
+            let offset = from.saturating_add(filled as u64);
             match self.file.read_at(rest, offset) {
                 Ok(0) => break,
                 Ok(count) => filled += count,

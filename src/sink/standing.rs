@@ -1,12 +1,13 @@
 //! Whether a sink takes what it is brought: told to the operator, and recorded in the log itself.
 //!
-//! Promises that a dead sink leaves a pair of records at most once a minute, however often it fails.
+//! Promises that a dead sink leaves a pair of records at most once a minute, however often it fails, and one that refuses records no
+//! more than one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Failure;
-use crate::audit::AuditLog;
+use crate::audit::{AuditLog, SinkState};
 use crate::clock::Clock;
 
 /// Between two records that say that a sink is behind.
@@ -21,6 +22,10 @@ pub(super) struct Standing {
     behind: Option<Behind>,
     /// When it was last recorded that it is behind.
     recorded: Option<Duration>,
+    /// Records that it refuses and of which nothing is told yet.
+    refused: u64,
+    /// When that was told last.
+    told: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -31,7 +36,7 @@ struct Behind {
 
 impl Standing {
     pub(super) fn new(name: String, audit: AuditLog, clock: Arc<dyn Clock>) -> Self {
-        Self { name, audit, clock, behind: None, recorded: None }
+        Self { name, audit, clock, behind: None, recorded: None, refused: 0, told: None }
     }
 
     /// It did not take a batch.
@@ -52,7 +57,7 @@ impl Standing {
         let due = self.recorded.is_none_or(|last| now.saturating_sub(last) >= PAUSE);
         if due {
             self.recorded = Some(now);
-            self.record("behind", waiting, Some(cause));
+            self.record(SinkState { state: "behind", waiting, cause: Some(cause), ..SinkState::default() });
         }
         self.behind = Some(Behind { since: now, recorded: due });
     }
@@ -63,14 +68,33 @@ impl Standing {
         let seconds = self.clock.monotonic().saturating_sub(since).as_secs();
         tracing::warn!(sink = self.name, seconds, "a sink of the audit log has caught up");
         if recorded {
-            self.record("caught_up", 0, None);
+            self.record(SinkState { state: "caught_up", ..SinkState::default() });
         }
     }
 
-    fn record(&self, state: &'static str, waiting: u64, cause: Option<&str>) {
+    /// It will not have so many records.
+    pub(super) fn refused(&mut self, records: u64, waiting: u64, detail: &str) {
+        self.refused = self.refused.saturating_add(records);
+        let now = self.clock.monotonic();
+        if self.told.is_some_and(|told| now.saturating_sub(told) < PAUSE) {
+            tracing::debug!(sink = self.name, records, detail, "a sink refuses records of the audit log");
+            return;
+        }
+        self.told = Some(now);
+        let refused = std::mem::take(&mut self.refused);
+        tracing::warn!(
+            sink = self.name,
+            refused,
+            detail,
+            "a sink refuses records of the audit log; they are noted beside it, and the others go on"
+        );
+        self.record(SinkState { state: "refused", waiting, refused, ..SinkState::default() });
+    }
+
+    fn record(&self, state: SinkState<'_>) {
         // At the end of the process the log takes no more.
-        if let Err(error) = self.audit.sink(&self.name, state, waiting, cause) {
-            tracing::debug!(%error, sink = self.name, state, "how a sink stands could not be recorded");
+        if let Err(error) = self.audit.sink(&SinkState { sink: &self.name, ..state }) {
+            tracing::debug!(%error, sink = self.name, "how a sink stands could not be recorded");
         }
     }
 }

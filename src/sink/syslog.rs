@@ -1,8 +1,8 @@
 //! Syslog, RFC 5424: datagrams to a Unix socket, or octet-counted frames over TCP (RFC 6587) and TLS (RFC 5425).
 //!
 //! Promises one message for each record, which is the record's line; on a Unix socket a line that is too long is cut, and the
-//! structured data says how long it was. Syslog acknowledges nothing: what counts as taken is what the system took. A connection
-//! that is found broken has its last batch sent again.
+//! structured data says how long it was. Syslog acknowledges nothing: what counts as taken is what the other system took. What was
+//! sent on a connection that is found broken, since it was known to be well, is sent again on the next.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tokio::net::UnixDatagram;
 
-use super::batch::{Batch, Severity, View, hash, stem};
+use super::batch::{Batch, Severity, View, hash};
 use super::{Failure, Then};
+use crate::audit::beside::stem;
 use crate::upstream::stream::{Dialer, Pulse, Stream};
 
 /// "log audit" (RFC 5424, table 1).
@@ -24,6 +25,8 @@ const MOST_DATAGRAM: usize = 8 << 10;
 /// A host's name, as RFC 5424 has it.
 const MOST_HOST: usize = 255;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after a batch the other end may say at once that it is gone, before the batch counts.
+const OBJECTION: Duration = Duration::from_millis(20);
 
 /// Where messages go.
 #[derive(Debug)]
@@ -55,13 +58,12 @@ impl Syslog {
         Self { host: host(), way: Way::Stream { dialer, stream: None } }
     }
 
-    /// Whether there is a connection whose end would have to be noticed.
+    /// Whether there is a connection whose end would have to be noticed, and might say that what was sent on it is lost.
     pub(super) fn is_connected(&self) -> bool {
         matches!(self.way, Way::Stream { stream: Some(_), .. })
     }
 
     pub(super) async fn deliver(&mut self, batch: &Batch) -> Result<(), Failure> {
-        self.tend().await?;
         match &mut self.way {
             Way::Datagram { path, socket, part } => {
                 let from = part.take().filter(|(log, _)| *log == batch.log).map_or(0, |(_, next)| next);
@@ -88,26 +90,27 @@ impl Syslog {
                 };
                 open.send(&frames).await.map_err(|error| Failure::broken(&error))?;
                 *stream = Some(open);
-                Ok(())
+                self.look(OBJECTION).await
             }
         }
     }
 
     /// Says that nothing more comes.
-    pub(super) async fn end(&mut self) {
-        if let Way::Stream { stream, .. } = &mut self.way
-            && let Some(stream) = stream.take()
-            && let Err(error) = stream.end().await
-        {
-            tracing::debug!(%error, "a connection to syslog ended by itself");
-        }
+    pub(super) async fn end(&mut self) -> Result<(), Failure> {
+        let Way::Stream { stream, .. } = &mut self.way else { return Ok(()) };
+        let Some(stream) = stream.take() else { return Ok(()) };
+        stream.end().await.map_err(|error| Failure::broken(&error))
     }
 
     /// Looks whether the connection still is one.
     pub(super) async fn tend(&mut self) -> Result<(), Failure> {
+        self.look(Duration::ZERO).await
+    }
+
+    async fn look(&mut self, wait: Duration) -> Result<(), Failure> {
         let Way::Stream { stream, .. } = &mut self.way else { return Ok(()) };
         let Some(open) = stream else { return Ok(()) };
-        match open.pulse().await {
+        match open.pulse(wait).await {
             Pulse::Open => Ok(()),
             Pulse::Closed => {
                 *stream = None;
@@ -172,9 +175,11 @@ fn severity(severity: Severity) -> u8 {
 }
 
 /// The number of the process that wrote the log, which its name ends with.
-fn process(log: &str) -> &str {
-    let number = stem(log).rsplit('-').next().unwrap_or_default();
-    if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) { number } else { "-" }
+fn process(log: &str) -> String {
+    let stem = stem(log);
+    let number = stem.rsplit('-').next().unwrap_or_default();
+    let good = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    if good { number.to_owned() } else { "-".to_owned() }
 }
 
 /// A value of structured data (RFC 5424, section 6.3.3).

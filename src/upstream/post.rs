@@ -104,24 +104,33 @@ impl Post {
         headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
         body: Vec<u8>,
     ) -> Result<Said, UpstreamError> {
-        let mut request = Request::new(Method::POST, url.clone());
-        *request.headers_mut() = self.shown.iter().cloned().chain(headers).chain([(USER_AGENT, AGENT)]).collect();
-        *request.body_mut() = Some(body.into());
-        let said = tokio::time::timeout(TIMEOUT, self.exchange(request)).await;
-        let said = said.map_err(|_| UpstreamError::Timeout)??;
-        if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].iter().any(|status| status.as_u16() == said.status) {
-            self.doubt().await;
-        }
+        let said = self.letter(url, headers.into_iter().collect(), body).await?;
+        self.heard(&said).await;
         Ok(said)
     }
 
-    async fn exchange(&self, request: Request) -> Result<Said, UpstreamError> {
-        let response = self.client.execute(request).await.map_err(UpstreamError::before_answer)?;
-        if let Some(peer) = response.remote_addr() {
-            self.reach.judge(peer.ip(), Spelled::Literal).map_err(UpstreamError::PeerRefused)?;
+    /// As [`Post::send`], for whoever does not wait: what is said is to be [heard](Post::heard).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn letter(
+        &self,
+        url: &Url,
+        headers: Vec<(HeaderName, HeaderValue)>,
+        body: Vec<u8>,
+    ) -> impl Future<Output = Result<Said, UpstreamError>> + Send + use<> {
+        let mut request = Request::new(Method::POST, url.clone());
+        *request.headers_mut() = self.shown.iter().cloned().chain(headers).chain([(USER_AGENT, AGENT)]).collect();
+        *request.body_mut() = Some(body.into());
+        let exchange = exchange(self.client.clone(), self.reach, self.clock.clone(), request);
+        async { tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_| UpstreamError::Timeout)? }
+    }
+
+    /// Reads the credential again, where an answer says that it is refused, unless that was done a moment ago.
+    pub async fn heard(&mut self, said: &Said) {
+        if [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].iter().any(|status| status.as_u16() == said.status) {
+            self.doubt().await;
         }
-        let (status, retry_after) = (response.status(), reply::retry_after(response.headers(), self.clock.wall()));
-        Ok(Said { status: status.as_u16(), retry_after, body: beginning(response).await? })
     }
 
     /// Reads the credential again, unless that was tried a moment ago.
@@ -177,6 +186,20 @@ impl Signature {
         self.key = SigningKey::read(&self.source, &self.surroundings).await?;
         Ok(())
     }
+}
+
+async fn exchange(
+    client: Client,
+    reach: Reach,
+    clock: Arc<dyn Clock>,
+    request: Request,
+) -> Result<Said, UpstreamError> {
+    let response = client.execute(request).await.map_err(UpstreamError::before_answer)?;
+    if let Some(peer) = response.remote_addr() {
+        reach.judge(peer.ip(), Spelled::Literal).map_err(UpstreamError::PeerRefused)?;
+    }
+    let (status, retry_after) = (response.status(), reply::retry_after(response.headers(), clock.wall()));
+    Ok(Said { status: status.as_u16(), retry_after, body: beginning(response).await? })
 }
 
 /// The first bytes of an answer. The rest is not waited for.

@@ -9,11 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -30,9 +30,12 @@ use crate::upstream::source::Surroundings;
 
 /// For one batch to be taken by the system.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-const MOST_UNHEARD: usize = 16;
-/// For the end to be said.
+/// For the end to be said, and heard.
 const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// So long after the other end closed its half, a reset would say that it closed the other with something unread.
+const RESET: Duration = Duration::from_millis(50);
+/// Between two looks at a connection that ends.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// How to connect.
 #[derive(Debug)]
@@ -43,16 +46,21 @@ pub struct Dialer {
 }
 
 /// An open connection.
-pub struct Stream(Box<dyn Both>);
+pub struct Stream(Wire);
+
+enum Wire {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
 
 /// How a connection is.
 #[derive(Debug)]
 pub enum Pulse {
     /// Nothing speaks against it.
     Open,
-    /// The other end closed it when it had read everything.
+    /// The other end closed it, and its system had taken everything by then.
     Closed,
-    /// It ended with something unread.
+    /// It ended, and something that was sent may not have been taken.
     Broken(io::Error),
 }
 
@@ -99,9 +107,9 @@ impl Dialer {
 
     async fn connect(&self) -> io::Result<Stream> {
         let stream = TcpStream::connect(&*self.addresses().await?).await?;
-        let Some((config, name)) = &self.tls else { return Ok(Stream(Box::new(stream))) };
+        let Some((config, name)) = &self.tls else { return Ok(Stream(Wire::Plain(stream))) };
         let stream = TlsConnector::from(config.clone()).connect(name.clone(), stream).await?;
-        Ok(Stream(Box::new(stream)))
+        Ok(Stream(Wire::Tls(Box::new(stream))))
     }
 
     async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
@@ -124,39 +132,89 @@ impl Stream {
     /// The connection ended, or took too long.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         let sending = async {
-            self.0.write_all(bytes).await?;
-            self.0.flush().await
+            self.both().write_all(bytes).await?;
+            self.both().flush().await
         };
         let late = || io::Error::from(io::ErrorKind::TimedOut);
         tokio::time::timeout(WRITE_TIMEOUT, sending).await.unwrap_or_else(|_| Err(late()))
     }
 
-    /// Ends the connection in order.
+    /// Ends the connection in order, and waits a moment for the other end to do the same.
     ///
     /// # Errors
-    /// It ended before, or takes too long.
+    /// It ended before: something that was sent may not have been taken.
     pub async fn end(mut self) -> io::Result<()> {
-        let late = || io::Error::from(io::ErrorKind::TimedOut);
-        tokio::time::timeout(END_TIMEOUT, self.0.shutdown()).await.unwrap_or_else(|_| Err(late()))
+        let ending = async {
+            self.both().shutdown().await?;
+            self.hear().await
+        };
+        // Whoever keeps its half open longer has said nothing against it.
+        tokio::time::timeout(END_TIMEOUT, ending).await.unwrap_or(Ok(()))?;
+        self.tcp().take_error()?.map_or(Ok(()), Err)
     }
 
-    /// How the connection is, as far as the system knows by now. What the other end says is not listened to.
-    pub async fn pulse(&mut self) -> Pulse {
+    /// How the connection is, as far as the system knows after so much time. What the other end says is not listened to.
+    pub async fn pulse(&mut self, wait: Duration) -> Pulse {
         // So that the runtime looks at the socket first.
         tokio::task::yield_now().await;
+        match tokio::time::timeout(wait, self.hear()).await {
+            Err(_) => Pulse::Open,
+            Ok(Ok(())) => self.after_its_end().await,
+            Ok(Err(error)) => Pulse::Broken(error),
+        }
+    }
+
+    /// Resolves when the other end has closed its half.
+    async fn hear(&mut self) -> io::Result<()> {
         let mut unheard = [0; 256];
-        // Whoever says more than this is heard out another time.
-        for _ in 0..MOST_UNHEARD {
-            match self.0.read(&mut unheard).now_or_never() {
-                None => break,
-                Some(Ok(0)) => return Pulse::Closed,
-                Some(Ok(_)) => {}
-                // TLS without its own end. The system's end came all the same, so that nothing was left unread.
-                Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Pulse::Closed,
-                Some(Err(error)) => return Pulse::Broken(error),
+        loop {
+            match self.both().read(&mut unheard).await {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                // TLS without its own end. The system's end came all the same.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                Err(error) => return Err(error),
             }
         }
-        Pulse::Open
+    }
+
+    /// The other end has closed its half. A system resets a connection on which something arrives that nobody will read, but
+    /// behind an end a read does not tell of that. So this end is said as well: once the other system has taken it, it has taken
+    /// everything before it.
+    async fn after_its_end(&mut self) -> Pulse {
+        tokio::time::sleep(RESET).await;
+        let tcp = self.tcp();
+        // Not TLS's own end, which whoever has closed would answer with a reset. An error is told by the socket.
+        let said = rustix::net::shutdown(tcp, rustix::net::Shutdown::Write);
+        let ending = async {
+            loop {
+                // First, since a reset is told before the connection is gone. Where a system says at once that it is gone, as
+                // the BSDs do, the read has told of a reset.
+                let gone = tcp.peer_addr().is_err();
+                match (tcp.take_error(), said) {
+                    (Ok(Some(error)) | Err(error), _) => return Pulse::Broken(error),
+                    (Ok(None), Err(error)) => return Pulse::Broken(error.into()),
+                    (Ok(None), Ok(())) if gone => return Pulse::Closed,
+                    (Ok(None), Ok(())) => tokio::time::sleep(LOOK).await,
+                }
+            }
+        };
+        let late = io::Error::from(io::ErrorKind::TimedOut);
+        tokio::time::timeout(END_TIMEOUT, ending).await.unwrap_or(Pulse::Broken(late))
+    }
+
+    fn both(&mut self) -> &mut dyn Both {
+        match &mut self.0 {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => stream,
+        }
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match &self.0 {
+            Wire::Plain(stream) => stream,
+            Wire::Tls(stream) => stream.get_ref().0,
+        }
     }
 }
 
@@ -195,5 +253,60 @@ mod tests {
                 assert!(error.to_string().contains("does not allow"), "{error}");
             }
         }
+    }
+
+    /// A connection, and its other end.
+    async fn pair() -> (Stream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (Stream(Wire::Plain(stream)), listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_to_a_receiver_that_has_closed_was_not_taken() {
+        let (mut stream, mut other) = pair().await;
+        stream.send(b"one").await.unwrap();
+        other.read_exact(&mut [0; 3]).await.unwrap();
+        drop(other);
+        tokio::time::sleep(RESET).await;
+        // Before its end is noticed: the system takes it all the same.
+        stream.send(b"two").await.unwrap();
+        let pulse = stream.pulse(Duration::from_secs(5)).await;
+        assert!(matches!(pulse, Pulse::Broken(_)), "{pulse:?}");
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_closes_with_something_unread_has_not_taken_it() {
+        for halves in [false, true] {
+            let (mut stream, mut other) = pair().await;
+            stream.send(b"one").await.unwrap();
+            other.readable().await.unwrap();
+            if halves {
+                other.shutdown().await.unwrap();
+            }
+            drop(other);
+            let pulse = stream.pulse(Duration::from_secs(5)).await;
+            assert!(matches!(pulse, Pulse::Broken(_)), "{pulse:?}, first one half: {halves}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_closes_with_everything_read_has_taken_it() {
+        let (mut stream, mut other) = pair().await;
+        assert!(matches!(stream.pulse(Duration::ZERO).await, Pulse::Open));
+        stream.send(b"one").await.unwrap();
+        other.read_exact(&mut [0; 3]).await.unwrap();
+        drop(other);
+        let pulse = stream.pulse(Duration::from_secs(5)).await;
+        assert!(matches!(pulse, Pulse::Closed), "{pulse:?}");
+        assert!(pair().await.0.end().await.is_ok(), "it has nothing to read");
+        let (mut stream, other) = pair().await;
+        stream.send(b"one").await.unwrap();
+        other.readable().await.unwrap();
+        let (end, ()) = tokio::join!(stream.end(), async {
+            tokio::time::sleep(RESET).await;
+            drop(other);
+        });
+        assert!(end.is_err(), "it closed with something unread");
     }
 }

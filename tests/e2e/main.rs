@@ -12,6 +12,8 @@ mod canary;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod confirm;
@@ -48,6 +50,8 @@ mod lifecycle;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod log_doubts;
+#[cfg(test)]
 mod log_recovery;
 #[cfg(test)]
 mod log_tools;
@@ -57,6 +61,8 @@ mod log_values;
 mod preview;
 #[cfg(test)]
 mod protocol;
+#[cfg(test)]
+mod report;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Sinks of the log, told by a webhook: what a sink has is the file, byte for byte, whatever happens to either side.
 
 use std::{
+    collections::BTreeSet,
+    fs,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -17,7 +19,7 @@ use super::common::{
     policy,
     recorder::{Recorder, Reply},
     rounds,
-    sink::{SECRET, Webhook, leftovers, secret},
+    sink::{SECRET, Webhook, leftovers, name, secret},
 };
 
 const GOOD: &str = "/api/v1/organization/1";
@@ -227,6 +229,98 @@ fn a_sink_follows_the_log_into_its_next_file_also_from_one_gate_to_another() {
     eventually("the sink has all files", || hook.has_all(&home));
     gate.finish();
     hook.wait_for_all(&home);
+    assert_eq!(leftovers(&home), [""; 0]);
+}
+
+#[test]
+fn a_record_that_a_sink_refuses_for_good_is_noted_and_the_others_come() {
+    const POISON: &str = "/api/v1/organization/666";
+    let taken = Arc::<Mutex<Vec<u8>>>::default();
+    let (upstream, told) = (Recorder::plain(), taken.clone());
+    let sink = Recorder::start(move |seen| {
+        if String::from_utf8_lossy(&seen.body).contains(POISON) {
+            return Reply::new("400 Bad Request", &[], "");
+        }
+        told.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&seen.body);
+        Reply::new("204 No Content", &[], "")
+    });
+    let policy = format!(
+        "{}\n[[audit.sinks]]\nname = \"hook\"\nwebhook = \"{}\"\nallow_http = true\nsecret = {{ env = \"{SECRET}\" }}\n",
+        policy::a(&upstream),
+        sink.base_url()
+    );
+    let home = Home::new(&policy);
+    let mut gate = start(&home);
+    let calls: Vec<_> = [GOOD, POISON, GOOD, GOOD]
+        .iter()
+        .map(|path| gate.begin("api_get", &json!({ "path": path }).to_string()))
+        .collect();
+    calls.iter().for_each(|call| assert!(gate.answer(call).is_success()));
+    gate.log_until("the log says that one was refused", |records| states(records).contains(&"refused".to_owned()));
+    gate.log_until("and that the sink has caught up", |records| states(records).contains(&"caught_up".to_owned()));
+    gate.finish();
+    let log = &home.logs()[0];
+    let text = fs::read_to_string(log).expect("the log");
+    let others: String = text.split_inclusive('\n').filter(|line| !line.contains(POISON)).collect();
+    assert_eq!(String::from_utf8_lossy(&taken.lock().unwrap_or_else(PoisonError::into_inner)), others);
+    let note = fs::read_to_string(log.with_extension("hook.refused")).expect("a note");
+    let note: Value = serde_json::from_str(&note).expect("one line");
+    let poison = text.lines().position(|line| line.contains(POISON)).expect("the record");
+    assert_eq!((&note["seq"], &note["cause"]), (&json!(poison), &json!("status 400")));
+    let record = home.records().into_iter().find(|record| record["state"] == "refused").expect("a record");
+    assert_eq!(record["refused"], 1);
+    assert_eq!(leftovers(&home), [""; 0], "nothing waits for it, nor does `keep`");
+}
+
+#[test]
+fn a_batch_that_comes_again_is_the_same_under_the_same_name() {
+    let (upstream, hook) = (Recorder::plain(), Webhook::dead());
+    let home = Home::new(&format!("{}{}", policy::a(&upstream), hook.policy("")));
+    let mut gate = start(&home);
+    for round in 1..4 {
+        hook.recorder.wait_for(round);
+        assert!(gate.get(GOOD).is_success());
+    }
+    let tried: BTreeSet<_> =
+        hook.recorder.seen().iter().map(|seen| (seen.headers("webhook-id").concat(), seen.body.clone())).collect();
+    assert_eq!(tried.len(), 1, "the log grew, the batch did not");
+    hook.live();
+    eventually("the sink has the log", || hook.has_all(&home));
+    gate.finish();
+    hook.wait_for_all(&home);
+}
+
+#[test]
+fn a_gate_whose_standard_error_nobody_reads_goes_on_though_its_sink_is_dead() {
+    let (upstream, hook) = (Recorder::plain(), Webhook::dead());
+    let home = Home::new(&format!("{}{}", policy::a(&upstream), hook.policy("")));
+    let mut gate = Launch::new(&home).env(SECRET, &secret()).env("PORTCULLIS_LOG", "debug").unread().start();
+    for tries in 1..4 {
+        hook.recorder.wait_for(tries);
+        assert!(gate.get(GOOD).is_success());
+    }
+    hook.live();
+    eventually("the sink has the log", || hook.has_all(&home));
+    gate.finish();
+    hook.wait_for_all(&home);
+}
+
+#[test]
+fn a_sink_that_has_more_of_a_log_than_there_is_gets_all_of_it_again() {
+    let (upstream, hook) = (Recorder::plain(), Webhook::dead());
+    let home = Home::new(&format!("{}{}", policy::a(&upstream), hook.policy("")));
+    let mut gate = start(&home);
+    assert!(gate.get(GOOD).is_success());
+    gate.finish();
+    let log = home.logs().remove(0);
+    let cursor = json!({ "log": name(&log), "offset": 1_000_000, "seq": 99 });
+    fs::write(log.with_extension("hook.cursor"), cursor.to_string()).expect("the cursor");
+    hook.live();
+    let gate = start(&home);
+    eventually("the sink has both logs", || hook.has_all(&home));
+    let said = gate.stderr();
+    assert!(said.contains("a sink had more of this file than there is"), "{said}");
+    gate.finish();
     assert_eq!(leftovers(&home), [""; 0]);
 }
 

@@ -1,13 +1,20 @@
 //! OTLP over HTTP in JSON, held against the protocol's own shapes by a strict reader: a member that is none fails the test.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::common::{
-    gate::{Home, Launch},
+    canary::files,
+    gate::{Answer, Gate, Home, Launch},
     policy,
     recorder::{Recorder, Reply, Seen},
     sink::name,
@@ -172,7 +179,7 @@ fn to<'s>(seen: &'s [Seen], target: &str) -> Vec<&'s Seen> {
 }
 
 /// What a collector got of a gate that made some calls, and the lines of its log.
-fn told() -> (std::sync::Arc<Home>, Vec<Seen>) {
+fn told() -> (Arc<Home>, Vec<Seen>) {
     let (upstream, collector) = (Recorder::plain(), Recorder::start(|_| Reply::json("{\"partialSuccess\":{}}")));
     let sink = format!(
         "\n[[audit.sinks]]\nname = \"collector\"\notlp = \"{}otlp\"\nallow_http = true\ncredential = {{ bearer = {{ env = \"COLLECTOR\" }} }}\n",
@@ -255,7 +262,7 @@ fn metrics_count_calls_their_time_and_what_waits() {
     assert_eq!(map(&resource.attributes)["service.name"], "portcullis");
     let [ScopeMetrics { scope, metrics }] = &scope_metrics[..] else { panic!("one scope") };
     assert_eq!((scope.name.as_str(), scope.version.is_empty()), ("portcullis.audit", false));
-    let [calls, durations, waiting] = &metrics[..] else { panic!("three metrics: {metrics:?}") };
+    let [calls, durations, waiting, refused] = &metrics[..] else { panic!("four metrics: {metrics:?}") };
     assert!(metrics.iter().all(|metric| !metric.description.is_empty()));
 
     let sum = calls.sum.as_ref().expect("a sum");
@@ -289,4 +296,86 @@ fn metrics_count_calls_their_time_and_what_waits() {
     let [point] = &gauge.data_points[..] else { panic!("one sink") };
     assert_eq!((map(&point.attributes)["portcullis.sink"], point.as_int.as_str()), ("collector", "0"));
     assert!(point.start_time_unix_nano.is_empty());
+
+    let sum = refused.sum.as_ref().expect("a sum");
+    assert_eq!((refused.name.as_str(), refused.unit.as_str()), ("portcullis.sink.refused", "{record}"));
+    assert!(sum.is_monotonic && sum.aggregation_temporality == 2);
+    let [point] = &sum.data_points[..] else { panic!("one sink") };
+    assert_eq!((map(&point.attributes)["portcullis.sink"], point.as_int.as_str()), ("collector", "0"));
+}
+
+/// How many records a collector got, and how many of them it says that it refuses.
+fn refusing(refuse: bool) -> (Recorder, Arc<AtomicU64>) {
+    let refused = Arc::<AtomicU64>::default();
+    let count = refused.clone();
+    let collector = Recorder::start(move |seen| {
+        if seen.target() != "/otlp/v1/logs" || !refuse {
+            return Reply::json("{}");
+        }
+        count.fetch_add(1, Ordering::SeqCst);
+        Reply::json(r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"one too many"}}"#)
+    });
+    (collector, refused)
+}
+
+fn with_collector(upstream: &Recorder, collector: &Recorder, more: &str) -> Arc<Home> {
+    let sink = format!(
+        "\n[[audit.sinks]]\nname = \"collector\"\notlp = \"{}otlp\"\nallow_http = true\n{more}\n",
+        collector.base_url()
+    );
+    let policy = policy::b(upstream, policy::NEVER).replace(r#"timeout = "20s""#, r#"timeout = "2s""#);
+    Home::new(&format!("{policy}{sink}"))
+}
+
+fn write(gate: &mut Gate) -> Answer {
+    let write = json!({ "method": "PATCH", "path": "/api/v1/service_item/42/labels/", "body": { "label": "x" } });
+    gate.call("api_send", &write)
+}
+
+#[test]
+fn records_that_a_collector_rejects_are_not_sent_again_and_are_told_counted_and_noted() {
+    let (upstream, (collector, refused)) = (Recorder::plain(), refusing(true));
+    let home = with_collector(&upstream, &collector, "");
+    let mut gate = Launch::new(&home).start();
+    assert!(write(&mut gate).is_success(), "nothing waits for it");
+    gate.log_until("it is in the log", |records| records.iter().any(|record| record["state"] == "refused"));
+    assert!(gate.stderr().contains("a sink refuses records of the audit log"), "{}", gate.stderr());
+    gate.finish();
+    let seen = collector.seen();
+    let mut uids = BTreeSet::new();
+    for request in seen.iter().filter(|seen| seen.target() == "/otlp/v1/logs") {
+        let request: LogsRequest = serde_json::from_slice(&request.body).expect("the shape of the protocol");
+        let scopes = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+        for record in scopes.flat_map(|scope| scope.log_records) {
+            assert!(uids.insert(map(&record.attributes)["log.record.uid"].to_owned()), "it came twice: {record:?}");
+        }
+    }
+    let refused = refused.load(Ordering::SeqCst);
+    let last = seen.iter().rfind(|seen| seen.target() == "/otlp/v1/metrics").expect("metrics");
+    let metrics = String::from_utf8_lossy(&last.body);
+    let (_, told) = metrics.split_once("portcullis.sink.refused").expect("the metric");
+    assert!(told.contains(&format!("\"asInt\":\"{refused}\"")), "{refused}: {told}");
+    let notes: Vec<_> =
+        files(&home.state()).into_iter().filter(|path| path.extension().is_some_and(|e| e == "refused")).collect();
+    let [notes] = &notes[..] else { panic!("one file: {notes:?}") };
+    let notes = std::fs::read_to_string(notes).expect("notes");
+    assert_eq!(notes.lines().count() as u64, refused, "{notes}");
+    assert!(notes.contains("one too many"), "{notes}");
+}
+
+#[test]
+fn a_required_collector_that_rejects_records_lets_no_write_pass() {
+    for (refuse, passes) in [(true, false), (false, true)] {
+        let (upstream, (collector, _)) = (Recorder::plain(), refusing(refuse));
+        let home = with_collector(&upstream, &collector, "require = true");
+        let mut gate = Launch::new(&home).start();
+        let answer = write(&mut gate);
+        assert_eq!(answer.is_success(), passes, "{answer:?}");
+        assert_eq!(upstream.count(), usize::from(passes));
+        let behind = gate
+            .log_until("the answer is in the log", |records| records.iter().any(|record| record["kind"] == "answer"));
+        assert_eq!(behind.iter().any(|record| record["state"] == "behind" && record["cause"] == "refused"), refuse);
+        gate.signal(rustix::process::Signal::KILL);
+        gate.expect_killed();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::Read,
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     os::unix::net::UnixDatagram,
     path::Path,
     sync::{
@@ -11,6 +11,7 @@ use std::{
     },
 };
 
+use rustix::process::Signal;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -19,7 +20,7 @@ use super::common::{
     gate::{Gate, Home, Launch},
     policy,
     recorder::Recorder,
-    sink::name,
+    sink::{leftovers, name},
 };
 
 const GOOD: &str = "/api/v1/organization/1";
@@ -67,15 +68,21 @@ impl Message {
 }
 
 /// Takes frames apart by their count of bytes (RFC 6587, section 3.4.1).
-fn frames(mut bytes: &[u8]) -> Vec<String> {
+fn frames(bytes: &[u8]) -> Vec<String> {
+    whole_frames(bytes).expect("the last frame is whole")
+}
+
+/// The same; `None` where the last one is not whole.
+fn whole_frames(mut bytes: &[u8]) -> Option<Vec<String>> {
     let mut frames = Vec::new();
     while !bytes.is_empty() {
-        let space = bytes.iter().position(|byte| *byte == b' ').expect("MSG-LEN");
-        let length: usize = String::from_utf8_lossy(&bytes[..space]).parse().expect("a number");
-        frames.push(String::from_utf8(bytes[space + 1..space + 1 + length].to_vec()).expect("UTF-8"));
+        let space = bytes.iter().position(|byte| *byte == b' ')?;
+        let length: usize = String::from_utf8_lossy(&bytes[..space]).parse().expect("MSG-LEN");
+        let frame = bytes.get(space + 1..space + 1 + length)?;
+        frames.push(String::from_utf8(frame.to_vec()).expect("UTF-8"));
         bytes = &bytes[space + 1 + length..];
     }
-    frames
+    Some(frames)
 }
 
 /// The messages are the log's lines, each with its number, hash and kind.
@@ -183,36 +190,135 @@ fn over_tcp_the_messages_are_counted_frames() {
     assert_is_the_log(&frames(&bytes), &home.logs()[0]);
 }
 
+/// The next connection.
+fn accept(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).expect("a listener that does not block");
+    let mut accepted = None;
+    eventually("a connection comes", || {
+        accepted = listener.accept().ok();
+        accepted.is_some()
+    });
+    let (stream, _) = accepted.expect("a connection");
+    stream.set_nonblocking(false).expect("a stream that blocks");
+    stream
+}
+
+/// Accepts a connection and reads what a call brings, up to its answer.
+fn one_call(gate: &mut Gate, home: &Home, listener: &TcpListener, got: &mut Vec<u8>) -> TcpStream {
+    let mut stream = accept(listener);
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    assert!(gate.get(GOOD).is_success());
+    let last = home.records().iter().rposition(|record| record["kind"] == "answer").expect("an answer") as u64;
+    while !ends_behind_record(got, last) {
+        let mut chunk = [0; 4096];
+        let length = stream.read(&mut chunk).expect("more");
+        assert!(length > 0, "the gate ended the connection");
+        got.extend_from_slice(&chunk[..length]);
+    }
+    stream
+}
+
+/// Whether these are whole frames, with this record or a later one among them.
+fn ends_behind_record(bytes: &[u8], seq: u64) -> bool {
+    let number = |frame: &String| Message::parse(frame).get("seq").parse::<u64>().expect("a number");
+    whole_frames(bytes).is_some_and(|frames| frames.iter().any(|frame| number(frame) >= seq))
+}
+
+/// Ends the gate; what its last connection brings until then.
+fn the_rest(gate: Gate, listener: &TcpListener) -> Vec<u8> {
+    let mut stream = accept(listener);
+    let reading = std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).expect("the rest");
+        rest
+    });
+    gate.finish();
+    reading.join().expect("a reader")
+}
+
 #[test]
 fn a_receiver_that_closes_between_two_batches_misses_nothing() {
     let upstream = Recorder::plain();
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address: SocketAddr = listener.local_addr().expect("an address");
-    let home = home(&upstream, &format!("tcp://{address}"));
+    let home = home(&upstream, &format!("tcp://{}", listener.local_addr().expect("an address")));
     let mut gate = Launch::new(&home).start();
     let mut got = Vec::new();
     for _ in 0..3 {
-        let (mut stream, _) = listener.accept().expect("a connection");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        let before = home.records().len() as u64 + 2;
-        assert!(gate.get(GOOD).is_success());
-        // Up to the call's answer: then it closes, with everything read.
-        while !ends_with_record(&got, before - 1) {
-            let mut chunk = [0; 4096];
-            let length = stream.read(&mut chunk).expect("more");
-            got.extend_from_slice(&chunk[..length]);
-        }
-        drop(stream);
+        // With everything read.
+        drop(one_call(&mut gate, &home, &listener, &mut got));
         assert!(gate.get(GOOD).is_success(), "so that the end is noticed");
     }
-    let (mut stream, _) = listener.accept().expect("a connection");
-    gate.finish();
-    stream.read_to_end(&mut got).expect("the rest");
+    got.extend(the_rest(gate, &listener));
     assert_is_the_log(&frames(&got), &home.logs()[0]);
 }
 
-/// Whether the last byte is the end of this record's frame, whose line is its last member.
-fn ends_with_record(bytes: &[u8], seq: u64) -> bool {
-    let text = String::from_utf8_lossy(bytes);
-    text.rsplit_once(" seq=\"").is_some_and(|(_, last)| last.starts_with(&format!("{seq}\"")) && last.ends_with('}'))
+#[test]
+fn a_receiver_that_closes_one_half_and_leaves_records_unread_gets_them_again() {
+    let upstream = Recorder::plain();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let home = home(&upstream, &format!("tcp://{}", listener.local_addr().expect("an address")));
+    let mut gate = Launch::new(&home).start();
+    let mut got = Vec::new();
+    for _ in 0..3 {
+        let stream = one_call(&mut gate, &home, &listener, &mut got);
+        assert!(gate.get(GOOD).is_success());
+        // What it never reads has come; then it says that it is done, and is gone.
+        stream.peek(&mut [0]).expect("the next records");
+        stream.shutdown(Shutdown::Write).expect("its half");
+        drop(stream);
+    }
+    got.extend(the_rest(gate, &listener));
+    let text = std::fs::read_to_string(&home.logs()[0]).expect("the log");
+    let lines: Vec<_> = text.lines().collect();
+    let mut next = 0;
+    for frame in frames(&got) {
+        let message = Message::parse(&frame);
+        let seq: usize = message.get("seq").parse().expect("a number");
+        assert!(seq <= next, "record {next} is missing before {seq}");
+        assert_eq!(message.text, lines[seq]);
+        next = next.max(seq + 1);
+    }
+    assert_eq!(next, lines.len(), "to the end");
+}
+
+#[test]
+fn a_receiver_that_closes_one_half_and_reads_on_gets_every_record_once() {
+    let upstream = Recorder::plain();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let home = home(&upstream, &format!("tcp://{}", listener.local_addr().expect("an address")));
+    let mut gate = Launch::new(&home).start();
+    let mut got = Vec::new();
+    for _ in 0..3 {
+        let mut stream = one_call(&mut gate, &home, &listener, &mut got);
+        stream.shutdown(Shutdown::Write).expect("its half");
+        assert!(gate.get(GOOD).is_success());
+        stream.read_to_end(&mut got).expect("up to the gate's own end");
+    }
+    got.extend(the_rest(gate, &listener));
+    assert_is_the_log(&frames(&got), &home.logs()[0]);
+}
+
+#[test]
+fn over_tcp_the_logs_of_killed_gates_come_too_and_nothing_waits_when_they_are_there() {
+    let upstream = Recorder::plain();
+    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let home = home(&upstream, &format!("tcp://{nobody}"));
+    for _ in 0..5 {
+        let mut gate = Launch::new(&home).start();
+        assert!(gate.get(GOOD).is_success());
+        gate.signal(Signal::KILL);
+        gate.expect_killed();
+    }
+    let connections = connections(TcpListener::bind(nobody).expect("the same port"));
+    let gate = Launch::new(&home).start();
+    eventually("all old logs were sent, and the connection has been well since", || leftovers(&home).len() == 2);
+    gate.finish();
+    assert_eq!(leftovers(&home), [""; 0]);
+    let frames = frames(&connections.recv_timeout(PATIENCE).expect("a connection"));
+    for log in home.logs() {
+        let of_it = |frame: &&String| Message::parse(frame).get("log") == name(&log);
+        let text: String =
+            frames.iter().filter(of_it).map(|frame| format!("{}\n", Message::parse(frame).text)).collect();
+        assert_eq!(text, std::fs::read_to_string(&log).expect("the log"), "every record once and in order");
+    }
 }

@@ -1,30 +1,13 @@
 """OTLP as the protocol's own definitions read it: every request is parsed into the messages of opentelemetry-proto, strictly."""
 
-import hashlib
-import json
-import pathlib
-import sys
-import tempfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 from google.protobuf import json_format
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from gate import Gate  # noqa: E402
+from api import Api, policy, serve, told
+from gate import Gate
 
-POLICY = """version = 1
-name = "otlp"
-[upstream]
-base_url = "http://127.0.0.1:{port}/"
-allow_http = true
-[[allow]]
-id = "read"
-methods = ["GET"]
-paths = ["/api/**"]
-[[audit.sinks]]
+SINK = """[[audit.sinks]]
 name = "collector"
 otlp = "http://127.0.0.1:{port}/"
 allow_http = true
@@ -33,14 +16,10 @@ credential = {{ header = {{ name = "api-key", value = {{ env = "KEY" }} }} }}
 KEY = "key+of/the-collector"
 
 
-class Server(BaseHTTPRequestHandler):
+class Server(Api):
     """The API and the collector in one."""
 
-    protocol_version = "HTTP/1.1"
     logs, metrics, wrong = [], [], []
-
-    def do_GET(self):
-        self.answer(b"{}")
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -56,21 +35,10 @@ class Server(BaseHTTPRequestHandler):
             self.wrong.append((self.path, repr(error), body))
         self.answer(json_format.MessageToJson(ExportLogsServiceResponse()).encode())
 
-    def answer(self, body: bytes):
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
 
 def main():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    gate = Gate(POLICY.format(port=server.server_address[1]), {"KEY": KEY})
+    port = serve(Server)
+    gate = Gate(policy("otlp", port, SINK.format(port=port), "/api/**"), {"KEY": KEY})
     with gate:
         for number in range(30):
             assert not gate.get(f"/api/{number}").refused
@@ -85,8 +53,9 @@ def main():
     for record in records:
         attributes = {pair.key: pair.value for pair in record.attributes}
         line = record.body.string_value
-        assert attributes["portcullis.seq"].int_value == json.loads(line)["seq"]
-        assert attributes["portcullis.hash"].string_value == hashlib.sha256(line.encode()).hexdigest()
+        seq, kind, digest = told(line)
+        assert (attributes["portcullis.seq"].int_value, attributes["portcullis.kind"].string_value) == (seq, kind)
+        assert attributes["portcullis.hash"].string_value == digest
         assert attributes["log.file.name"].string_value == name
         assert 0 < record.time_unix_nano <= record.observed_time_unix_nano
     metrics = {
@@ -99,6 +68,7 @@ def main():
     assert sum(point.count for point in points) == 31
     assert all(sum(point.bucket_counts) == point.count for point in points)
     assert [point.as_int for point in metrics["portcullis.sink.waiting"].gauge.data_points] == [0]
+    assert [point.as_int for point in metrics["portcullis.sink.refused"].sum.data_points] == [0]
     print(f"otlp: {len(records)} log records and {len(metrics)} metrics as opentelemetry-proto has them")
 
 

@@ -1,14 +1,11 @@
 """The log in rsyslog: on a Unix socket, over TCP and over TLS, while it lives, dies and lives again."""
 
-import hashlib
-import json
 import pathlib
 import subprocess
 import tempfile
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from api import policy, serve, told
 from gate import Gate, free_port
 
 CONF = """
@@ -25,18 +22,8 @@ input(type="imtcp" address="127.0.0.1" port="{tcp}" ruleset="tcp")
 input(type="imtcp" address="127.0.0.1" port="{tls}" ruleset="tls"
       streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="anon")
 """
-POLICY = """version = 1
-name = "syslog"
-[upstream]
-base_url = "http://127.0.0.1:{api}/"
-allow_http = true
-[upstream.credential]
-bearer = {{ env = "TOKEN" }}
-[[allow]]
-id = "read"
-methods = ["GET"]
-paths = ["/**"]
-[[audit.sinks]]
+CREDENTIAL = '[upstream.credential]\nbearer = { env = "TOKEN" }'
+SINKS = """[[audit.sinks]]
 name = "unix"
 syslog = "unix:{home}/log"
 [[audit.sinks]]
@@ -49,17 +36,6 @@ allow_private = true
 ca_file = "{home}/ca.pem"
 """
 NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-
-
-class Api(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.send_header("content-length", "2")
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *_):
-        pass
 
 
 def certificates(home: str):
@@ -93,20 +69,18 @@ def check(way: str, got: list[str], log: str, name: str):
     """What rsyslog took apart is the log: every record once, in order, with its number and hash."""
     records = log.splitlines()
     messages = [line.split("|", 5) for line in got]
-    numbers = [json.loads(message[5])["seq"] for message in messages]
+    numbers = [told(message[5].strip())[0] for message in messages]
     assert numbers == list(range(len(records))), (way, numbers)
     assert [message[5].strip() for message in messages] == records, way
     for (priority, app, process, kind, data, _), record in zip(messages, records, strict=True):
-        told = json.loads(record)
-        digest = hashlib.sha256(record.encode()).hexdigest()
-        assert (app, kind, process) == ("portcullis", told["kind"], name.rsplit("-", 1)[1].removesuffix(".jsonl"))
-        assert data == f'[portcullis@32473 seq="{told["seq"]}" hash="{digest}" log="{name}"]', data
+        seq, own_kind, digest = told(record)
+        assert (app, kind, process) == ("portcullis", own_kind, name.rsplit("-", 1)[1].removesuffix(".jsonl"))
+        assert data == f'[portcullis@32473 seq="{seq}" hash="{digest}" log="{name}"]', data
         assert 104 <= int(priority) <= 111, priority
 
 
 def main():
-    api = ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    threading.Thread(target=api.serve_forever, daemon=True).start()
+    port = serve()
     with tempfile.TemporaryDirectory(prefix="rsyslog-") as home:
         certificates(home)
         ports = {"tcp": free_port(), "tls": free_port()}
@@ -115,8 +89,8 @@ def main():
         server = start(home)
         try:
             eventually("rsyslog listens", lambda: (root / "log").exists())
-            policy = POLICY.format(home=home, api=api.server_address[1], **ports)
-            gate = Gate(policy, {"TOKEN": "token+of/this-test"})
+            sinks = SINKS.format(home=home, **ports)
+            gate = Gate(policy("syslog", port, sinks, more=CREDENTIAL), {"TOKEN": "token+of/this-test"})
             with gate:
                 for _ in range(20):
                     assert not gate.get("/a").refused

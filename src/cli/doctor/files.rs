@@ -53,16 +53,21 @@ pub(super) fn policy(path: &Path, about: &mut About<'_>) -> Result<Option<Loaded
         let to = quoted(&file.real_path);
         about.warn("file", &format!("a symbolic link to `{to}`"), "a client is better told the file itself");
     }
-    let Parsed { policy, findings, hidden: _ } = Policy::parse(&file.name(), &file.text);
+    let Parsed { policy, mut findings, hidden: _ } = Policy::parse(&file.name(), &file.text);
+    findings.extend(policy.iter().flat_map(|policy| sources::beyond(&file, policy)));
+    let mut hints = 0;
     for finding in &findings {
         let message = format!("line {}: {} [{}]", finding.line, finding.message, finding.code);
         match finding.severity {
             Severity::Error => about.fail("policy", &message, "`portcullis check` shows it, with the right spelling"),
             Severity::Warning => about.warn("policy", &message, "`portcullis check` shows it"),
+            Severity::Hint => hints += 1,
         }
     }
-    if findings.is_empty() {
-        about.good("policy", "no finding");
+    match findings.len() {
+        0 => about.good("policy", "no finding"),
+        all if all == hints => about.good("policy", "nothing but hints; `portcullis check --hints` shows them"),
+        _ => {}
     }
     Ok(policy.map(|policy| Loaded { file, policy }))
 }

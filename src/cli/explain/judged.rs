@@ -9,6 +9,7 @@ use super::{Page, quote};
 use crate::agent::Agent;
 use crate::cli::Format;
 use crate::cli::audit::text::{Tone, printable};
+use crate::clock::{Clock as _, SystemClock};
 use crate::policy::{
     Channel, Confirm, Considered, DenyReason, Effect, Grant, Part, Policy, Preview, RuleKind, RuleRef, Verdict,
 };
@@ -53,6 +54,8 @@ struct Passes {
     confirm: Confirm,
     channel: Channel,
     preview: Preview,
+    /// Why no rule grants it, where report mode lets it through.
+    reported: Option<DenyReason>,
     credential: Option<String>,
     method: Method,
     url: String,
@@ -66,7 +69,8 @@ impl Judged {
         let what = format!("{} {}", request.method(), request.target());
         let considered = policy.considered(&request);
         // One process serves one agent, and which it is changes no verdict.
-        let end = match policy.authorize(&Agent::stdio(0), request) {
+        let verdict = policy.report(policy.authorize(&Agent::stdio(0), request), || SystemClock::new().since_epoch());
+        let end = match verdict {
             Verdict::Allow(authorized) => End::Allowed(Passes::new(policy, authorized.request(), authorized.grant())),
             Verdict::Hold(held) => {
                 End::Held { rule: held.rule().clone(), passes: Passes::new(policy, held.request(), held.grant()) }
@@ -98,6 +102,7 @@ impl Judged {
 
     fn told(&self, page: &mut Page<impl Write>, policy: &Policy) -> io::Result<()> {
         let (word, tone) = match &self.end {
+            End::Allowed(Passes { reported: Some(_), .. }) => ("reported", Tone::Waiting),
             End::Allowed(_) => ("allowed", Tone::Good),
             End::Held { .. } => ("held", Tone::Waiting),
             End::Denied { .. } => ("denied", Tone::Refused),
@@ -117,6 +122,11 @@ impl Judged {
                 let place = at(passes.channel);
                 writeln!(page.out, "A person approves it{place}{typed}, as rule `{}` asks:", rule.id())?;
                 quote::print(&mut page.out, policy, rule)?;
+            }
+            End::Allowed(Passes { reported: Some(reason), grant, .. }) => {
+                let cause = printable(&reason.cause().to_string(), MOST);
+                writeln!(page.out, "No rule grants it ({cause}), and report mode lets it through:")?;
+                quote::print(&mut page.out, policy, grant)?;
             }
             End::Allowed(passes) => {
                 let what = passes.effect.as_str();
@@ -233,7 +243,10 @@ impl Judged {
             }
             End::Allowed(passes) => {
                 let mut told = passes.json(policy);
-                merge(&mut told, json!({ "verdict": "allow" }));
+                let reported = passes.reported.as_ref();
+                let verdict = if reported.is_some() { "report" } else { "allow" };
+                let cause = reported.map(|reason| reason.cause().to_string());
+                merge(&mut told, json!({ "verdict": verdict, "cause": cause }));
                 told
             }
         };
@@ -254,6 +267,7 @@ impl Passes {
             confirm: grant.confirm(),
             channel: grant.channel(),
             preview: grant.preview(),
+            reported: grant.reported().cloned(),
             credential: grant.credential().map(str::to_owned),
             method: request.method(),
             url: format!("{base}{}", request.target()),

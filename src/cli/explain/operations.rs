@@ -21,6 +21,8 @@ pub(super) enum Fate {
     Allowed,
     /// Some or all pass as writes, and no person is asked about some of those.
     AllowedWrite,
+    /// Report mode lets the reads through, and no rule does.
+    Reported,
     Held,
     Denied,
 }
@@ -29,6 +31,7 @@ impl Fate {
     pub(super) fn of(split: &Split) -> Self {
         match (split.passage, split.confirm) {
             (Passage::Never, _) => Self::Denied,
+            (Passage::Read, _) if !split.allows.iter().any(about) => Self::Reported,
             (Passage::Read, _) => Self::Allowed,
             (Passage::Write, Some((Confirm::Each | Confirm::Typed, _))) => Self::Held,
             (Passage::Write, Some((Confirm::Never, _)) | None) => Self::AllowedWrite,
@@ -39,6 +42,7 @@ impl Fate {
         match self {
             Self::Allowed => "allowed",
             Self::AllowedWrite => "allowed write",
+            Self::Reported => "reported",
             Self::Held => "held",
             Self::Denied => "denied",
         }
@@ -47,7 +51,7 @@ impl Fate {
     pub(super) fn tone(self) -> Tone {
         match self {
             Self::Allowed => Tone::Good,
-            Self::AllowedWrite | Self::Held => Tone::Waiting,
+            Self::AllowedWrite | Self::Reported | Self::Held => Tone::Waiting,
             Self::Denied => Tone::Refused,
         }
     }
@@ -67,7 +71,8 @@ pub(super) fn is_whole(policy: &Policy, split: &Split) -> bool {
 /// denied at any depth. Nearly every operation with a variable has such requests, and nobody makes them.
 fn is_by_name(policy: &Policy, touch: &Touch) -> bool {
     let rule = policy.rules().get(touch.rule.index());
-    touch.extent == Extent::Some && rule.is_some_and(|rule| rule.paths().all(|path| path.starts_with("/**/")))
+    touch.extent == Extent::Some
+        && rule.is_some_and(|rule| rule.paths().iter().all(|path| path.text.starts_with("/**/")))
 }
 
 /// The rules that make it so.

@@ -39,8 +39,8 @@ fn rows(policy: &Policy) -> Vec<Row<'_>> {
         let Some(terms) = rule.terms() else { continue };
         for path in rule.paths() {
             // Nothing of it where a denial covers all, or a rule calls each a read.
-            let Some(confirm) = policy.split(method, path).confirm else { continue };
-            rows.push(Row { rule, terms, method, path, confirm });
+            let Some(confirm) = policy.split(method, &path.text).confirm else { continue };
+            rows.push(Row { rule, terms, method, path: &path.text, confirm });
         }
     }
     rows

@@ -38,7 +38,19 @@ pub(super) struct Template {
 }
 
 impl Rules {
+    /// What report mode lets through is among what could pass, whether or not its time is over.
     pub(in crate::policy) fn passage(&self, method: Method, template: &str) -> Passage {
+        let reported = self.reports && matches!(method, Method::Get | Method::Head);
+        match self.granted(method, template) {
+            Passage::Never if reported && Template::parse(template).is_some_and(|of| !self.is_closed(method, &of)) => {
+                Passage::Read
+            }
+            passage @ (Passage::Never | Passage::Read | Passage::Write) => passage,
+        }
+    }
+
+    /// How requests could pass that a rule grants.
+    fn granted(&self, method: Method, template: &str) -> Passage {
         let grants =
             |rule: &Allow| rule.methods.contains(method) && (self.writes || rule.effect_of(method) == Effect::Read);
         // One look at every rule spares most templates the walk, or the whole of it.

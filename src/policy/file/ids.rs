@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::section::Section;
 use crate::policy::finding::{Findings, quoted};
+use crate::policy::report::REPORT;
 use crate::policy::verdict::RuleRef;
 
 /// The names of rules, each once.
@@ -19,6 +20,16 @@ impl Ids {
         let id = value.text(findings)?;
         let starts = id.starts_with(|first: char| first.is_ascii_lowercase() || first.is_ascii_digit());
         let known = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+        // What report mode lets through is recorded under this name.
+        if id == REPORT {
+            findings.error(
+                "bad-name",
+                value.span(),
+                format!("id {} is taken by the key of that name", quoted(id)),
+                None,
+            );
+            return None;
+        }
         if !starts || id.len() > 64 || !id.chars().all(known) {
             let message = format!("id {} must be lower-case letters, digits, `.`, `_` and `-`, 64 at most", quoted(id));
             findings.error("bad-name", value.span(), message, None);

@@ -24,9 +24,11 @@ use toml::de::DeTable;
 use self::section::Section;
 use self::units::Size;
 use super::finding::{Findings, quoted};
+use super::report::{REPORT, ReportUntil};
 use super::rule::{Allow, Deny, Written};
 use super::spec::{AuditSpec, ConfirmSpec, LimitSpec, Rate, ResponseSpec, Source, Sync, UpstreamSpec};
 use super::tools::ToolSpec;
+use super::verdict::RuleRef;
 
 /// The largest policy file, in bytes.
 const MOST_BYTES: usize = 1 << 20;
@@ -47,6 +49,7 @@ pub(super) struct File {
     pub(super) upstream: UpstreamSpec,
     pub(super) sources: Vec<Source>,
     pub(super) writes: bool,
+    pub(super) report: Option<ReportUntil>,
     pub(super) allows: Vec<Written<Allow>>,
     pub(super) denies: Vec<Written<Deny>>,
     pub(super) limits: LimitSpec,
@@ -149,13 +152,27 @@ fn read_root<'a>(table: &'a DeTable<'a>, findings: &mut Findings<'_>) -> Option<
     let root = Section::root(table, 0..0, &KEYS, findings);
     let name = read_name(&root, findings);
     let (upstream, mut sources) = upstream::read(&root, findings);
-    let writes = root.section("access", &["writes"], findings).is_some_and(|access| access.flag("writes", findings));
+    let access = root.section("access", &["writes", "report_until"], findings);
+    let writes = access.as_ref().is_some_and(|access| access.flag("writes", findings));
+    let report = access.and_then(|access| read_report(&access, findings));
     let (allows, denies) = rules::read(&root, &upstream::credential_names(&root), findings);
     let (limits, confirm) = (read_limits(&root, findings), confirm::read(&root, &mut sources, findings));
     let tools = tools::read(&root, findings);
     let (response, audit) = (response::read(&root, findings), read_audit(&root, &mut sources, findings));
     let (name, upstream) = (name?, upstream?);
-    Some(File { name, upstream, sources, writes, allows, denies, limits, confirm, tools, response, audit })
+    Some(File { name, upstream, sources, writes, report, allows, denies, limits, confirm, tools, response, audit })
+}
+
+/// The last day of report mode.
+fn read_report(access: &Section<'_>, findings: &mut Findings<'_>) -> Option<ReportUntil> {
+    let value = access.get("report_until")?;
+    let (day, end) = value.day(findings)?;
+    let place = findings.place(value.span());
+    let line = u32::try_from(place.line).unwrap_or(u32::MAX);
+    let message = format!("until {day} every read passes that no rule denies");
+    let help = Some("remove it once `portcullis learn` has made rules of what was read");
+    findings.warn("report-mode", value.span(), message, help);
+    Some(ReportUntil { day, end, rule: RuleRef::new(REPORT.into(), line, usize::MAX), place })
 }
 
 /// Whether to read on: of a version that is not known, no key is.
@@ -245,6 +262,9 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
     limits
 }
 
+/// What names of other files in a state directory begin with: no log may be taken for one of them.
+const RESERVED: [&str; 7] = ["acknowledge", "checkpoint", "daily", "desk", "digest", "used", "writes"];
+
 fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> AuditSpec {
     let day = Duration::from_secs(86_400);
     let mut audit = AuditSpec {
@@ -260,7 +280,13 @@ fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Find
     if let Some((prefix, span)) = section.text("prefix", findings)
         && is_label(prefix, &span, "`audit.prefix`", "-", findings)
     {
-        audit.prefix = prefix.to_owned();
+        if RESERVED.contains(&prefix) {
+            let message =
+                format!("`audit.prefix` {} is what other files of the state directory are called", quoted(prefix));
+            findings.error("bad-name", span, message, Some("choose another, as `audit` or the API's name"));
+        } else {
+            audit.prefix = prefix.to_owned();
+        }
     }
     let sync = section.word("sync", &[("writes", Sync::Writes), ("each", Sync::Each)], findings);
     audit.sync = sync.unwrap_or(audit.sync);

@@ -5,9 +5,11 @@
 //! it may be a secret in the wrong place.
 
 use std::ops::Range;
+use std::time::{Duration, UNIX_EPOCH};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
 use crate::policy::finding::{Findings, nearest, quoted};
 
@@ -152,6 +154,27 @@ impl<'a> Value<'a> {
     pub(super) fn integer(&self, findings: &mut Findings<'_>) -> Option<i64> {
         let integer = self.typed(self.item.get_ref().as_integer(), "a whole number", findings)?;
         Some(i64::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(i64::MAX))
+    }
+
+    /// A day without a time, as TOML writes it, and the first moment after it in UTC, since the Unix epoch.
+    pub(super) fn day(&self, findings: &mut Findings<'_>) -> Option<(String, Duration)> {
+        let date = self.item.get_ref().as_datetime().and_then(|of| match of {
+            Datetime { date, time: None, offset: None } => *date,
+            Datetime { .. } => None,
+        });
+        let date = self.typed(date, "a day such as 2026-12-31, without quotes", findings)?;
+        let day = format!("{:04}-{:02}-{:02}", date.year, date.month, date.day);
+        let start = humantime::parse_rfc3339(&format!("{day}T00:00:00Z")).ok();
+        let since = start.and_then(|start| start.duration_since(UNIX_EPOCH).ok());
+        if since.is_none() {
+            findings.error(
+                "out-of-range",
+                self.span(),
+                format!("{} must be a day from 1970 on", quoted(&self.name)),
+                None,
+            );
+        }
+        Some((day, since? + Duration::from_secs(86_400)))
     }
 
     pub(super) fn is_text(&self) -> bool {

@@ -1,10 +1,13 @@
 //! What is said of a request and of a template, held against the verdicts.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::*;
 use crate::policy::decide::considered::{Considered, Part};
 use crate::policy::decide::split::{Asked, Extent, Split};
+use crate::policy::report::{REPORT, ReportUntil};
+use crate::policy::verdict::RuleRef;
 
 /// The rules that say one of these things of a request.
 fn saying(considered: &[Considered], says: impl Fn(&Part) -> bool) -> BTreeSet<String> {
@@ -21,6 +24,12 @@ fn confirm(rules: &Rules, call: &Call) -> Option<Confirm> {
         Verdict::Hold(held) => Some(held.confirm()),
         Verdict::Allow(_) | Verdict::Deny(_) => None,
     }
+}
+
+/// Report mode until `end`.
+fn trial(end: Duration) -> ReportUntil {
+    let place = crate::policy::Place { span: 0..0, line: 1, column: 1 };
+    ReportUntil { day: "1970-01-01".to_owned(), end, rule: RuleRef::new(REPORT.into(), 1, usize::MAX), place }
 }
 
 /// Whether the rules that are about a request are those that the split of its template tells of.
@@ -66,6 +75,33 @@ proptest! {
             prop_assert!(denying.is_empty() && granting.contains(grant.0.id()), "{call:?}");
             let obligations: BTreeSet<String> = grant.1.iter().map(|rule| rule.id().to_owned()).collect();
             prop_assert_eq!(obliging, obligations, "{:?}\n{}", call, toml(&rules, writes));
+        }
+    }
+
+    #[test]
+    fn report_mode_opens_reads_that_lack_a_rule_and_nothing_else(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
+        let compiled = unchecked(&rules, writes).reporting();
+        let day = Duration::from_secs(86_400);
+        let report = trial(day);
+        for call in calls {
+            let (before, asked) = (compiled.judge(request(&call), bond), request(&call));
+            let denied = rules.iter().any(|rule| rule.deny && rule.denies(&asked));
+            let (rank_before, code) = (rank(&before), match &before { Verdict::Deny(denial) => denial.reason().code(), Verdict::Allow(_) | Verdict::Hold(_) => "" });
+            let after = report.report(&compiled, before);
+            let Verdict::Allow(authorized) = &after else {
+                prop_assert_eq!(rank(&after), rank_before, "{:?}", call);
+                let read = matches!(asked.method(), Method::Get | Method::Head);
+                let written = rules.iter().any(|rule| !rule.deny && rule.effect == Some("write") && rule.is_about(&asked));
+                prop_assert!(written || !(read && ["no_rule", "method", "query_name"].contains(&code)) || call.path.contains("%2F"), "{call:?}: {code}");
+                continue;
+            };
+            let Some(reason) = authorized.grant().reported() else {
+                prop_assert_eq!(rank_before, 2, "{:?}", call);
+                continue;
+            };
+            prop_assert!(matches!(asked.method(), Method::Get | Method::Head) && !denied, "{call:?}: {reason:?}\n{}", toml(&rules, writes));
+            prop_assert_eq!((authorized.grant().effect(), authorized.grant().rule().id()), (Effect::Read, REPORT));
+            prop_assert!(compiled.passage(asked.method(), &call.path) != Passage::Never, "{call:?}");
         }
     }
 

@@ -1,13 +1,13 @@
 //! What the calls of one process come to, as metrics (`opentelemetry.proto.metrics.v1`): cumulative since its start.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
 
 use super::value::{Attribute, Resource, SCOPE, Scope, resource, text};
-use crate::sink::Waiting;
 use crate::sink::batch::View;
+use crate::sink::{Count, Counts};
 
 /// The bounds of `http.server.request.duration`, in microseconds.
 const BOUNDS: [u64; 14] = [
@@ -67,7 +67,7 @@ impl Metrics {
     }
 
     /// The body of a request to `/v1/metrics`.
-    pub(super) fn request(&self, waiting: &Waiting, now: u128) -> serde_json::Result<Vec<u8>> {
+    pub(super) fn request(&self, counts: &Counts, now: u128) -> serde_json::Result<Vec<u8>> {
         let time = Time { start: self.start.to_string(), now: now.to_string() };
         let error = |code: &String| (!code.is_empty()).then(|| text("error.type", code.as_str()));
         let calls = self.calls.iter().map(|((verdict, code), count)| {
@@ -83,14 +83,22 @@ impl Metrics {
             bucket_counts: durations.buckets.map(|count| count.to_string()),
             explicit_bounds: BOUNDS.map(seconds),
         });
-        let waiting = waiting.0.iter().map(|(sink, waiting)| {
-            let waiting = waiting.load(Ordering::Relaxed);
-            Number::new(vec![text("portcullis.sink", sink.as_str())], None, &time.now, waiting)
-        });
+        let of_sinks = |start: Option<&String>, count: fn(&Count) -> &AtomicU64| {
+            let points = counts.0.iter().map(|one| {
+                let attributes = vec![text("portcullis.sink", one.sink.as_str())];
+                Number::new(attributes, start, &time.now, count(one).load(Ordering::Relaxed))
+            });
+            points.collect()
+        };
+        let waiting = Gauge { data_points: of_sinks(None, |count| &count.waiting) };
+        let refused = Sum {
+            data_points: of_sinks(Some(&time.start), |count| &count.refused),
+            aggregation_temporality: CUMULATIVE,
+            is_monotonic: true,
+        };
         let calls = Sum { data_points: calls.collect(), aggregation_temporality: CUMULATIVE, is_monotonic: true };
         let durations = Histograms { data_points: durations.collect(), aggregation_temporality: CUMULATIVE };
-        let waiting = Gauge { data_points: waiting.collect() };
-        let mut metrics = Vec::with_capacity(3);
+        let mut metrics = Vec::with_capacity(4);
         if !calls.data_points.is_empty() {
             metrics.push(Metric::new("portcullis.calls", "Calls, by verdict.", "{call}", Data::Sum(calls)));
         }
@@ -100,6 +108,8 @@ impl Metrics {
         }
         let data = Data::Gauge(waiting);
         metrics.push(Metric::new("portcullis.sink.waiting", "Records that a sink has not taken.", "{record}", data));
+        let data = Data::Sum(refused);
+        metrics.push(Metric::new("portcullis.sink.refused", "Records that a sink will not have.", "{record}", data));
         let scope_metrics = [ScopeMetrics { scope: SCOPE, metrics }];
         serde_json::to_vec(&Request {
             resource_metrics: [ResourceMetrics { resource: resource(&self.log), scope_metrics }],

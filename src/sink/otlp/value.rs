@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::sink::batch::stem;
+use crate::audit::beside::stem;
 
 /// A value of an attribute: 64-bit numbers are text in JSON.
 #[derive(Debug, Clone, Serialize)]

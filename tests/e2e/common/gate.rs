@@ -146,6 +146,7 @@ pub(crate) struct Launch {
     state: PathBuf,
     sockets: bool,
     deaf: bool,
+    unread: bool,
     under: Option<String>,
 }
 
@@ -159,6 +160,7 @@ impl Launch {
             state: home.state(),
             sockets: false,
             deaf: false,
+            unread: false,
             under: None,
         }
     }
@@ -188,6 +190,12 @@ impl Launch {
     /// Stdin and stdout are Unix sockets, as every Node client hands them over.
     pub(crate) fn sockets(mut self) -> Self {
         self.sockets = true;
+        self
+    }
+
+    /// Nobody reads what it says on standard error.
+    pub(crate) fn unread(mut self) -> Self {
+        self.unread = true;
         self
     }
 
@@ -240,7 +248,7 @@ impl Launch {
         let (ears, hear) = mpsc::channel();
         let (tell, lines) = mpsc::channel();
         let (told, exit) = mpsc::channel();
-        let stderr = child.stderr.take().expect("stderr is piped");
+        let stderr = child.stderr.take().filter(|_| !self.unread);
         let readers = vec![
             std::thread::spawn({
                 let said = Arc::clone(&said);
@@ -248,7 +256,7 @@ impl Launch {
             }),
             std::thread::spawn({
                 let complaints = Arc::clone(&complaints);
-                move || read_all(stderr, &complaints)
+                move || stderr.map_or((), |stderr| read_all(stderr, &complaints))
             }),
         ];
         std::thread::spawn(move || told.send(child.wait().expect("a child can be waited for")));

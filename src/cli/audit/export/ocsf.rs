@@ -35,7 +35,7 @@ pub(super) fn event(log: &Path, question: &Record, answer: Option<&Record>) -> V
         "api": { "operation": operation, "request": { "uid": question.call } },
         "unmapped": unmapped(question),
     });
-    judged(&mut event, question.verdict == "allow");
+    judged(&mut event, ["allow", "report"].contains(&&*question.verdict));
     if !question.method.is_empty() {
         add(&mut event, "http_request", json!({ "http_method": question.method, "url": { "path": question.path } }));
     }

@@ -1,0 +1,58 @@
+//! The allow paths of a policy, held against the operations that the API is known to have.
+
+use crate::catalog::Catalog;
+use crate::catalog::operation::Operation;
+use crate::policy::{Finding, Opened, Policy, Severity, nearest};
+use crate::request::method::Method;
+
+/// The most operations that a hint names.
+const MOST: usize = 5;
+
+/// One finding for each path that opens nothing that is known, or much by one `**`.
+pub(in crate::cli) fn findings(policy: &Policy, catalog: &Catalog) -> Vec<Finding> {
+    let operations: Vec<(Method, &str)> =
+        catalog.operations().iter().map(|operation| (operation.method(), operation.template())).collect();
+    policy.opened(&operations).iter().filter_map(|opened| finding(opened, catalog)).collect()
+}
+
+fn finding(opened: &Opened<'_>, catalog: &Catalog) -> Option<Finding> {
+    let Opened { rule, path, operations } = opened;
+    if operations.is_empty() {
+        let methods: Vec<&str> = rule.methods().map(Method::as_str).collect();
+        let message = format!("the API's description has no {} of a path like this", methods.join(", "));
+        let known = catalog.operations().iter().filter(|of| rule.methods().any(|method| method == of.method()));
+        let known: Vec<String> = known.map(|operation| globbed(operation.template())).collect();
+        let help = nearest(&path.text, known.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+        return Some(Finding::new(Severity::Warning, "matches-no-operation", message, &path.place, help));
+    }
+    if operations.len() < 2 || !path.text.contains("**") {
+        return None;
+    }
+    let names = operations.iter().filter_map(|place| catalog.operations().get(*place)).map(Operation::name);
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let left = names.len().saturating_sub(MOST);
+    names.truncate(MOST);
+    let more = if left > 0 { format!(" and {left} more") } else { String::new() };
+    let message = format!("`**` opens {} operations today: {}{more}", operations.len(), names.join(", "));
+    let help = "list their paths to keep out what the API adds below".to_owned();
+    Some(Finding::new(Severity::Hint, "opens-many", message, &path.place, Some(help)))
+}
+
+/// A template with a `*` for each variable.
+fn globbed(template: &str) -> String {
+    let mut glob = String::with_capacity(template.len());
+    let mut inside = false;
+    for character in template.chars() {
+        match character {
+            '{' => {
+                inside = true;
+                glob.push('*');
+            }
+            '}' => inside = false,
+            _ if inside => {}
+            _ => glob.push(character),
+        }
+    }
+    glob
+}
