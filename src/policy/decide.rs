@@ -4,9 +4,13 @@
 //! with the rules that are about the path, not with the number of rules. Nothing here can fail.
 
 pub(super) mod considered;
+mod identity;
 mod opened;
 pub(super) mod passage;
 pub(super) mod split;
+pub(super) mod stage;
+
+use std::sync::Arc;
 
 use self::passage::makes_write;
 use super::bond::Bond;
@@ -36,6 +40,9 @@ pub(super) struct Rules {
     symbols: Symbols,
     allow_paths: Vec<Target>,
     deny_paths: Vec<Target>,
+    /// The same paths as text.
+    allow_texts: Vec<Arc<str>>,
+    deny_texts: Vec<Arc<str>>,
 }
 
 /// Every rule that is about a path.
@@ -47,7 +54,7 @@ struct Found {
 }
 
 /// The rule that a path belongs to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Target {
     rule: usize,
     rank: Rank,
@@ -67,6 +74,8 @@ impl Rules {
             symbols: Symbols::default(),
             allow_paths: Vec::new(),
             deny_paths: Vec::new(),
+            allow_texts: Vec::new(),
+            deny_texts: Vec::new(),
         };
         for written in allows {
             for path in &written.paths {
@@ -74,6 +83,7 @@ impl Rules {
                 rules.canonical.add(path.pattern.segments(), number, &mut rules.symbols);
                 rules.folded.add(path.pattern.folded(), number, &mut rules.symbols);
                 rules.allow_paths.push(Target { rule: rules.allows.len(), rank: path.pattern.rank() });
+                rules.allow_texts.push(path.pattern.text().into());
             }
             rules.allows.push(written.rule);
         }
@@ -83,6 +93,7 @@ impl Rules {
                 rules.denied_canonical.add(path.pattern.denied_as_written(), number, &mut rules.symbols);
                 rules.denied.add(path.pattern.denied(), number, &mut rules.symbols);
                 rules.deny_paths.push(Target { rule: rules.denies.len(), rank: path.pattern.rank() });
+                rules.deny_texts.push(path.pattern.text().into());
             }
             rules.denies.push(written.rule);
         }
@@ -136,7 +147,7 @@ impl Rules {
 
     /// The verdict's five steps. What matches is what matches in deny form or as it is written, so that what grants is
     /// always among what matches, and its obligations hold.
-    fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
+    pub(in crate::policy) fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
         let mut denied = None;
         let Found { matching, written } = self.walk(request, |target| self.deny(request, target, &mut denied));
         if let Some((_, deny)) = denied {
@@ -149,18 +160,18 @@ impl Rules {
         }
         matching.retain(|(rule, _)| rule.methods.contains(request.method()));
         let rule = self.granting(request, self.by_rule(written))?;
-        Ok(obliged(effect, rule, &matching))
+        Ok(grant(effect, rule, &matching))
     }
 
     /// What a request has to observe that `rule` lets through, though no rule of the policy grants it; `None` where a rule
     /// denies it.
-    pub(super) fn grant(&self, request: &Request, rule: RuleRef) -> Option<Grant> {
+    pub(super) fn grant_to(&self, request: &Request, rule: RuleRef) -> Option<Grant> {
         let mut denied = None;
         let Found { matching, .. } = self.walk(request, |target| self.deny(request, target, &mut denied));
         let mut matching = self.by_rule(matching);
         let effect = effect(request.method(), &matching);
         matching.retain(|(rule, _)| rule.methods.contains(request.method()));
-        denied.is_none().then(|| obliged(effect, rule, &matching))
+        denied.is_none().then(|| grant(effect, rule, &matching))
     }
 
     /// Every rule that is about the path: allow paths, as it is written and in every reading of it, and deny paths, which
@@ -240,23 +251,8 @@ impl Rules {
     }
 }
 
-/// A read is a GET or HEAD that no matching rule calls a write, or a request that every matching rule calls a read. What
-/// is said of GET holds for HEAD as well, since servers answer it by the same code.
-fn effect(method: Method, about: &[(&Allow, Rank)]) -> Effect {
-    let said =
-        |method| about.iter().filter(move |(rule, _)| rule.methods.contains(method)).map(|(rule, _)| rule.effect);
-    let read = match method {
-        Method::Get => said(Method::Get).all(|effect| effect != Some(Effect::Write)),
-        Method::Head => said(Method::Get).chain(said(Method::Head)).all(|effect| effect != Some(Effect::Write)),
-        Method::Post | Method::Put | Method::Patch | Method::Delete => {
-            said(method).next().is_some() && said(method).all(|effect| effect == Some(Effect::Read))
-        }
-    };
-    if read { Effect::Read } else { Effect::Write }
-}
-
-/// What the matching rules ask for.
-fn obliged(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant {
+/// What the rules that match by method and path ask for.
+fn grant(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant {
     let strictest = strictest(matching);
     Grant {
         effect,
@@ -272,6 +268,21 @@ fn obliged(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant 
         strictest: strictest.map_or(0, |(place, _)| place),
         reported: None,
     }
+}
+
+/// A read is a GET or HEAD that no matching rule calls a write, or a request that every matching rule calls a read. What
+/// is said of GET holds for HEAD as well, since servers answer it by the same code.
+fn effect(method: Method, about: &[(&Allow, Rank)]) -> Effect {
+    let said =
+        |method| about.iter().filter(move |(rule, _)| rule.methods.contains(method)).map(|(rule, _)| rule.effect);
+    let read = match method {
+        Method::Get => said(Method::Get).all(|effect| effect != Some(Effect::Write)),
+        Method::Head => said(Method::Get).chain(said(Method::Head)).all(|effect| effect != Some(Effect::Write)),
+        Method::Post | Method::Put | Method::Patch | Method::Delete => {
+            said(method).next().is_some() && said(method).all(|effect| effect == Some(Effect::Read))
+        }
+    };
+    if read { Effect::Read } else { Effect::Write }
 }
 
 /// The place of the rule with the strictest confirmation, among several of the most specific, and what it asks for.

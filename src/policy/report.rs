@@ -51,7 +51,7 @@ impl ReportUntil {
         match verdict {
             Verdict::Deny(denial) if is_only_lack(&denial) => {
                 let (request, reason, rule) = denial.into_parts();
-                match rules.grant(&request, self.rule.clone()) {
+                match rules.grant_to(&request, self.rule.clone()) {
                     Some(mut grant) if grant.effect == Effect::Read => {
                         grant.reported = Some(reason);
                         Verdict::Allow(Authorized::new(request, grant))
