@@ -152,6 +152,8 @@ enum InitError {
     Declined,
     #[error("the built-in description cannot be used: {0}")]
     Builtin(toml::de::Error),
+    #[error("the built-in description cannot be used: {0}")]
+    Catalog(DocumentError),
 }
 
 /// Exit code 0 when a policy was written, 1 where it would have errors or a person said no, 2 for what cannot be used.

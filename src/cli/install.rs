@@ -105,7 +105,7 @@ struct Found {
     settings: Result<Settings, SettingsError>,
 }
 
-/// Exit code 0 when the client is configured, 1 where an entry is not ours or a policy has errors, 2 for what cannot be used.
+/// Exit code 0 when the client is configured, 1 where an entry is not ours, 2 for what cannot be used.
 pub(super) fn run(asked: &Install) -> ExitCode {
     let wanted = match asked.wanted() {
         Ok(Ok(wanted)) => wanted,
@@ -137,7 +137,7 @@ pub(super) fn run(asked: &Install) -> ExitCode {
 
 impl Install {
     /// # Errors
-    /// The exit code where a policy is wrong, which was said; else why there is no entry.
+    /// The exit code where a policy cannot be used, which was said; else why there is no entry.
     fn wanted(&self) -> Result<Result<Wanted, InstallError>, ExitCode> {
         let mut policies = Vec::new();
         for path in &self.policies {

@@ -226,7 +226,7 @@ fn a_wrong_policy_is_not_installed_and_a_desktop_without_variables_is_told_of() 
     assert!(!told.contains(TOKEN), "a client in a terminal has them: {told}");
     scene.file("wrong.toml", "version = 1\n");
     let output = scene.install(&["cursor", "wrong.toml", "--config", "mcp.json"]);
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(!scene.home.path().join("mcp.json").exists());
     for wrong in [
         &["cursor"][..],

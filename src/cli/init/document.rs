@@ -161,7 +161,7 @@ fn slug(text: &str, most: usize) -> String {
 }
 
 /// The template with `*` for its variables; nothing where a rule could not name it as it stands.
-fn pattern(segments: &[&str]) -> Option<Vec<String>> {
+pub(super) fn pattern(segments: &[&str]) -> Option<Vec<String>> {
     segments.iter().map(|segment| starred(segment)).collect()
 }
 
@@ -234,7 +234,8 @@ fn settle(grouped: &mut BTreeMap<String, Vec<Opened>>) {
     grouped.retain(|_, opened| !opened.is_empty());
 }
 
-fn covers(wide: &[String], narrow: &[String]) -> bool {
+/// Whether one pattern matches all that the other does, segment by segment.
+pub(super) fn covers(wide: &[String], narrow: &[String]) -> bool {
     wide.len() == narrow.len() && wide.iter().zip(narrow).all(|(wide, narrow)| wide == "*" || wide == narrow)
 }
 
@@ -256,7 +257,8 @@ fn rules(id: &str, opened: &[Opened]) -> Vec<Group> {
     opened.chunks(MAX_PATHS).enumerate().map(rule).collect()
 }
 
-fn joined(pattern: &[String]) -> String {
+/// The pattern as a rule writes it.
+pub(super) fn joined(pattern: &[String]) -> String {
     format!("/{}", pattern.join("/"))
 }
 

@@ -5,6 +5,8 @@ use super::super::allstacks;
 use super::super::document::offer as from_document;
 use super::*;
 use crate::agent::Agent;
+use crate::catalog::Catalog;
+use crate::catalog::operation::Operation;
 use crate::policy::{Parsed, Policy, Verdict};
 use crate::request::body::DeleteBody;
 use crate::request::{RawRequest, Request};
@@ -85,6 +87,12 @@ fn a_policy_for_allstacks_opens_what_the_example_opens() {
     let ids = |policy: &Policy| policy.rules().iter().map(|rule| rule.id().to_owned()).collect::<Vec<_>>();
     assert_eq!(ids(&policy), ids(&example));
     assert!(!policy.in_words().contains("(a write"), "{}", policy.in_words());
+    assert!(!policy.in_words().split("Closed").next().unwrap().contains("/**"), "{}", policy.in_words());
+    let passage = |policy: &Policy, operation: &Operation| policy.passage(operation.method(), operation.template());
+    for operation in Catalog::allstacks().unwrap().operations() {
+        let name = operation.name();
+        assert_eq!(passage(&policy, operation), passage(&example, operation), "{name} {}", operation.template());
+    }
 }
 
 /// A document with these operations: method, path, tag, summary.
