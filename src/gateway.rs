@@ -5,6 +5,7 @@ mod closing;
 mod desk;
 mod hold;
 mod preview;
+pub mod probe;
 mod question;
 mod shaping;
 
@@ -396,7 +397,7 @@ fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {
 }
 
 fn replied(reply: Reply, view: &View<'_>) -> Outcome {
-    let Reply { status, headers, body, held, retry_after, location, redacted, attempts } = reply;
+    let Reply { status, headers, body, held, retry_after, date: _, location, redacted, attempts } = reply;
     let bytes = Some(body.len() as u64);
     let (shaped, refusal) = answer::shape(Facts { status, headers, location, retry_after }, body, view);
     drop(held);

@@ -40,7 +40,13 @@ mod desk_attacks;
 #[cfg(test)]
 mod diff;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod explain;
+#[cfg(test)]
+mod init;
+#[cfg(test)]
+mod install;
 #[cfg(test)]
 mod learn;
 #[cfg(test)]
@@ -65,6 +71,8 @@ mod report;
 mod requests;
 #[cfg(test)]
 mod several;
+#[cfg(test)]
+mod shell;
 #[cfg(test)]
 mod sinks;
 #[cfg(test)]
