@@ -113,8 +113,12 @@ impl Pair {
         if let Some(more) = narrower.len().checked_sub(MOST_NARROWER).filter(|more| *more > 0) {
             writeln!(out, "narrower in {more} more")?;
         }
+        if self.wider == Comparison::Undecided || self.narrower == Comparison::Undecided {
+            writeln!(out, "what is undecided may be either: docs/policy-diff.md says why that can be")?;
+        }
         let names = [&self.new, &self.old].map(|policy| printable(policy.file(), MOST_LINE));
-        writeln!(out, "{}: {} than {}", names[0], self.summary(), names[1])
+        let [new, old] = names;
+        writeln!(out, "{new}: {} than {old}", self.summary())
     }
 
     fn write_one(&self, out: &mut dyn Write, way: &str, widening: &Widening) -> io::Result<()> {
@@ -149,7 +153,7 @@ impl Pair {
             "new": self.new.file(),
             "result": word(&self.wider, "no-wider", "wider"),
             "wider": list(&self.wider, Widening::clone),
-            "back": word(&self.narrower, "no-narrower", "narrower"),
+            "reverse": word(&self.narrower, "no-narrower", "narrower"),
             "narrower": list(&self.narrower, turned),
         })
     }

@@ -61,11 +61,28 @@ fn a_change_that_widens_is_shown_by_a_request_with_the_rules_of_both() {
 }
 
 #[test]
+fn what_could_not_be_told_is_not_taken_for_no_wider() {
+    let home = two(&[("/a/**\"]", "/a/*\"]\nencoded = [\"%2F\"]")]);
+    let output = diff(&home, &[]);
+    let told = told(&home, &output);
+    assert!(
+        told.contains("new.toml: undecided whether it is wider and narrower in 1 thing than policy.toml\n"),
+        "{told}"
+    );
+    assert!(told.contains("docs/policy-diff.md"), "{told}");
+    assert_eq!(output.status.code(), Some(1));
+    let (new, ceiling) = (home.path().join("new.toml"), home.policy());
+    let check = binary().arg("check").arg(new).arg("--within").arg(ceiling).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&check.stderr).contains("error[ceiling-undecided]"), "{check:?}");
+    assert_eq!(check.status.code(), Some(1));
+}
+
+#[test]
 fn programs_read_the_same_as_json() {
     let home = two(&[("/**/secret", "/a/secret")]);
     let output = diff(&home, &["--format", "json"]);
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&told["result"], &told["back"]), (&json!("wider"), &json!("no-narrower")), "{told}");
+    assert_eq!((&told["result"], &told["reverse"]), (&json!("wider"), &json!("no-narrower")), "{told}");
     let expected = json!({
         "kind": "passes",
         "key": null,
