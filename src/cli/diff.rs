@@ -82,12 +82,8 @@ pub(super) fn within(ceiling: &Policy, file: &PolicyFile, policy: &Policy) -> Ve
             let finding = |widening: &Widening| {
                 let what = subject(widening);
                 let ceilings = rule_of(ceiling, widening.old_rule.as_ref());
-                let message = format!(
-                    "{}: {what}: {}; the ceiling: {}{ceilings}",
-                    widening.kind.as_str(),
-                    widening.is,
-                    widening.was
-                );
+                let Widening { kind, was, is, .. } = widening;
+                let message = format!("{}: {what}: {is}; under the ceiling: {was}{ceilings}", kind.as_str());
                 let help = format!("narrow it, or widen the ceiling {}", printable(ceiling.file(), MOST_LINE));
                 error(WIDER, printable(&message, MOST_LINE), &place(&file.text, widening), help)
             };

@@ -40,7 +40,7 @@ fn a_change_that_widens_nothing_is_no_wider_and_says_what_is_narrower() {
     let home = two(&[("/a/**", "/a/*"), ("10/min", "9/min")]);
     let narrower = diff(&home, &[]);
     let expected = "narrower (limits): limits.rate\n  was: 10/min\n  is:  9/min\n\
-                    narrower (passes): GET /a/x/\n  was: allowed (policy.toml:5 `all`)\n  is:  denied: no_rule\n\
+                    narrower (passes): GET /a/x/\n  was: allowed (policy.toml:5 `all`)\n  is:  denied (no_rule)\n\
                     new.toml: no wider and narrower in 2 things than policy.toml\n";
     assert_eq!(told(&home, &narrower), expected);
     assert_eq!(narrower.status.code(), Some(0));
@@ -52,7 +52,7 @@ fn a_change_that_widens_is_shown_by_a_request_with_the_rules_of_both() {
     let wider = diff(&home, &[]);
     let expected = "wider (upstream): upstream.base_url\n  was: https://a.example.test/\n  is:  https://b.example.test/\n\
                     wider (limits): limits.rate\n  was: 10/min\n  is:  11/min\n\
-                    wider (passes): GET /a/x/secret\n  was: denied: deny_rule (policy.toml:9 `secrets`)\n  \
+                    wider (passes): GET /a/x/secret\n  was: denied (deny_rule) (policy.toml:9 `secrets`)\n  \
                     is:  allowed (new.toml:5 `all`)\n";
     let told = told(&home, &wider);
     assert!(told.starts_with(expected), "{told}");
@@ -88,7 +88,7 @@ fn programs_read_the_same_as_json() {
         "key": null,
         "rule": { "id": "all", "line": 5 },
         "old_rule": { "id": "secrets", "line": 9 },
-        "was": "denied: deny_rule",
+        "was": "denied (deny_rule)",
         "is": "allowed",
         "example": { "method": "GET", "path": "/a/x/secret", "query": [], "body": null, "body_bytes": null },
     });

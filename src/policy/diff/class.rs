@@ -13,6 +13,9 @@ use crate::policy::trie::stepped::Label;
 use crate::request::fold::fold_segment;
 use crate::request::path::Path;
 
+/// What it costs to remember a beginning of segments, in steps: it takes memory as well as time.
+const KEPT: u64 = 50;
+
 /// One segment for all that no label tells from it.
 #[derive(Debug)]
 pub(super) struct Class {
@@ -151,11 +154,13 @@ impl Sieve {
             self.keep(&draft, &mut found, &mut classes);
             let awaited = (self.written.awaited(&draft.spot.written), self.folded.awaited(&draft.spot.whole));
             for token in self.alphabet.next(draft.spot.last, &awaited.0, &awaited.1) {
-                steps.take()?;
+                steps.take(1)?;
                 let spot = self.after(&draft.spot, &token);
                 if token.sort == Sort::Imagined && !draft.is_imagined {
+                    steps.take(KEPT)?;
                     later.push(draft.with(&token, spot));
                 } else if !seen.contains(&spot) {
+                    steps.take(KEPT)?;
                     seen.insert(spot.clone());
                     open.push_back(draft.with(&token, spot));
                 }

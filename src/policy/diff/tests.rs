@@ -277,6 +277,33 @@ fn where_the_budget_ends_nothing_is_promised() {
     assert_eq!(widening(&old, &new, Budget::ORDINARY), Comparison::NoWider);
 }
 
+/// A policy of many rules of the kinds that people write.
+fn ordinary(rules: usize) -> String {
+    let line = |n: usize| match n % 6 {
+        0 => format!("GET /api/v1/resource{n}/*/items/"),
+        1 => format!("GET /api/v1/organization/*/area{n}/**"),
+        2 => format!("GET /api/v1/report{n}/summary | query = {{ only = [\"from\", \"to\"] }}"),
+        3 => format!("GET /api/v{n}/file-*.json"),
+        4 => format!("PUT,DELETE /api/v1/project/*/label{n}/* | confirm = \"typed\""),
+        _ => format!("!- /**/secret{n}/**"),
+    };
+    let lines: Vec<String> = (0..rules).map(line).collect();
+    self::rules(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn ordinary_policies_take_a_fraction_of_the_budget_and_entangled_ones_end_with_it() {
+    let old = ordinary(200);
+    let new = old.replace("/resource0/*/", "/resource0/7/");
+    let budget = Budget { steps: Budget::ORDINARY.steps / 20 };
+    assert_eq!(widening(&policy(&old), &policy(&new), budget), Comparison::NoWider);
+    let entangled = |last: &str| {
+        let lines: Vec<String> = (0..40).map(|n| format!("GET /**/a{n}/**")).chain([format!("GET {last}")]).collect();
+        policy(&rules(&lines.iter().map(String::as_str).collect::<Vec<_>>()))
+    };
+    assert_eq!(widening(&entangled("/b/**"), &entangled("/b/*"), budget), Comparison::Undecided);
+}
+
 #[test]
 fn encoded_characters_are_judged_where_the_rules_that_take_them_stay_as_they_are() {
     let rule = "GET /q/* | encoded = [\"%2F\"]";
@@ -309,5 +336,5 @@ fn a_widening_names_the_rules_and_their_lines() {
     let [widening] = found.as_slice() else { panic!("{found:?}") };
     let (rule, old_rule) = (widening.rule.as_ref().unwrap(), widening.old_rule.as_ref().unwrap());
     assert_eq!((rule.id(), rule.line(), old_rule.id(), old_rule.line()), ("r0", 11, "r1", 16));
-    assert_eq!((widening.was.as_str(), widening.is.as_str()), ("denied: deny_rule", "allowed"));
+    assert_eq!((widening.was.as_str(), widening.is.as_str()), ("denied (deny_rule)", "allowed"));
 }
