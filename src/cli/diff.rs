@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::audit::text::printable;
-use super::{FOUND, Format, load};
+use super::{FOUND, Format, load, out};
 use crate::config::PolicyFile;
 use crate::policy::diff::{Budget, Comparison, Example, Widening, widening};
 use crate::policy::{Finding, Place, Policy, RuleRef, Severity};
@@ -43,15 +43,16 @@ pub(super) fn run(old: &Path, new: &Path, format: Format) -> ExitCode {
         },
         Err(code) => return code,
     };
-    let mut out = io::stdout().lock();
+    let mut page = io::stdout().lock();
     let written = match format {
-        Format::Human => pair.write_human(&mut out),
-        Format::Json => writeln!(out, "{}", pair.as_json()),
+        Format::Human => pair.write_human(&mut page),
+        Format::Json => writeln!(page, "{}", pair.as_json()),
     };
-    match (&pair.wider, written) {
-        (Comparison::NoWider, Ok(())) => ExitCode::SUCCESS,
-        (Comparison::NoWider | Comparison::Wider(_) | Comparison::Undecided, _) => ExitCode::from(FOUND),
-    }
+    let code = match &pair.wider {
+        Comparison::NoWider => ExitCode::SUCCESS,
+        Comparison::Wider(_) | Comparison::Undecided => ExitCode::from(FOUND),
+    };
+    out::ended(written.and_then(|()| page.flush()), code)
 }
 
 /// A finding for each thing in which a policy is wider than a ceiling.

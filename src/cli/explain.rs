@@ -18,7 +18,7 @@ use clap::Args;
 use self::judged::Judged;
 use super::call::Call;
 use super::load::{self, Loaded};
-use super::{FOUND, Format, complain};
+use super::{FOUND, Format, complain, out};
 use crate::config::Environment;
 
 /// What is asked.
@@ -79,21 +79,20 @@ fn explain(asked: &Explain) -> Result<ExitCode, ExitCode> {
     let mut page = Page { out: BufWriter::new(io::stdout().lock()), format: asked.format, coloured };
     let policy = &loaded.policy;
     let done = if asked.writes {
-        writes::print(&mut page, policy).map(|()| ExitCode::SUCCESS)
+        (writes::print(&mut page, policy), ExitCode::SUCCESS)
     } else if asked.all {
-        operations::print(&mut page, policy, loaded.catalog()?.0.as_ref()).map(|()| ExitCode::SUCCESS)
+        let none =
+            "the policy names no description of the API (`[upstream] openapi`), so there is no list of operations";
+        let catalog = loaded.catalog()?.0.ok_or_else(|| complain(&none))?;
+        (operations::print(&mut page, policy, &catalog), ExitCode::SUCCESS)
     } else if let (Some(name), None) = (&asked.tool, &asked.arguments) {
-        tool::print(&mut page, policy, &tool::named(&loaded, name)?).map(|()| ExitCode::SUCCESS)
+        (tool::print(&mut page, policy, &tool::named(&loaded, name)?), ExitCode::SUCCESS)
     } else {
         let judged = judge(asked, &loaded)?;
-        judged.print(&mut page, policy).map(|()| judged.exit_code())
+        (judged.print(&mut page, policy), judged.exit_code())
     };
-    match done.and_then(|code| page.out.flush().map(|()| code)) {
-        Ok(code) => Ok(code),
-        // A reader that has seen enough, such as `head`.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(complain(&error)),
-    }
+    let (written, code) = done;
+    Ok(out::ended(written.and_then(|()| page.out.flush()), code))
 }
 
 fn judge(asked: &Explain, loaded: &Loaded) -> Result<Judged, ExitCode> {

@@ -20,7 +20,7 @@ use self::propose::{Proposal, ProposeError};
 use super::audit::select::Select;
 use super::audit::text::printable;
 use super::logged::{History, Logged};
-use super::{FOUND, catalog, complain, load, replay};
+use super::{FOUND, catalog, complain, load, out, replay};
 use crate::agent::Agent;
 use crate::audit::digest::DigestKey;
 use crate::catalog::{Catalog, MAX_DOCUMENT};
@@ -96,13 +96,16 @@ fn fit(base: &Policy, request: Request, logged: &Logged) -> Fit {
     match base.authorize(&Agent::stdio(0), request) {
         Verdict::Allow(authorized) => granted(authorized.grant()),
         Verdict::Hold(held) => granted(held.grant()),
-        Verdict::Deny(_) => {
-            Group::reported(logged).map_or(Fit::Refused, |(name, group)| Fit::Read(name, Box::new(group)))
-        }
+        // What report mode let through and this policy closes is not learnt.
+        Verdict::Deny(denial) => match Group::reported(logged).filter(|_| denial.lacks_only_a_rule()) {
+            Some((name, group)) => Fit::Read(name, Box::new(group)),
+            None => Fit::Refused,
+        },
     }
 }
 
-/// Exit code 0 where a policy was printed, 1 where none can be proved to be no wider, 2 for files that cannot be used.
+/// Exit code 0 where a policy was printed, 1 where none can be proved to be no wider, where there is nothing to learn, or where
+/// some of the log does not verify and was left out, 2 for files that cannot be used.
 pub(super) fn run(asked: &Learn) -> ExitCode {
     match learn(asked) {
         Ok(code) | Err(code) => code,
@@ -113,6 +116,10 @@ fn learn(asked: &Learn) -> Result<ExitCode, ExitCode> {
     let history = History::read(&asked.log, &asked.select).map_err(|error| complain(&error))?;
     for sentence in history.hidden.sentences() {
         complain(&sentence);
+    }
+    if history.requests.is_empty() {
+        complain(&"the log has no request, so there is nothing to learn");
+        return Ok(ExitCode::from(FOUND));
     }
     let (base, text) = base(asked, &history)?;
     let key = replay::key(&asked.log, &history).map_err(|error| complain(&error))?;
@@ -131,10 +138,11 @@ fn learn(asked: &Learn) -> Result<ExitCode, ExitCode> {
         }
         Err(error) => return Err(complain(&error)),
     };
-    io::stdout().write_all(proposal.text.as_bytes()).map_err(|error| complain(&error))?;
+    let written = io::stdout().write_all(proposal.text.as_bytes());
     // A closed standard error leaves nobody to tell.
     drop(learnt.told(&mut io::stderr().lock(), &base, &proposal));
-    Ok(if history.hidden.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+    let code = if history.hidden.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(FOUND) };
+    Ok(out::ended(written, code))
 }
 
 /// The policy to stay within, and its text.

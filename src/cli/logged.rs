@@ -21,7 +21,7 @@ use crate::request::{RawRequest, Request};
 /// A value that no policy lists.
 const UNLISTED: &str = "a value that no rule lists";
 /// The most requests that one of a log can have been.
-const MOST_WAYS: usize = 64;
+const MOST_WAYS: usize = 16;
 
 /// One request of a log, and what the gate made of it.
 #[derive(Debug, Clone)]
@@ -93,6 +93,9 @@ pub(super) struct History {
 /// Requests that are kept in memory: a day of a busy agent, and a bound.
 const MOST: usize = 1_000_000;
 
+/// What the agent of `portcullis doctor` is called.
+const DOCTOR: &str = "doctor:";
+
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HistoryError {
@@ -107,21 +110,25 @@ impl History {
     /// [`HistoryError`]. What does not verify is left out and stands in `hidden`.
     pub(super) fn read(path: &Path, select: &Select) -> Result<Self, HistoryError> {
         let mut history = Self::default();
-        let mut newest = String::new();
-        let mut too_many = false;
-        let hidden = read(path, select, &mut |_, item| {
+        let (mut newest, mut too_many) = (String::new(), false);
+        // Of the log that is read: nothing counts of one that only the doctor wrote.
+        let mut begun: Option<Record> = None;
+        // The beginnings of logs are needed whatever is chosen.
+        let hidden = read(path, &Select::default(), &mut |_, item| {
             match item {
-                Item::Call(question, _) => history.take(&question.record),
-                Item::Event(line) if ["start", "continue"].contains(&line.record.kind.as_str()) => {
-                    let start = line.record;
-                    if start.kind == "start" && start.time >= newest {
-                        newest.clone_from(&start.time);
-                        history.policy = Some(start.policy_text);
+                Item::Call(question, answer) => {
+                    if question.record.agent.starts_with(DOCTOR) {
+                        return Ok(());
                     }
-                    if !history.keys.contains(&start.key) {
-                        history.keys.push(start.key);
+                    if let Some(start) = begun.take() {
+                        history.begin(start, &mut newest);
+                    }
+                    if select.takes_call(&question.record, answer.as_deref().map(|answer| &answer.record)) {
+                        history.take(&question.record);
                     }
                 }
+                Item::Event(line) if line.record.kind == "start" => begun = Some(line.record),
+                Item::Event(line) if line.record.kind == "continue" => history.name_key(&line.record),
                 Item::Event(_) => {}
             }
             too_many |= history.requests.len() > MOST;
@@ -134,6 +141,20 @@ impl History {
         history.hidden = hidden;
         history.requests.sort_by(|a, b| (&a.time, a.seq).cmp(&(&b.time, b.seq)));
         Ok(history)
+    }
+
+    fn begin(&mut self, start: Record, newest: &mut String) {
+        self.name_key(&start);
+        if start.time >= *newest {
+            newest.clone_from(&start.time);
+            self.policy = Some(start.policy_text);
+        }
+    }
+
+    fn name_key(&mut self, record: &Record) {
+        if !self.keys.contains(&record.key) {
+            self.keys.push(record.key.clone());
+        }
     }
 
     fn take(&mut self, question: &Record) {

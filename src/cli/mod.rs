@@ -14,6 +14,7 @@ mod install;
 mod learn;
 mod load;
 mod logged;
+mod out;
 mod put;
 mod replay;
 mod serve;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::audit::select::Select;
 use super::audit::text::{Tone, printable};
 use super::logged::{Decided, History, Logged};
-use super::{FOUND, Format, complain, load};
+use super::{FOUND, Format, complain, load, out};
 use crate::agent::Agent;
 use crate::audit::digest::DigestKey;
 use crate::config::Environment;
@@ -76,18 +76,18 @@ fn replay(asked: &Replay) -> Result<ExitCode, ExitCode> {
     let key = key(&asked.log, &history).map_err(|error| complain(&error))?;
     let outcome = outcome(&policy, &history, key.as_ref());
     let coloured = io::stdout().is_terminal() && !Environment::process().no_color();
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut page = BufWriter::new(io::stdout().lock());
     let written = match asked.format {
-        Format::Human => outcome.told(&mut out, &policy, coloured),
-        Format::Json => writeln!(out, "{:#}", outcome.json()),
+        Format::Human => outcome.told(&mut page, &policy, coloured),
+        Format::Json => writeln!(page, "{:#}", outcome.json()),
     };
-    written.and_then(|()| out.flush()).map_err(|error| complain(&error))?;
+    let written = written.and_then(|()| page.flush());
     let hidden = history.hidden.sentences();
     for sentence in &hidden {
         complain(sentence);
     }
     let clean = outcome.changes.is_empty() && outcome.undecided.is_empty() && hidden.is_empty();
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+    Ok(out::ended(written, if clean { ExitCode::SUCCESS } else { ExitCode::from(FOUND) }))
 }
 
 /// The key of the digests, where it lies beside the log and all of the log was written with it.
@@ -95,7 +95,8 @@ pub(super) fn key(log: &Path, history: &History) -> Result<Option<DigestKey>, cr
     let directory = if log.is_dir() { log } else { log.parent().unwrap_or(Path::new(".")) };
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     let key = DigestKey::find(directory)?;
-    Ok(key.filter(|key| history.keys.iter().all(|name| name == key.id())))
+    // Of a log that names no key nobody knows which one it was.
+    Ok(key.filter(|key| !history.keys.is_empty() && history.keys.iter().all(|name| name == key.id())))
 }
 
 fn outcome<'h>(policy: &Policy, history: &'h History, key: Option<&DigestKey>) -> Outcome<'h> {

@@ -1,7 +1,7 @@
 //! `portcullis test`: cases beside a policy, each a request and what the policy has to say of it.
 //!
-//! Promises that each verdict is the gate's own. A case that cannot be read ends the run (exit 2): a test that is
-//! skipped in silence is none.
+//! Promises that each verdict is what the gate's own decision makes of the rules; report mode, which passes with its day, is not
+//! asked. A case that cannot be read ends the run (exit 2): a test that is skipped in silence is none.
 
 mod case;
 mod report;
@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 
 use self::case::Case;
 use self::report::{Ran, Report};
-use super::{FOUND, UNUSABLE, complain, load};
+use super::{FOUND, UNUSABLE, complain, load, out};
 use crate::config::{self, Environment};
 
 /// The largest file of cases, in bytes.
@@ -76,10 +76,11 @@ fn test(asked: &Test) -> Result<ExitCode, ExitCode> {
     }
     let report = Report::new(&loaded.policy, ran);
     let coloured = io::stdout().is_terminal() && !Environment::process().no_color();
-    let mut out = BufWriter::new(io::stdout().lock());
-    report.write(&mut out, asked.format, coloured).and_then(|()| out.flush()).map_err(|error| complain(&error))?;
+    let mut page = BufWriter::new(io::stdout().lock());
+    let written = report.write(&mut page, asked.format, coloured).and_then(|()| page.flush());
     let uncovered = asked.cover && !report.unhit().is_empty();
-    Ok(if report.failed() > 0 || uncovered { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+    let code = if report.failed() > 0 || uncovered { ExitCode::from(FOUND) } else { ExitCode::SUCCESS };
+    Ok(out::ended(written, code))
 }
 
 /// Where the cases of a policy are looked for.

@@ -95,8 +95,8 @@ pub struct Opened<'p> {
     pub rule: &'p RuleInfo,
     /// Its path.
     pub path: &'p RulePath,
-    /// The places of the operations.
-    pub operations: Vec<usize>,
+    /// The places of the operations, each with how it could pass.
+    pub operations: Vec<(usize, Passage)>,
 }
 
 impl Policy {

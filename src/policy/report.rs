@@ -49,7 +49,7 @@ impl ReportUntil {
     /// Lets a denied read through, if all that it lacks is a rule.
     pub(super) fn report(&self, rules: &Rules, verdict: Verdict) -> Verdict {
         match verdict {
-            Verdict::Deny(denial) if is_only_lack(&denial) => {
+            Verdict::Deny(denial) if denial.lacks_only_a_rule() => {
                 let (request, reason, rule) = denial.into_parts();
                 match rules.grant_to(&request, self.rule.clone()) {
                     Some(mut grant) if grant.effect == Effect::Read => {
@@ -64,24 +64,27 @@ impl ReportUntil {
     }
 }
 
-/// Whether it is a read that is refused because no rule grants it, and for nothing else.
-fn is_only_lack(denial: &Denial) -> bool {
-    let read = match denial.request().method() {
-        Method::Get | Method::Head => true,
-        Method::Post | Method::Put | Method::Patch | Method::Delete => false,
-    };
-    let lack = match denial.reason() {
-        DenyReason::NoRule
-        | DenyReason::Method { .. }
-        | DenyReason::QueryName { .. }
-        | DenyReason::QueryValue { .. } => true,
-        // R2.3 refuses encoded reserved characters unless a rule lists them.
-        DenyReason::Encoded
-        | DenyReason::Rule { .. }
-        | DenyReason::WritesOff
-        | DenyReason::BodyShape
-        | DenyReason::BodyMember { .. }
-        | DenyReason::BodySize { .. } => false,
-    };
-    read && lack && denial.request().path().encoded().is_empty()
+impl Denial {
+    /// Whether it is a read that is refused because no rule grants it, and for nothing else.
+    #[must_use]
+    pub fn lacks_only_a_rule(&self) -> bool {
+        let read = match self.request().method() {
+            Method::Get | Method::Head => true,
+            Method::Post | Method::Put | Method::Patch | Method::Delete => false,
+        };
+        let lack = match self.reason() {
+            DenyReason::NoRule
+            | DenyReason::Method { .. }
+            | DenyReason::QueryName { .. }
+            | DenyReason::QueryValue { .. } => true,
+            // R2.3 refuses encoded reserved characters unless a rule lists them.
+            DenyReason::Encoded
+            | DenyReason::Rule { .. }
+            | DenyReason::WritesOff
+            | DenyReason::BodyShape
+            | DenyReason::BodyMember { .. }
+            | DenyReason::BodySize { .. } => false,
+        };
+        read && lack && self.request().path().encoded().is_empty()
+    }
 }

@@ -1,7 +1,7 @@
 //! What would be sent for a request, told without a secret and without a connection.
 //!
 //! Promises that names and values are those that [`Upstream`](super::Upstream) puts on the wire, but for values that are
-//! made or read at that moment: these are told in words.
+//! made or read at that moment: these are told in words. An `if-match`, which only a look at the API can give, is not told.
 
 use super::{DEFAULT_ACCEPT, JSON, body};
 use crate::policy::{CredentialSpec, Grant, SecretSpec, UpstreamSpec};

@@ -127,3 +127,19 @@ fn a_policy_that_is_wider_than_its_ceiling_has_an_error_at_each_rule_that_is() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert_eq!(check(&home, &home.path().join("not-there.toml")).status.code(), Some(2));
 }
+
+#[test]
+fn what_report_mode_could_let_through_is_never_called_no_wider() {
+    let on = "[access]\nreport_until = 2999-12-31\n[[allow]]";
+    let home = two(&[("[[allow]]", on), ("[[deny]]\nid = \"secrets\"\npaths = [\"/**/secret\"]\n", "")]);
+    let reporting = OLD.replace("[[allow]]", on);
+    fs::write(home.policy(), reporting).expect("it can be written");
+    let output = diff(&home, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&home, &output));
+    // Over the same rules it is the same, and where it begins that is told.
+    let same = two(&[("[[allow]]", on)]);
+    let output = diff(&same, &[]);
+    assert!(told(&same, &output).contains("access.report_until"), "{}", told(&same, &output));
+    fs::copy(same.path().join("new.toml"), same.policy()).expect("it can be copied");
+    assert_eq!(diff(&same, &[]).status.code(), Some(0));
+}

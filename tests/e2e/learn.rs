@@ -205,3 +205,69 @@ fn a_log_without_requests_teaches_nothing() {
     let (output, _) = learn(&home, &[]);
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
 }
+
+#[test]
+fn what_is_chosen_of_a_log_changes_neither_its_policy_nor_its_key() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true");
+    let other = home.path().join("other.toml");
+    let narrower = fs::read_to_string(home.policy()).expect("the policy").replace("[\"name\", \"age\"]", "[\"name\"]");
+    fs::write(&other, narrower).expect("the policy is written");
+    let (code, told) = replay(&other, &home, &["--method", "GET"]);
+    assert_eq!((code, &told["changed"], &told["undecided"]), (Some(1), &json!(1), &json!(0)), "{told}");
+    let (output, _) = learn(&home, &["--method", "GET", "--since", "1h"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_a_policy_to_stay_within_closes_is_not_learnt_from_report_mode() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true\nreport_until = 2999-12-31");
+    let ceiling = home.path().join("ceiling.toml");
+    let closed = fs::read_to_string(home.policy())
+        .expect("the policy")
+        .replace("\"/**/secrets\"", "\"/**/secrets\", \"/elsewhere\"");
+    fs::write(&ceiling, closed).expect("the policy is written");
+    let (output, _) = learn(&home, &["--within", text(&ceiling)]);
+    let policy = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!policy.contains("seen-get-elsewhere") && policy.contains("seen-get-things"), "{policy}");
+}
+
+#[test]
+fn tables_below_a_rule_stay_with_it() {
+    let upstream = Recorder::plain();
+    let below = RULES.replace(
+        "query = { only = [\"page\", \"sort\"], values = { sort = [\"name\", \"age\"] } }\nbody = { only = [\"name\", \"size\", \"colour\"] }\nconfirm = \"never\"",
+        "confirm = \"never\"\n[allow.query]\nonly = [\"page\", \"sort\"]\n[allow.query.values]\nsort = [\"name\", \"age\"]\n[allow.body]\nonly = [\"name\", \"size\", \"colour\"]",
+    );
+    assert!(below.contains("[allow.query]"), "{below}");
+    let home = Home::new(&format!("{}{OPEN_LIMITS}{below}", head(&upstream)));
+    let mut gate = Launch::new(&home).start();
+    for call in calls() {
+        gate.call("api_send", &call);
+    }
+    gate.finish();
+    let (output, learnt) = learn(&home, &["--writes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
+    let (_, told) = replay(&learnt, &home, &[]);
+    assert_eq!(told["changed"], 0, "{told}");
+}
+
+#[test]
+fn a_policy_that_was_only_examined_is_not_the_one_in_force() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true");
+    let draft = home.path().join("draft.toml");
+    let wider = fs::read_to_string(home.policy()).expect("the policy").replace("\"/thing/*\"", "\"/**\"");
+    fs::write(&draft, wider).expect("the policy is written");
+    let mut doctor = binary();
+    doctor.args(["doctor", "--offline", "--state-dir", text(&home.state()), text(&draft)]);
+    doctor.env("PORTCULLIS_TEST_TOKEN", "examined-0123456789");
+    doctor.output().expect("the binary runs");
+    let (output, learnt) = learn(&home, &["--writes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("had 4 rules"));
+}

@@ -78,7 +78,7 @@ fn time(text: &str) -> Result<SystemTime, String> {
 
 impl Select {
     /// Whether a call is wanted, by its question and the answer, where it has one.
-    pub(super) fn takes_call(&self, question: &Record, answer: Option<&Record>) -> bool {
+    pub(in crate::cli) fn takes_call(&self, question: &Record, answer: Option<&Record>) -> bool {
         let code = answer.and_then(Record::code).or_else(|| question.code());
         let status = answer.and_then(|answer| answer.status);
         self.takes_time(question)

@@ -29,7 +29,10 @@ pub(in crate::cli) fn of(code: &str) -> Option<Explained> {
 impl Explained {
     /// As plain text: without the marks of Markdown.
     pub(in crate::cli) fn plain(self) -> String {
-        let text = self.text.replace("**", "");
+        // Between backticks a mark is text.
+        let parts = self.text.split('`').enumerate();
+        let parts = parts.map(|(at, part)| if at % 2 == 0 { part.replace("**", "") } else { part.to_owned() });
+        let text = parts.collect::<Vec<_>>().join("`");
         // Links are named by their text.
         let mut plain = String::with_capacity(text.len());
         let mut rest = text.as_str();
@@ -63,6 +66,7 @@ mod tests {
         let linked = Explained { code: "linked", text: "**error** see [the page](page.md#part), twice" };
         assert_eq!(linked.plain(), "error see the page, twice");
         assert!(of("asleep").is_some_and(|it| it.plain().starts_with("warning The rule")));
+        assert!(of("shallow-deny").is_some_and(|it| it.plain().ends_with("Write `/**/` where any depth is meant.")));
         assert!(of("no-such-code").is_none());
     }
 }

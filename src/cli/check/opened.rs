@@ -2,7 +2,7 @@
 
 use crate::catalog::Catalog;
 use crate::catalog::operation::Operation;
-use crate::policy::{Finding, Opened, Policy, Severity, nearest};
+use crate::policy::{Finding, Opened, Passage, Policy, Severity, nearest};
 use crate::request::method::Method;
 
 /// The most operations that a hint names.
@@ -25,16 +25,18 @@ fn finding(opened: &Opened<'_>, catalog: &Catalog) -> Option<Finding> {
         let help = nearest(&path.text, known.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
         return Some(Finding::new(Severity::Warning, "matches-no-operation", message, &path.place, help));
     }
-    if operations.len() < 2 || !path.text.contains("**") {
+    let open = operations.iter().filter(|(_, passage)| *passage != Passage::Never);
+    let names = open.filter_map(|(place, _)| catalog.operations().get(*place)).map(Operation::name);
+    let mut names: Vec<&str> = names.collect();
+    let count = names.len();
+    if count < 2 || !path.text.contains("**") {
         return None;
     }
-    let names = operations.iter().filter_map(|place| catalog.operations().get(*place)).map(Operation::name);
-    let mut names: Vec<&str> = names.collect();
     names.sort_unstable();
     let left = names.len().saturating_sub(MOST);
     names.truncate(MOST);
     let more = if left > 0 { format!(" and {left} more") } else { String::new() };
-    let message = format!("`**` opens {} operations today: {}{more}", operations.len(), names.join(", "));
+    let message = format!("`**` opens {count} operations today: {}{more}", names.join(", "));
     let help = "list their paths to keep out what the API adds below".to_owned();
     Some(Finding::new(Severity::Hint, "opens-many", message, &path.place, Some(help)))
 }

@@ -94,12 +94,7 @@ pub(super) fn lack(policy: &Policy, split: &Split) -> &'static str {
     }
 }
 
-pub(super) fn print(page: &mut Page<impl Write>, policy: &Policy, catalog: Option<&Catalog>) -> io::Result<()> {
-    let Some(catalog) = catalog else {
-        let none =
-            "the policy names no description of the API (`[upstream] openapi`), so there is no list of operations";
-        return Err(io::Error::other(none));
-    };
+pub(super) fn print(page: &mut Page<impl Write>, policy: &Policy, catalog: &Catalog) -> io::Result<()> {
     let mut rows: Vec<(&Operation, Split)> =
         catalog.operations().iter().map(|of| (of, policy.split(of.method(), of.template()))).collect();
     rows.sort_by_key(|(operation, split)| (Fate::of(split), operation.template(), operation.method().as_str()));

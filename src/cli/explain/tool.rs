@@ -103,6 +103,9 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, operation: &Operation, spl
     if !names.is_empty() {
         writeln!(page.out, "Its arguments: {}", printable(&names.join(", "), MOST))?;
     }
+    if !policy.tools().selects(operation.name(), operation.template(), operation.tags()) {
+        writeln!(page.out, "`[tools]` hides it: no agent can call it by its name.")?;
+    }
     if operations::deciding(split).is_empty() {
         writeln!(page.out, "\nIt is denied: {}.", operations::lack(policy, split))?;
     }

@@ -183,12 +183,12 @@ fn starred(segment: &str) -> Option<String> {
 
 /// Whether a segment of a path, by one of its words, is about access or people.
 fn is_sensitive(segment: &str) -> bool {
-    if segment.contains('{') {
-        return false;
-    }
-    let lower = segment.to_ascii_lowercase();
+    // The names of variables say nothing of what the path is about.
+    let literal: String =
+        segment.split('{').map(|part| part.split_once('}').map_or(part, |(_, after)| after)).collect();
+    let lower = literal.to_ascii_lowercase();
     STEMS.iter().any(|stem| lower.contains(stem))
-        || words(segment).iter().any(|word| SENSITIVE.contains(&word.as_str()))
+        || words(&literal).iter().any(|word| SENSITIVE.contains(&word.as_str()))
 }
 
 /// The words of `api_keys`, `userInvites` and their like, in lower case and the singular.

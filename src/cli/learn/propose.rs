@@ -85,10 +85,19 @@ pub(super) fn propose(
                 }
             }
             Comparison::Undecided => {
-                if forms.iter().all(|form| *form == Form::Kept) {
+                // What report mode let through was not compared.
+                let mut granted: Vec<&mut Form> = groups
+                    .values()
+                    .zip(&mut forms)
+                    .filter(|(group, _)| group.rule.is_some())
+                    .map(|(_, form)| form)
+                    .collect();
+                if granted.iter().all(|form| **form == Form::Kept) {
                     return Err(ProposeError::Unproved);
                 }
-                forms.iter_mut().for_each(|form| *form = if *form == Form::Folded { Form::Exact } else { Form::Kept });
+                granted
+                    .iter_mut()
+                    .for_each(|form| **form = if **form == Form::Folded { Form::Exact } else { Form::Kept });
             }
         }
     }
@@ -144,10 +153,24 @@ fn unused(id: &str, method: &str, taken: &[String]) -> String {
     [id.to_owned(), with_method].into_iter().chain(more).find(is_free).unwrap_or_else(|| id.to_owned())
 }
 
+/// Tables below the rule (`[allow.query]`) as values of it: with other rules around them they would be another one's.
+fn inline(table: &mut Table) {
+    let keys: Vec<String> = table.iter().filter(|(_, item)| item.is_table()).map(|(key, _)| key.to_owned()).collect();
+    for key in keys {
+        if let Some(Ok(mut value)) = table.remove(&key).map(Item::into_value) {
+            if let Some(limit) = value.as_inline_table_mut() {
+                limit.fmt();
+            }
+            table.insert(&key, toml_edit::value(value));
+        }
+    }
+}
+
 fn table(mut table: Table, id: &str, group: &Group, form: Form, templates: &Templates) -> Table {
     let mut seen = Seen::default();
     group.paths.values().for_each(|of| seen.add(of));
     table.decor_mut().set_prefix(format!("\n# {}\n", seen.words()));
+    inline(&mut table);
     set(&mut table, "id", id);
     if form == Form::Kept {
         return table;

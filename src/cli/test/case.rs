@@ -88,7 +88,13 @@ pub(super) enum CaseError {
         /// Which part.
         key: &'static str,
     },
-    /// A float that JSON does not know, or a string that is not JSON.
+    /// `nan` or `inf`.
+    #[error("`{key}` holds a number that JSON does not know")]
+    Number {
+        /// Which part.
+        key: &'static str,
+    },
+    /// A string that is not JSON.
     #[error("`{key}` cannot be written as JSON: {source}")]
     Json {
         /// Which part.
@@ -184,19 +190,23 @@ fn body(value: &Value) -> Result<Box<RawValue>, CaseError> {
 }
 
 fn json(key: &'static str, value: &Value) -> Result<Box<RawValue>, CaseError> {
-    if has_date(value) {
+    if has(value, |value| value.is_datetime()) {
         return Err(CaseError::Date { key });
+    }
+    if has(value, |value| value.as_float().is_some_and(|number| !number.is_finite())) {
+        return Err(CaseError::Number { key });
     }
     to_raw_value(value).map_err(|source| CaseError::Json { key, source })
 }
 
-fn has_date(value: &Value) -> bool {
-    match value {
-        Value::Datetime(_) => true,
-        Value::Array(values) => values.iter().any(has_date),
-        Value::Table(table) => table.values().any(has_date),
-        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => false,
-    }
+/// Whether it is such a value, or one is somewhere in it.
+fn has(value: &Value, is: fn(&Value) -> bool) -> bool {
+    let inside = match value {
+        Value::Array(values) => values.iter().any(|value| has(value, is)),
+        Value::Table(table) => table.values().any(|value| has(value, is)),
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => false,
+    };
+    inside || is(value)
 }
 
 #[cfg(test)]
@@ -256,6 +266,7 @@ mod tests {
         let policy = Policy::parse("t.toml", POLICY).policy.unwrap();
         for (lines, told) in [
             ("query = { q = 2026-01-31 }", "`query` holds a date"),
+            ("body = { n = nan }", "`body` holds a number that JSON"),
             ("body = 'n'", "`body` cannot be written as JSON"),
             ("rule = 'raed'", "no rule `raed`"),
         ] {

@@ -65,6 +65,13 @@ impl<'p> Report<'p> {
         let rules = self.policy.rules().len();
         let unhit = self.unhit();
         writeln!(out, "{}, {} of {rules} rules are hit", tone.paint(&passed, coloured), rules - unhit.len())?;
+        if let Some(report) = self.policy.report_until() {
+            writeln!(
+                out,
+                "  until {} report mode lets other reads through: cases are about the rules alone",
+                report.day()
+            )?;
+        }
         for rule in unhit {
             let place = format!("{}:{}", self.policy.file(), rule.line());
             writeln!(out, "  no case hits `{}`  {}", rule.id(), Tone::Faint.paint(&place, coloured))?;

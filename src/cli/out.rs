@@ -1,0 +1,16 @@
+//! How a command ends once it has written.
+
+use std::io;
+use std::process::ExitCode;
+
+use super::complain;
+
+/// The exit code of a command that has written what it had to say. A reader that has seen enough, such as `head`, changes nothing
+/// of it; any other fault is told, with exit code 2: what was not told must not look like an answer.
+pub(super) fn ended(written: io::Result<()>, code: ExitCode) -> ExitCode {
+    match written {
+        Ok(()) => code,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Err(error) => complain(&format!("the answer cannot be written: {error}")),
+    }
+}
