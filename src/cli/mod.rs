@@ -6,6 +6,7 @@ mod catalog;
 pub mod check;
 mod demo;
 mod desk;
+mod diff;
 mod explain;
 mod load;
 mod serve;
@@ -14,7 +15,7 @@ mod test;
 mod tools;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -74,6 +75,9 @@ enum Command {
         /// The policy files.
         #[arg(required_unless_present = "explain", value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// A policy that none of the files may be wider than; each thing in which one is wider is an error.
+        #[arg(long, value_name = "CEILING")]
+        within: Option<PathBuf>,
         /// How findings are printed.
         #[arg(long, value_enum, default_value_t = check::Form::Human)]
         format: check::Form,
@@ -101,6 +105,19 @@ enum Command {
     /// taplo and VS Code (Even Better TOML) use it where the policy's first line is `#:schema policy.schema.json`, with the
     /// schema saved under that name beside it. It helps while writing; `check` says everything that is wrong.
     Schema,
+    /// Compare two policies: whether NEW lets anything through that OLD does not, or asks for less.
+    ///
+    /// Exact: each difference is shown by a request, the shortest there is. Also says in what NEW is narrower. Exit 0 when
+    /// NEW is no wider, 1 when it is wider or when that could not be told, 2 for a file that cannot be used.
+    Diff {
+        /// The policy that is in force.
+        old: PathBuf,
+        /// The policy to take its place.
+        new: PathBuf,
+        /// How the differences are printed.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+    },
     /// Print what the agent will see: every tool, and what the list costs in bytes and about in tokens.
     ///
     /// What the API's description leaves out goes to standard error. Nothing is sent and no secret is read.
@@ -284,10 +301,13 @@ pub fn run() -> ExitCode {
         Command::Serve { policy, state_dir } => serve::run(&policy, state_dir.as_deref()),
         Command::Demo { serve } => demo::run(serve),
         Command::Check { explain: Some(code), .. } => explain_code(&code),
-        Command::Check { files, format, hints, explain: None } => check_files(&files, format, hints),
+        Command::Check { files, within, format, hints, explain: None } => {
+            check_files(&files, within.as_deref(), format, hints)
+        }
         Command::Explain(asked) => explain::run(&asked),
         Command::Test(asked) => test::run(&asked),
         Command::Schema => schema(),
+        Command::Diff { old, new, format } => diff::run(&old, &new, format),
         Command::Tools { file, format } => tools::run(&file, format),
         Command::Pending { place, format } => desk::pending(place.state_dir.as_deref(), format),
         Command::Approve { code, yes, digest, place } => {
@@ -322,9 +342,16 @@ fn audit(command: Audit) -> ExitCode {
 }
 
 /// `check`: what the file says, and what only a look at the files and secrets it names can find.
-fn check_files(files: &[PathBuf], form: check::Form, hints: bool) -> ExitCode {
+fn check_files(files: &[PathBuf], within: Option<&Path>, form: check::Form, hints: bool) -> ExitCode {
     let hints = if hints { check::Hints::Shown } else { check::Hints::Counted };
-    check::run(files, form, load::look(), hints, sources::findings)
+    let ceiling = match within.map(diff::load).transpose() {
+        Ok(ceiling) => ceiling.map(|(_, policy)| policy),
+        Err(code) => return code,
+    };
+    check::run(files, form, load::look(), hints, |file, policy| {
+        let wider = ceiling.iter().flat_map(|ceiling| diff::within(ceiling, file, policy));
+        sources::findings(file, policy).into_iter().chain(wider).collect()
+    })
 }
 
 /// The JSON Schema of the policy.

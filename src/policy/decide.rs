@@ -4,9 +4,13 @@
 //! with the rules that are about the path, not with the number of rules. Nothing here can fail.
 
 pub(super) mod considered;
+mod identity;
 mod opened;
 pub(super) mod passage;
 pub(super) mod split;
+pub(super) mod stage;
+
+use std::sync::Arc;
 
 use self::passage::makes_write;
 use super::bond::Bond;
@@ -36,6 +40,9 @@ pub(super) struct Rules {
     symbols: Symbols,
     allow_paths: Vec<Target>,
     deny_paths: Vec<Target>,
+    /// The same paths as text.
+    allow_texts: Vec<Arc<str>>,
+    deny_texts: Vec<Arc<str>>,
 }
 
 /// Every rule that is about a path.
@@ -47,7 +54,7 @@ struct Found {
 }
 
 /// The rule that a path belongs to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Target {
     rule: usize,
     rank: Rank,
@@ -67,6 +74,8 @@ impl Rules {
             symbols: Symbols::default(),
             allow_paths: Vec::new(),
             deny_paths: Vec::new(),
+            allow_texts: Vec::new(),
+            deny_texts: Vec::new(),
         };
         for written in allows {
             for path in &written.paths {
@@ -74,6 +83,7 @@ impl Rules {
                 rules.canonical.add(path.pattern.segments(), number, &mut rules.symbols);
                 rules.folded.add(path.pattern.folded(), number, &mut rules.symbols);
                 rules.allow_paths.push(Target { rule: rules.allows.len(), rank: path.pattern.rank() });
+                rules.allow_texts.push(path.pattern.text().into());
             }
             rules.allows.push(written.rule);
         }
@@ -83,6 +93,7 @@ impl Rules {
                 rules.denied_canonical.add(path.pattern.denied_as_written(), number, &mut rules.symbols);
                 rules.denied.add(path.pattern.denied(), number, &mut rules.symbols);
                 rules.deny_paths.push(Target { rule: rules.denies.len(), rank: path.pattern.rank() });
+                rules.deny_texts.push(path.pattern.text().into());
             }
             rules.denies.push(written.rule);
         }
@@ -136,7 +147,7 @@ impl Rules {
 
     /// The verdict's five steps. What matches is what matches in deny form or as it is written, so that what grants is
     /// always among what matches, and its obligations hold.
-    fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
+    pub(in crate::policy) fn weigh(&self, request: &Request) -> Result<Grant, (DenyReason, Option<RuleRef>)> {
         let mut denied = None;
         let Found { matching, written } = self.walk(request, |target| self.deny(request, target, &mut denied));
         if let Some((_, deny)) = denied {

@@ -6,6 +6,7 @@
 
 mod bond;
 mod decide;
+pub mod diff;
 mod field;
 mod file;
 mod finding;

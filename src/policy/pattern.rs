@@ -13,7 +13,7 @@ use crate::request::fold::fold_segment;
 use crate::request::path::{PathError, canonical_glob_text};
 
 /// What may stand between a denied name and the rest of its segment (R5).
-const DENY_ENDS: &str = ".:(),@!~$'+=&*";
+pub(super) const DENY_ENDS: &str = ".:(),@!~$'+=&*";
 
 /// One path pattern, in the form that allow rules match and in the form that denials compare.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub(super) enum Segment {
 }
 
 /// How specific a pattern is: a longer literal beginning first, then fewer asterisks. Greater is more specific.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Rank {
     literal: usize,
     asterisks: std::cmp::Reverse<usize>,
@@ -214,7 +214,7 @@ fn fold(segments: &[Segment], text: &str) -> (Vec<Segment>, Vec<Segment>) {
 }
 
 /// Text with `*` in it, as what stands before the first, between, and after the last.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Glob {
     prefix: Box<str>,
     middles: Vec<Box<str>>,
@@ -235,6 +235,12 @@ impl Glob {
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The text before, between and after its `*`.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &str> {
+        let middles = self.middles.iter().map(|middle| &**middle);
+        std::iter::once(&*self.prefix).chain(middles).chain([&*self.suffix])
     }
 
     pub(super) fn suffix(&self) -> &str {

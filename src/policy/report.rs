@@ -46,6 +46,11 @@ impl ReportUntil {
         now >= self.end
     }
 
+    /// Whether it is over later than another.
+    pub(super) fn lasts_longer(&self, other: &Self) -> bool {
+        self.end > other.end
+    }
+
     /// Lets a denied read through, if all that it lacks is a rule.
     pub(super) fn report(&self, rules: &Rules, verdict: Verdict) -> Verdict {
         match verdict {

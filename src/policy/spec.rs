@@ -167,7 +167,7 @@ pub struct ConfirmSpec {
 }
 
 /// So many in so long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rate {
     /// 1 to 1,000,000.
     pub count: NonZeroU32,

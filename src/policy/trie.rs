@@ -3,6 +3,8 @@
 //! Promises that a walk is bounded by the patterns that agree with the path so far, and that it allocates nothing per
 //! pattern. A set of nodes is walked at once, since `*` and `**` let several patterns go on together.
 
+pub(super) mod stepped;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -263,7 +263,7 @@ impl Grant {
 }
 
 /// Whether a request changes something at the upstream, as far as the policy knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Effect {
     /// It changes nothing.
     Read,
@@ -283,7 +283,7 @@ impl Effect {
 }
 
 /// How a write is confirmed, from the most lenient to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Confirm {
     /// By nobody.
     Never,
@@ -306,7 +306,7 @@ impl Confirm {
 }
 
 /// How the log tells the values of a query and a body, from the least to the most.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Values {
     /// Not at all: their names alone.
     Names,
@@ -318,7 +318,7 @@ pub enum Values {
 }
 
 /// Where a person answers, from the most lenient to the strictest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Channel {
     /// In the client or at the desk.
     Any,
@@ -341,7 +341,7 @@ impl Channel {
 }
 
 /// Whether a person is shown what a write would change, from the least to the most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Preview {
     /// Only the request.
     No,

@@ -38,6 +38,8 @@ mod desk;
 #[cfg(test)]
 mod desk_attacks;
 #[cfg(test)]
+mod diff;
+#[cfg(test)]
 mod explain;
 #[cfg(test)]
 mod lifecycle;

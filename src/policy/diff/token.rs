@@ -1,0 +1,347 @@
+//! The pieces that segments are put together from: each a spelling on the wire and what it is in deny form.
+//!
+//! A segment is looked for as a chain of pieces, each of them one character or a letter with a mark. Promises that for
+//! every segment of any path there is a chain that the same labels match: of characters that no label waits for one
+//! stands for all, and where composing could make something of neighbours that no list can hold, a piece that no path
+//! can have stands in for it, so that nothing is left out.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::sync::LazyLock;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::{canonical_combining_class, compose};
+
+use crate::policy::pattern::{DENY_ENDS, Glob};
+use crate::policy::trie::stepped::Label;
+use crate::request::fold::{fold_segment, is_ignorable};
+
+/// ASCII that a path may hold only as `%HH`, and ASCII that it may hold either way.
+const ENCODED_ONLY: &str = " \"<>[]^`{|}";
+const EITHER: &str = "!$&'()*+,=:@";
+/// Ordinary characters, for one that no label waits for; the first that is free is taken.
+const ORDINARY: &str = "xyzabcdefghijklmnopqrstuvw0123456789_-";
+/// Characters beyond ASCII that fold to themselves and compose with nothing.
+const PLAIN_BEYOND: &str = "中文字人大小山川";
+/// Stands for encoded text that no label waits for, where it is unknown what it looks like.
+const UNSEEN: char = '\u{1}';
+/// A variation selector: it is left out of the deny form.
+const LEFT_OUT: char = '\u{fe0f}';
+/// A space beyond ASCII.
+const SPACE: char = '\u{a0}';
+
+/// One piece of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Token {
+    pub(super) canonical: Box<str>,
+    pub(super) folded: Box<str>,
+    pub(super) sort: Sort,
+}
+
+/// What a piece does beside standing where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Sort {
+    /// Something of the name.
+    Name,
+    /// At the end it is no part of the deny form, and alone it makes no name: a dot, a space.
+    Trimmed,
+    /// It is in no deny form, and alone it makes no name.
+    Ignored,
+    /// No path can have it.
+    Imagined,
+}
+
+impl Token {
+    fn new(canonical: impl Into<Box<str>>, folded: impl Into<Box<str>>, sort: Sort) -> Self {
+        Self { canonical: canonical.into(), folded: folded.into(), sort }
+    }
+
+    /// Text as it may stand in a path, with what it folds to in the middle of a name.
+    fn of(canonical: String, sort: Sort) -> Self {
+        let folded = inner_fold(&canonical);
+        Self::new(canonical, folded, sort)
+    }
+
+    /// A character as it is.
+    fn raw(character: char) -> Self {
+        let sort = if character == '.' { Sort::Trimmed } else { Sort::Name };
+        Self::new(character.to_string(), character.to_ascii_lowercase().to_string(), sort)
+    }
+
+    /// A character as `%HH`.
+    fn encoded(character: char) -> Self {
+        let sort = match (is_ignorable(character), character.is_whitespace()) {
+            (true, _) => Sort::Ignored,
+            (false, true) => Sort::Trimmed,
+            (false, false) => Sort::Name,
+        };
+        Self::of(percent(character), sort)
+    }
+}
+
+/// The characters beyond ASCII that a set of labels knows, and what else the pieces depend on.
+#[derive(Debug)]
+pub(super) struct Alphabet {
+    /// Pieces that are always tried.
+    fixed: Vec<Token>,
+    /// Marks of labels, which change the letter before them, with what each is where there is none.
+    marks: Vec<(char, Vec<Token>)>,
+    /// A label may match the digits of `%HH`.
+    digits: bool,
+}
+
+impl Alphabet {
+    pub(super) fn new<'t>(canonical: impl Iterator<Item = Label<'t>>, folded: impl Iterator<Item = Label<'t>>) -> Self {
+        let mut known = BTreeSet::new();
+        let mut digits = false;
+        for label in canonical {
+            digits |= waits_for_digits(label);
+            escapes(label, &mut known);
+        }
+        let beyond = |label: Label<'t>| text_of(label).chars().filter(|c| !c.is_ascii()).collect::<Vec<_>>();
+        known.extend(folded.flat_map(beyond));
+        let mut fixed = vec![
+            Token::raw('.'),
+            Token::encoded(' '),
+            Token::encoded(SPACE),
+            Token::encoded(LEFT_OUT),
+            // What as it is written is an end of R5 and in deny form none.
+            Token::of(format!("={}", percent('\u{338}')), Sort::Name),
+        ];
+        fixed.extend(PLAIN_BEYOND.chars().find(|plain| !known.contains(plain)).map(Token::encoded));
+        let mut marks = Vec::new();
+        for character in known.iter().copied() {
+            if !character.is_ascii() && (canonical_combining_class(character) != 0 || follows(character)) {
+                marks.push((character, spellings(character)));
+                let letters = known.iter().filter(|letter| !letter.is_ascii());
+                fixed.extend(letters.map(|letter| Token::of(percent(*letter) + &percent(character), Sort::Name)));
+            } else {
+                fixed.extend(spellings(character));
+            }
+        }
+        if digits {
+            fixed.extend(ENCODED_ONLY.chars().chain(EITHER.chars()).map(Token::encoded));
+            fixed.extend(latin());
+            fixed.extend((0x80..=0xf4_u8).map(|byte| Token::new(format!("%{byte:02X}"), "", Sort::Imagined)));
+            fixed.extend(
+                [String::new(), UNSEEN.to_string()]
+                    .map(|folded| Token::new(UNSEEN.to_string(), folded, Sort::Imagined)),
+            );
+        }
+        Self { fixed, marks, digits }
+    }
+
+    /// What stands before the next piece, as far as it matters.
+    pub(super) fn last(&self, canonical: &str) -> Last {
+        match canonical.bytes().rev().nth(2) {
+            Some(b'%') if !self.marks.is_empty() => Last::Encoded,
+            Some(_) | None => Last::Raw,
+        }
+    }
+
+    /// The pieces that may come next, where labels wait for these characters as it is written and in deny form.
+    pub(super) fn next(&self, last: Last, written: &[char], folded: &[char]) -> Vec<Token> {
+        let mut tokens = Vec::with_capacity(self.fixed.len() + 16);
+        let free = |c: &char| !written.contains(c) && !folded.contains(&c.to_ascii_lowercase());
+        let fresh = ORDINARY.chars().find(free);
+        let end = DENY_ENDS.chars().filter(|c| *c != '.').find(free);
+        tokens.extend(fresh.into_iter().chain(end).map(Token::raw));
+        end.into_iter().chain(['.']).for_each(|end| self.marked(end, &mut tokens));
+        let hidden = EITHER.chars().find(|c| DENY_ENDS.contains(*c) && !folded.contains(c));
+        tokens.extend(hidden.into_iter().flat_map(|c| [Token::encoded(c), wide(c)]));
+        for character in written.iter().copied().filter(|c| *c != '%' && *c != '.') {
+            tokens.push(Token::raw(character));
+            self.composed(character, folded, &mut tokens);
+        }
+        for character in folded.iter().copied() {
+            self.spelled(character, written, &mut tokens);
+        }
+        fresh.into_iter().for_each(|fresh| self.composed(fresh, folded, &mut tokens));
+        for (mark, alone) in &self.marks {
+            tokens.extend(base_of(*mark, free, folded));
+            match last {
+                // Composed pieces say what becomes of it.
+                Last::Raw => {}
+                Last::Nothing => tokens.extend(alone.iter().cloned()),
+                // It may be one of several marks that make one letter of what is before them.
+                Last::Encoded => {
+                    tokens.extend(alone.iter().cloned());
+                    tokens.push(Token::new(percent(*mark), "", Sort::Imagined));
+                }
+            }
+        }
+        tokens.extend(self.fixed.iter().cloned());
+        let mut seen = std::collections::HashSet::with_capacity(tokens.len());
+        tokens.retain(|token| seen.insert(token.clone()));
+        tokens
+    }
+
+    /// Everything that a character of a deny form may be on the wire.
+    fn spelled(&self, character: char, written: &[char], tokens: &mut Vec<Token>) {
+        if self.digits {
+            tokens.push(Token::new(UNSEEN.to_string(), character.to_string(), Sort::Imagined));
+        }
+        if !character.is_ascii() {
+            return;
+        }
+        let upper = character.to_ascii_uppercase();
+        let raw = [character, upper].into_iter().filter(|c| is_raw(*c) && *c != '.' && !written.contains(c));
+        for character in raw {
+            tokens.push(Token::raw(character));
+            self.marked(character, tokens);
+        }
+        if is_encodable(character) {
+            tokens.push(Token::encoded(character));
+        }
+        if matches!(character, '!'..='~') && !"./%?#;\\".contains(character) {
+            tokens.push(wide(character));
+        }
+    }
+
+    /// A letter with a mark that makes another letter of it, which no label waits for.
+    fn composed(&self, base: char, folded: &[char], tokens: &mut Vec<Token>) {
+        let mut known = COMPOSED.get(base as usize).into_iter().flatten();
+        tokens.extend(known.find(|token| !token.folded.starts_with(folded)).cloned());
+        self.marked(base, tokens);
+    }
+
+    /// A letter with each mark that a label knows.
+    fn marked(&self, base: char, tokens: &mut Vec<Token>) {
+        tokens.extend(self.marks.iter().map(|(mark, _)| Token::of(format!("{base}{}", percent(*mark)), Sort::Name)));
+    }
+}
+
+/// What stands before a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Last {
+    /// Nothing: it is the first.
+    Nothing,
+    /// A character as it is.
+    Raw,
+    /// `%HH`.
+    Encoded,
+}
+
+/// For each ASCII character, itself with each mark that makes another letter of it.
+static COMPOSED: LazyLock<Vec<Vec<Token>>> = LazyLock::new(|| {
+    let composed = |base: char| -> Vec<Token> {
+        let marks = ('\u{300}'..='\u{36f}').filter(|mark| compose(base, *mark).is_some());
+        let tokens = marks.map(|mark| Token::of(format!("{base}{}", percent(mark)), Sort::Name));
+        tokens.filter(|token| !token.folded.starts_with(base.to_ascii_lowercase())).collect()
+    };
+    ('\0'..='\u{7f}').map(composed).collect()
+});
+
+/// Every way to write a character that a label knows, beyond the ones that all characters have.
+fn spellings(character: char) -> Vec<Token> {
+    let mut tokens = vec![Token::encoded(character)];
+    if character.is_ascii() {
+        return tokens;
+    }
+    let mut upper = character.to_uppercase();
+    let upper = match (upper.next(), upper.next()) {
+        (Some(upper), None) if upper != character => Some(upper),
+        (Some(_) | None, _) => None,
+    };
+    tokens.extend(upper.map(Token::encoded));
+    tokens.extend([Some(character), upper].into_iter().flatten().filter_map(apart));
+    // In a way that no label knows.
+    tokens.push(Token::new(UNSEEN.to_string(), inner_fold(&percent(character)), Sort::Imagined));
+    // What a mark makes of it.
+    if let Some(mark) = ('\u{300}'..='\u{11fff}').find(|mark| compose(character, *mark).is_some()) {
+        tokens.push(Token::of(percent(character) + &percent(mark), Sort::Name));
+        tokens.push(Token::new(percent(character), UNSEEN.to_string(), Sort::Imagined));
+    }
+    tokens
+}
+
+/// A letter and its marks, one after another.
+fn apart(character: char) -> Option<Token> {
+    let spelled = character.nfd().map(|c| if c.is_ascii() { c.to_string() } else { percent(c) });
+    (character.nfd().count() > 1).then(|| Token::of(spelled.collect(), Sort::Name))
+}
+
+/// A letter that no label waits for, with the mark, where they make a letter that no label waits for.
+fn base_of(mark: char, free: impl Fn(&char) -> bool, folded: &[char]) -> Option<Token> {
+    let letters = ('a'..='z').chain('A'..='Z').filter(|base| free(base) && compose(*base, mark).is_some());
+    let mut tokens = letters.map(|base| (base, Token::of(format!("{base}{}", percent(mark)), Sort::Name)));
+    let is_new = |(base, token): &(char, Token)| {
+        !token.folded.starts_with(base.to_ascii_lowercase()) && !token.folded.starts_with(folded)
+    };
+    tokens.find(is_new).map(|(_, token)| token)
+}
+
+/// Whether some letter before it makes another letter with it.
+fn follows(character: char) -> bool {
+    ('\u{300}'..='\u{11fff}').any(|base| compose(base, character).is_some())
+}
+
+/// Letters of the Latin-1 block, for their last two digits on the wire.
+fn latin() -> impl Iterator<Item = Token> {
+    ('\u{c0}'..='\u{ff}').map(Token::encoded)
+}
+
+/// The full-width form of an ASCII character, which folds to it.
+fn wide(character: char) -> Token {
+    let wide = char::from_u32(u32::from(character) + 0xfee0).unwrap_or(character);
+    Token::new(percent(wide), character.to_ascii_lowercase().to_string(), Sort::Name)
+}
+
+/// What text folds to between two letters that it does nothing to.
+fn inner_fold(canonical: &str) -> String {
+    let fence = percent('中');
+    let folded = fold_segment(&format!("{fence}{canonical}{fence}"));
+    folded.strip_prefix('中').and_then(|rest| rest.strip_suffix('中')).unwrap_or_default().to_owned()
+}
+
+fn percent(character: char) -> String {
+    let mut text = String::with_capacity(9);
+    for byte in character.encode_utf8(&mut [0; 4]).bytes() {
+        // Writing to a String cannot fail.
+        write!(text, "%{byte:02X}").ok();
+    }
+    text
+}
+
+fn is_raw(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "-._~".contains(character) || EITHER.contains(character)
+}
+
+fn is_encodable(character: char) -> bool {
+    ENCODED_ONLY.contains(character) || EITHER.contains(character)
+}
+
+fn text_of(label: Label<'_>) -> String {
+    match label {
+        Label::Literal(text) => text.to_owned(),
+        Label::Glob(glob) => glob.to_string(),
+    }
+}
+
+/// Whether a part of the label that may stand anywhere begins with a hexadecimal digit, so that it may begin inside of
+/// `%HH`.
+fn waits_for_digits(label: Label<'_>) -> bool {
+    let inside = |glob: &Glob| {
+        glob.pieces().skip(1).any(|piece| piece.starts_with(|c: char| matches!(c, '0'..='9' | 'A'..='F')))
+    };
+    match label {
+        Label::Literal(_) => false,
+        Label::Glob(glob) => inside(glob),
+    }
+}
+
+/// The characters that the label has as `%HH`.
+fn escapes(label: Label<'_>, known: &mut BTreeSet<char>) {
+    let text = text_of(label);
+    let mut bytes = Vec::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find('%') {
+        if at > 0 {
+            known.extend(String::from_utf8_lossy(&std::mem::take(&mut bytes)).chars());
+        }
+        let digits = rest.get(at + 1..at + 3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.extend(digits);
+        rest = rest.get(at + 3..).unwrap_or_default();
+    }
+    known.extend(String::from_utf8_lossy(&bytes).chars());
+}
