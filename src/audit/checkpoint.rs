@@ -237,6 +237,8 @@ impl Keeper {
         // Under the lock, once for each file: a record of the next must not be on disk without the end of this one.
         self.disk.sync(&self.segment.file).map_err(AuditError::Write)?;
         let Name { log, policy, policy_hash, key, signer } = &self.name;
+        let in_force = book.policy().unwrap_or(policy_hash).to_owned();
+        let policy_hash = &in_force;
         let peaks = self.tree.peaks().iter().map(|peak| hex(peak)).collect();
         let (before, note) = (&before, &note);
         let first = Continue { log, policy, policy_hash, key, signer, segment: number + 1, before, note, peaks };

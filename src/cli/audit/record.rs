@@ -39,6 +39,9 @@ pub(super) struct Record {
     pub(super) state: String,
     pub(super) seconds: Option<u64>,
     pub(super) calls: Option<u64>,
+    pub(super) before: String,
+    pub(super) now: String,
+    pub(super) wider: bool,
     pub(super) person: Option<Person>,
 }
 
