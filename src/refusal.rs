@@ -40,6 +40,24 @@ pub enum Code {
 }
 
 impl Code {
+    /// Each of them.
+    pub const ALL: [Self; 14] = [
+        Self::BadRequest,
+        Self::Denied,
+        Self::Throttled,
+        Self::ApprovalRequired,
+        Self::Declined,
+        Self::ApprovalExpired,
+        Self::Busy,
+        Self::UpstreamError,
+        Self::UpstreamTimeout,
+        Self::UpstreamUnreachable,
+        Self::ResponseTooLarge,
+        Self::AuditUnavailable,
+        Self::Cancelled,
+        Self::Internal,
+    ];
+
     /// As it stands in answers and records.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -143,5 +161,18 @@ impl Refusal {
     #[must_use]
     pub fn retry_after_seconds(&self) -> Option<u64> {
         self.retry_after.map(|wait| wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_of_codes_holds_each_in_its_place() {
+        for (place, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, place, "{code:?}");
+        }
+        assert_eq!(Code::ALL.last(), Some(&Code::Internal));
     }
 }

@@ -120,6 +120,20 @@ pub fn check_private(file: &File, path: &Path) -> Result<(), TrustError> {
     Node::of(&metadata).judge_private(path, me())
 }
 
+/// Checks that nobody but its owner, whoever that is, may write an open regular file: for somebody who reads what another user
+/// has written.
+///
+/// # Errors
+/// The rule it breaks; `path` is what the error names.
+pub fn check_unshared(file: &File, path: &Path) -> Result<(), TrustError> {
+    let metadata = file.metadata().map_err(|source| TrustError::unreadable(path, source))?;
+    let node = Node::of(&metadata);
+    if node.kind != FileType::RegularFile {
+        return Err(TrustError::NotAFile { path: path.to_owned() });
+    }
+    node.judge_mode(path)
+}
+
 /// Why a file or directory is not believed. The modes are octal; the commands are what its owner would type.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {

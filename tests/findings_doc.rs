@@ -7,12 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Where findings are made.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "src/policy/file",
     "src/policy/lint",
     "src/policy/finding.rs",
     "src/cli/sources.rs",
     "src/cli/check.rs",
+    "src/cli/diff.rs",
     "src/cli/check",
 ];
 

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "agent", "audit", "catalog", "clock", "config", "confirm", "demo", "gateway", "json", "limit", "policy",
-            "request", "secret", "server", "sink", "tools", "trust", "upstream",
+            "refusal", "request", "secret", "server", "sink", "tools", "trust", "upstream",
         ],
     ),
     ("clock", &[]),

@@ -1,24 +1,23 @@
 //! `portcullis audit acknowledge`: a person says that a log is bad and why, and the gateway may start beside it.
 //!
 //! Promises: an acknowledgement is a log of its own, signed as every log is, and holds for one file with one content.
-//! Refuses one of a log that verifies. Trusts who can read the signing key.
+//! Refuses one of a log that verifies, and of anything but a log of a state directory. Trusts who can read the signing key.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::disk::System;
-use super::note::{PublicKey, Signer};
+use super::note::{KEY_FILE, Signer};
 use super::open::Owner;
 use super::record::{Acknowledged, Fact};
 use super::recover::Left;
 use super::verify::{Against, verify_file};
-use super::{AuditError, AuditLog, MAX_RECORD, Place, hex, segment};
+use super::{AuditError, AuditLog, MAX_RECORD, Place, hex, regular, segment};
 use crate::clock::Clock;
 use crate::policy::{AuditSpec, Sync};
 
@@ -30,14 +29,20 @@ const MOST_REASON: usize = 1_000;
 /// Records that this log does not verify and why that is known; the file of the record.
 ///
 /// # Errors
-/// [`AuditError`] for a log that verifies, a reason that is none, and what cannot be read or written.
+/// [`AuditError`] for what is no log or verifies, a reason that is none, and what cannot be read or written.
 pub fn acknowledge(path: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<PathBuf, AuditError> {
     if reason.trim().is_empty() || reason.len() > MOST_REASON {
         return Err(AuditError::Reason);
     }
     let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let real = path.canonicalize().map_err(open)?;
-    let directory = real.parent().unwrap_or(Path::new("/"));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = &parent.canonicalize().map_err(open)?;
+    let real = directory.join(segment::name(path));
+    // Keys are made where they are missing, and an acknowledgement lies beside its log: neither belongs anywhere else.
+    if !segment::is_log(&real) || !directory.join(KEY_FILE).exists() {
+        return Err(AuditError::NotALog { path: path.to_owned() });
+    }
+    regular::open(&real).map_err(open)?;
     let signer = Signer::load(directory)?;
     let Err(error) = verify_file(&real, &Against::key(signer.public().clone())) else {
         return Err(AuditError::Verifies { path: path.to_owned() });
@@ -62,38 +67,54 @@ pub fn acknowledge(path: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<P
     Ok(log.path().to_owned())
 }
 
+/// Who knows that a log is bad, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Acknowledgement {
+    /// The number of the user.
+    pub uid: u32,
+    /// What they said.
+    pub reason: String,
+}
+
 #[derive(Deserialize)]
 struct Said {
-    kind: String,
-    #[serde(default)]
     file: String,
-    #[serde(default)]
     sha256: String,
+    #[serde(flatten)]
+    said: Acknowledgement,
 }
 
-/// Whether a log beside this file acknowledges it as it is.
-pub(super) fn is_acknowledged(path: &Path, key: &PublicKey) -> bool {
-    let Some(directory) = path.parent() else { return false };
-    let (name, Ok(sha256)) = (segment::name(path), digest(path)) else { return false };
-    let Ok(files) = directory.read_dir() else { return false };
-    let logs = files.filter_map(|file| Some(file.ok()?.path()));
+#[derive(Deserialize)]
+struct Kind<'a> {
+    kind: &'a str,
+}
+
+/// What a log beside this file says of it as it is now; only one that verifies whole under a known key counts.
+#[must_use]
+pub fn acknowledgement(path: &Path, against: &Against) -> Option<Acknowledgement> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (name, sha256) = (segment::name(path), digest(path).ok()?);
+    let logs = directory.read_dir().ok()?.filter_map(|file| Some(file.ok()?.path()));
     let mut logs = logs.filter(|log| segment::has_prefix(log, PREFIX) && log.extension().is_some_and(|e| e == "jsonl"));
-    logs.any(|log| says_so(&log, key, &name, &sha256))
+    logs.find_map(|log| said(&log, against, &name, &sha256))
 }
 
-/// Whether a log that verifies whole acknowledges that file.
-fn says_so(log: &Path, key: &PublicKey, name: &str, digest: &str) -> bool {
-    if !verify_file(log, &Against::key(key.clone())).is_ok_and(|summary| summary.is_anchored()) {
-        return false;
+/// What a log that verifies whole says of that file.
+fn said(log: &Path, against: &Against, name: &str, digest: &str) -> Option<Acknowledgement> {
+    if !verify_file(log, against).is_ok_and(|summary| summary.is_anchored()) {
+        return None;
     }
-    let Ok(file) = File::open(log) else { return false };
-    let lines = BufReader::new(file.take(MAX_RECORD)).lines().map_while(Result::ok);
-    let mut said = lines.filter_map(|line| serde_json::from_str::<Said>(&line).ok());
-    said.any(|said| said.kind == "acknowledge" && said.file == name && said.sha256 == digest)
+    let lines = BufReader::new(regular::open(log).ok()?.take(MAX_RECORD)).lines().map_while(Result::ok);
+    let said = |line: String| {
+        let Kind { kind } = serde_json::from_str(&line).ok()?;
+        let said: Said = (kind == "acknowledge").then(|| serde_json::from_str(&line).ok())??;
+        (said.file == name && said.sha256 == digest).then_some(said.said)
+    };
+    lines.filter_map(said).next()
 }
 
 fn digest(path: &Path) -> io::Result<String> {
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
+    let mut reader = BufReader::with_capacity(1 << 20, regular::open(path)?);
     let mut hash = Sha256::new();
     loop {
         let chunk = reader.fill_buf()?;

@@ -42,6 +42,8 @@ pub(super) struct Book {
     fresh: Vec<Hash>,
     /// The hash of the policy that took effect last, where that is another than at the start.
     policy: Option<String>,
+    /// So many of them may there be before nothing new begins.
+    most_fresh: usize,
     state: State,
 }
 
@@ -69,6 +71,7 @@ impl Book {
             bytes: 0,
             fresh: Vec::new(),
             policy: None,
+            most_fresh: MOST_FRESH,
             state: State::Open,
         }
     }
@@ -77,7 +80,9 @@ impl Book {
     pub(super) fn append(&mut self, time: SystemTime, facts: &[Fact<'_>]) -> Result<u64, AuditError> {
         match self.state {
             // What has begun is ended all the same.
-            State::Open if self.fresh.len() >= MOST_FRESH && facts.iter().any(Fact::is_new) => Err(AuditError::Behind),
+            State::Open if self.fresh.len() >= self.most_fresh && facts.iter().any(Fact::is_new) => {
+                Err(AuditError::Behind)
+            }
             State::Full if facts.iter().any(Fact::is_new) => Err(AuditError::Full),
             State::Open | State::Full => self.add(time, facts),
             State::Ended | State::Broken => Err(AuditError::Broken),
@@ -210,5 +215,39 @@ impl Book {
         self.buffer.push(b'\n');
         self.fresh.push(hash.into());
         Ok(hex(&hash))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::disk::System;
+    use crate::audit::record::{Abandoned, Frame};
+
+    #[test]
+    fn while_the_tree_lags_nothing_new_begins_and_what_has_begun_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(System);
+        let file = Arc::new(disk.create(&directory.path().join("log")).unwrap());
+        let mut book = Book::new(disk, file);
+        book.most_fresh = 3;
+        let new = || Fact::Frame(Frame { agent: "a", code: -32600, cause: "c", name: None, unlogged: 0 });
+        let end = || Fact::Abandoned(Abandoned { call: "c", agent: "a", tool: "t", asked: true, duration_us: 1 });
+        let now = SystemTime::UNIX_EPOCH;
+        for seq in 0..3 {
+            assert_eq!(book.append(now, &[new()]).unwrap(), seq);
+        }
+        assert!(matches!(book.append(now, &[new()]), Err(AuditError::Behind)));
+        assert!(
+            matches!(book.append(now, &[end(), new()]), Err(AuditError::Behind)),
+            "one that is new is one too many"
+        );
+        assert_eq!(book.append(now, &[end()]).unwrap(), 3, "and no number was used up");
+        assert!(matches!(book.append(now, &[new()]), Err(AuditError::Behind)));
+        assert_eq!(book.take_fresh().len(), 4);
+        assert_eq!(book.append(now, &[new()]).unwrap(), 4, "it goes on once the tree has them");
+        book.flush(4).unwrap();
+        let text = std::fs::read_to_string(directory.path().join("log")).unwrap();
+        assert_eq!(text.lines().count(), 5, "{text}");
     }
 }

@@ -2,8 +2,8 @@
 //! looks at the clock and at the space that is left.
 //!
 //! Promises: a checkpoint follows the records that it covers at once, and stands in the head file only when it is on disk
-//! in the log, so that a head file never is ahead of its log; a file is on disk whole before the next one has a record.
-//! Trusts the lock on the book.
+//! in the log, so that a head file never is ahead of its log; a file is on disk whole before a record of the next one counts as on
+//! disk, or a checkpoint stands there. No sync is waited for under the lock on the book, which it trusts.
 
 use std::fs::File;
 use std::io;
@@ -177,23 +177,36 @@ impl Keeper {
         if facts.is_empty() {
             return Ok(None);
         }
-        let mut book = lock(&self.book);
+        self.grow();
+        let shared = self.book.clone();
+        let mut book = lock(&shared);
         if !book.is_open() {
             return Ok(None);
         }
-        let seq = book.append(self.clock.wall(), &facts)?;
-        let wrote = book.flush(seq)?;
+        book.append(self.clock.wall(), &facts)?;
+        // At once: without a checkpoint over it the record explains no gap.
+        let (wrote, _) = self.anchor(&mut book)?;
         drop(book);
         self.sync().map_err(AuditError::Write)?;
+        self.publish();
         for Old { path, name, last, .. } in &old {
-            if let Err(error) = self.disk.remove(path) {
+            if let Err(error) = self.delete(path, *last) {
                 tracing::warn!(%error, file = name, "an old file of the audit log could not be deleted");
-            } else if *last {
-                // A log that is gone has no newest checkpoint; nothing depends on this.
-                self.disk.remove(&segment::head(path)).ok();
+                // A file that follows this one must not go before it.
+                break;
             }
         }
         Ok(Some(wrote))
+    }
+
+    /// Deletes a file, and before the last of a log its head: one that stays alone is a doubt.
+    fn delete(&self, path: &Path, last: bool) -> io::Result<()> {
+        let head = segment::head(path);
+        if last && head.try_exists()? {
+            self.disk.remove(&head)?;
+            self.disk.sync_names(path.parent().unwrap_or(Path::new(".")))?;
+        }
+        self.disk.remove(path)
     }
 
     /// Gives back the space that was reserved behind the end.
@@ -234,8 +247,6 @@ impl Keeper {
         let time = self.clock.wall();
         book.append(time, &[Fact::Rotate { next: &next }])?;
         let (_, note) = self.anchor(&mut book)?;
-        // Under the lock, once for each file: a record of the next must not be on disk without the end of this one.
-        self.disk.sync(&self.segment.file).map_err(AuditError::Write)?;
         let Name { log, policy, policy_hash, key, signer } = &self.name;
         let in_force = book.policy().unwrap_or(policy_hash).to_owned();
         let policy_hash = &in_force;
@@ -245,6 +256,9 @@ impl Keeper {
         let end = book.bytes();
         let seq = book.turn(file.clone(), time, first)?;
         drop(book);
+        // Without the lock: calls go on in the next file. INVARIANT (order): nothing in that counts as on disk, and this thread puts
+        // no checkpoint there, before the end of this one is.
+        self.disk.sync(&self.segment.file).map_err(AuditError::Write)?;
         if let Err(error) = self.disk.truncate(&self.segment.file, end) {
             tracing::warn!(%error, "space that was reserved for the audit log could not be given back");
         }

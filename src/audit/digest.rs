@@ -16,7 +16,7 @@ const KEY_FILE: &str = "digest.key";
 const KEPT: usize = 16;
 
 /// The key of one state directory, made at first use and shared by all its logs.
-pub(super) struct DigestKey {
+pub struct DigestKey {
     mac: Hmac<Sha256>,
     id: String,
 }
@@ -30,15 +30,35 @@ impl std::fmt::Debug for DigestKey {
 impl DigestKey {
     /// Reads the key of `directory`, making one when there is none.
     pub(super) fn load(directory: &Path) -> Result<Self, AuditError> {
-        let bytes = keys::load(directory, KEY_FILE)?;
-        let mac = Hmac::new_from_slice(&bytes).map_err(|_| AuditError::Key { path: directory.join(KEY_FILE) })?;
-        let id = hex(Sha256::digest(&bytes).get(..8).unwrap_or_default());
+        Self::of_bytes(&keys::load(directory, KEY_FILE)?, directory)
+    }
+
+    /// Reads the key of `directory`, if there is one: for whoever has to find out what a digest is of.
+    ///
+    /// # Errors
+    /// It is there and cannot be read, others may read it, or it is no key.
+    pub fn find(directory: &Path) -> Result<Option<Self>, AuditError> {
+        let path = directory.join(KEY_FILE);
+        let is_there = path.try_exists().map_err(|source| AuditError::Open { path: path.clone(), source })?;
+        is_there.then(|| Self::of_bytes(&keys::read(&path)?, directory)).transpose()
+    }
+
+    fn of_bytes(bytes: &[u8], directory: &Path) -> Result<Self, AuditError> {
+        let mac = Hmac::new_from_slice(bytes).map_err(|_| AuditError::Key { path: directory.join(KEY_FILE) })?;
+        let id = hex(Sha256::digest(bytes).get(..8).unwrap_or_default());
         Ok(Self { mac, id })
     }
 
     /// Names the key without telling it: the first 64 bits of its SHA-256.
-    pub(super) fn id(&self) -> &str {
+    #[must_use]
+    pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The digest that a record has of a value in a query.
+    #[must_use]
+    pub fn of_query(&self, name: &str, value: &str) -> String {
+        self.of(&[b"query", name.as_bytes(), value.as_bytes()])
     }
 
     /// The digest of a list of parts, 32 hex digits.

@@ -1,4 +1,5 @@
-//! What the log does with files, one operation each, so that a test can fail, tear or delay every one of them.
+//! What the log changes on disk, one operation each, so that a test can fail, tear or delay every one of them. Not among them:
+//! reading, locks, the keys, which are made before there is a log, and the cursors of sinks, which are no part of it.
 //!
 //! Promises: a log file is created new or not at all, never through a link, for its owner alone, and its lock is held.
 //! Trusts the file system to do what it says it did.
@@ -133,7 +134,7 @@ pub(super) fn replace(disk: &dyn Disk, path: &Path, content: &[u8]) -> io::Resul
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
     let draft = Path::new(&draft);
-    match std::fs::remove_file(draft) {
+    match disk.remove(draft) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }

@@ -266,10 +266,7 @@ impl Entry {
         // Once for each call, and no call's name is used twice under one key.
         let started = open.started.as_nanos().to_be_bytes();
         let idempotency_key = keyed.then(|| open.shared.key.of(&[b"idempotency", open.call.as_bytes(), &started]));
-        let (verdict, cause) = match grant.reported() {
-            Some(reason) => ("report", Some(reason.cause().to_string())),
-            None => ("allow", None),
-        };
+        let cause = grant.reported().map(|reason| reason.cause().to_string());
         let question = Question {
             idempotency_key: idempotency_key.as_deref(),
             rule: Some(grant.rule().id()),
@@ -278,7 +275,7 @@ impl Entry {
             effect: Some(grant.effect().as_str()),
             credential: grant.credential(),
             cause: cause.as_deref(),
-            ..open.question(verdict, Some(authorized.request()))
+            ..open.question(if cause.is_some() { "report" } else { "allow" }, Some(authorized.request()))
         };
         let effect = grant.effect();
         let written = open.shared.append(&[Fact::Question(&question)]);

@@ -25,11 +25,17 @@ pub(super) fn load(directory: &Path, name: &str) -> Result<Zeroizing<Vec<u8>>, A
         getrandom::fill(&mut *key).map_err(AuditError::Random)?;
         place(directory, &path, &*key)?;
     }
-    let file = trust::open_private(&path).map_err(AuditError::Trust)?;
+    read(&path)
+}
+
+/// Reads a key that is there.
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, AuditError> {
+    let open = |source| AuditError::Open { path: path.to_owned(), source };
+    let file = trust::open_private(path).map_err(AuditError::Trust)?;
     let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
     file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(open)?;
     if bytes.len() != KEY_BYTES {
-        return Err(AuditError::Key { path });
+        return Err(AuditError::Key { path: path.to_owned() });
     }
     Ok(bytes)
 }

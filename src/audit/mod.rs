@@ -9,7 +9,7 @@ mod acknowledge;
 pub mod beside;
 mod book;
 mod checkpoint;
-mod digest;
+pub mod digest;
 mod disk;
 pub mod entry;
 #[cfg(test)]
@@ -20,6 +20,7 @@ pub mod note;
 mod open;
 mod record;
 mod recover;
+mod regular;
 mod reload;
 mod retire;
 mod segment;
@@ -34,7 +35,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub use acknowledge::acknowledge;
+pub use acknowledge::{Acknowledgement, acknowledge, acknowledgement};
 
 use crate::agent::Agent;
 use crate::clock::Clock;
@@ -110,6 +111,12 @@ pub enum AuditError {
     #[error("`{}` verifies: there is nothing to acknowledge", path.display())]
     Verifies {
         /// The log.
+        path: PathBuf,
+    },
+    /// Something else than a log of a state directory is to be acknowledged.
+    #[error("`{}` is no log of a state directory; name a file PREFIX-TIME-PID.jsonl that lies beside `checkpoint.key`", path.display())]
+    NotALog {
+        /// What was named.
         path: PathBuf,
     },
     /// A reason that says nothing, or too much.

@@ -12,9 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use super::merkle::Hash;
+use super::regular::{SMALL, capped};
 use super::{AuditError, hex, keys};
+use crate::trust;
 
-const KEY_FILE: &str = "checkpoint.key";
+/// The key that signs.
+pub(super) const KEY_FILE: &str = "checkpoint.key";
 /// The public key of a state directory, as a C2SP verifier key.
 pub(super) const PUBLIC_FILE: &str = "checkpoint.pub";
 /// The name of the key in that file. In a note the key has the name of the log.
@@ -104,7 +107,8 @@ impl Signer {
         if !path.try_exists().map_err(open)? {
             keys::place(directory, &path, format!("{}\n", public.verifier(KEY_NAME)).as_bytes())?;
         }
-        match PublicKey::read(&path).map_err(open)? {
+        let file = trust::open_file(&path).map_err(AuditError::Trust)?;
+        match PublicKey::parse(capped(file, SMALL).map_err(open)?.trim_end()) {
             Some(written) if written == public => Ok(Self { pair, public }),
             Some(_) | None => Err(AuditError::PublicKey { path }),
         }
@@ -122,14 +126,6 @@ impl Signer {
 }
 
 impl PublicKey {
-    /// Reads a file that holds one verifier key; `None` where it holds something else.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    pub fn read(path: &Path) -> std::io::Result<Option<Self>> {
-        Ok(Self::parse(std::fs::read_to_string(path)?.trim_end()))
-    }
-
     /// Reads a verifier key (c2sp.org/signed-note): name, hash in hex, algorithm and key in base64, with `+` between.
     #[must_use]
     pub fn parse(verifier: &str) -> Option<Self> {
@@ -174,6 +170,8 @@ impl PublicKey {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn signer() -> (tempfile::TempDir, Signer) {
@@ -244,11 +242,16 @@ mod tests {
     fn a_public_key_of_another_key_is_refused_and_a_lost_one_written_anew() {
         let (directory, signer) = signer();
         let path = directory.path().join(PUBLIC_FILE);
-        assert_eq!(PublicKey::read(&path).unwrap().as_ref(), Some(signer.public()));
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(PublicKey::parse(written.trim_end()).as_ref(), Some(signer.public()));
         std::fs::remove_file(&path).unwrap();
         let again = Signer::load(directory.path()).unwrap();
         assert_eq!(again.public(), signer.public());
         std::fs::write(&path, self::signer().1.public().verifier(KEY_NAME)).unwrap();
         assert!(matches!(Signer::load(directory.path()), Err(AuditError::PublicKey { .. })));
+        std::fs::write(&path, written).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let error = Signer::load(directory.path()).unwrap_err().to_string();
+        assert!(error.contains("chmod go-w"), "others may exchange it: {error}");
     }
 }

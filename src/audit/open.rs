@@ -67,7 +67,7 @@ impl AuditLog {
     pub fn open_at(path: &Path, place: &Place<'_>, policy: &Policy, clock: Arc<dyn Clock>) -> Result<Self, AuditError> {
         let disk: Arc<dyn Disk> = Arc::new(System);
         let signer = Signer::load(place.directory)?;
-        let left = recover::look(place.directory, &place.audit.prefix, signer.public())?;
+        let left = recover::look(&*disk, place.directory, &place.audit.prefix, signer.public())?;
         let owner = Owner {
             policy: policy.name(),
             hash: policy.hash(),

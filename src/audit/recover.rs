@@ -2,25 +2,25 @@
 //!
 //! Promises: a log that another process writes is left alone; one that ended in order is known by its last two records,
 //! and by its name, size and time from then on; any other is checked whole, once. A half-written last record is set
-//! aside, in a file of its own, after this gateway's log says so. Refuses to go on beside a log that does not verify,
-//! unless a person has acknowledged exactly that file with that content. That a log which ended in order was not
+//! aside, in a file of its own, after this gateway's log says so; so is a file that a power cut left behind one whose end it took. Refuses to go on beside a log that does not verify,
+//! unless a person has acknowledged exactly that file with that content; one that is signed with another key than the own
+//! verifies only where a log of the own key names that key as an earlier one, and then by its chain alone. That a log which ended in order was not
 //! changed, is for `audit verify` to say.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::OFlags;
 use serde::Deserialize;
 
-use super::acknowledge::is_acknowledged;
+use super::acknowledge::acknowledgement;
 use super::disk::{self, Disk, replace};
 use super::note::PublicKey;
-use super::segment;
 use super::verify::{Against, Broken, Fault, Log, Summary, VerifyError, closing, verify, whole_logs};
-use super::{AuditError, MAX_RECORD};
+use super::{AuditError, MAX_RECORD, regular, segment};
 use crate::trust;
 
 /// Two records that end a log are shorter than this.
@@ -46,19 +46,29 @@ pub(super) struct Keys {
     pub(super) signer: Option<String>,
 }
 
-/// Half a record at the end of a log.
+/// What is no part of a log, at its end.
 #[derive(Debug)]
 pub(super) struct TornTail {
     pub(super) name: String,
     pub(super) records: u64,
     pub(super) bytes: u64,
     path: PathBuf,
-    /// Holds the lock.
-    file: File,
+    part: Part,
+    /// The one in which the log ends; holds its lock.
+    file: Arc<File>,
+}
+
+/// How much of a file that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Half a record, at its end.
+    End,
+    /// All of it: the file before lost its end, and nothing in this one counted as on disk.
+    Whole,
 }
 
 /// Looks at every log of this prefix that no process writes and that was not looked at before. Changes no content.
-pub(super) fn look(directory: &Path, prefix: &str, key: &PublicKey) -> Result<Left, AuditError> {
+pub(super) fn look(disk: &dyn Disk, directory: &Path, prefix: &str, key: &PublicKey) -> Result<Left, AuditError> {
     let mut left = Left { known: known(directory, prefix), ..Left::default() };
     let logs = match whole_logs(directory) {
         Ok(logs) => logs,
@@ -70,13 +80,13 @@ pub(super) fn look(directory: &Path, prefix: &str, key: &PublicKey) -> Result<Le
         left.keys = keys(newest.path());
     }
     for log in logs {
-        left.look_at(&log, key)?;
+        left.look_at(disk, log, key)?;
     }
     Ok(left)
 }
 
 impl Left {
-    fn look_at(&mut self, log: &Log, key: &PublicKey) -> Result<(), AuditError> {
+    fn look_at(&mut self, disk: &dyn Disk, log: Log, key: &PublicKey) -> Result<(), AuditError> {
         let Some(path) = log.files().last() else { return Ok(()) };
         let open = |source| AuditError::Open { path: path.clone(), source };
         let name = segment::name(path);
@@ -84,37 +94,61 @@ impl Left {
             self.unchanged.insert(name, state.clone());
             return Ok(());
         }
-        let file = open_log(path)?;
-        if !disk::lock(&file).map_err(open)? {
+        let file = match open_log(path) {
+            // Another gateway has deleted it since the list was made.
+            Err(AuditError::Open { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other?,
+        };
+        // A gateway that turned to a new file since then gave this one's lock up, and holds that one's.
+        if !disk::lock(&file).map_err(open)? || log.again().is_some_and(|now| now.files().last() != Some(path)) {
             return Ok(());
         }
-        if !ended_in_order(&file).map_err(open)?
-            && let Some(Summary { first, records, torn_tail: bytes, .. }) = check(log, key)?
-        {
-            let path = path.clone();
-            match bytes {
-                // Nothing but the space that was reserved behind the end is given back.
-                0 => file.metadata().and_then(|metadata| file.set_len(metadata.len())).map_err(open)?,
-                _ => self.torn.push(TornTail { name, records: first + records, bytes, path, file }),
+        if end(&file).map_err(open)?.as_deref() == Some("stop") {
+            self.closed.push(path.clone());
+            return Ok(());
+        }
+        let (rest, lost) = without_lost(&log).map_err(open)?;
+        let Some((end, file)) = end_of(&rest, path, Arc::new(file))? else { return Ok(()) };
+        if let Some(summary) = check(&rest, key)? {
+            self.mend(disk, end, file, lost, &summary)?;
+        }
+        self.closed.extend(rest.files().last().cloned());
+        Ok(())
+    }
+
+    /// Notes what is to be set aside of a log that is good but for its end; space that was reserved behind it is given back. The
+    /// lock on the file in which it ends is held.
+    fn mend(
+        &mut self,
+        disk: &dyn Disk,
+        path: PathBuf,
+        file: Arc<File>,
+        lost: Option<PathBuf>,
+        summary: &Summary,
+    ) -> Result<(), AuditError> {
+        let open = |path: &Path, source| AuditError::Open { path: path.to_owned(), source };
+        let length = |path: &Path| path.metadata().map(|metadata| metadata.len()).map_err(|error| open(path, error));
+        let records = summary.first + summary.records;
+        if let Some(path) = lost {
+            let (name, bytes) = (segment::name(&path), length(&path)?);
+            self.torn.push(TornTail { name, records, bytes, path, part: Part::Whole, file: file.clone() });
+        }
+        match summary.torn_tail {
+            // Nothing but the space that was reserved behind the end is given back.
+            0 => disk.truncate(&file, length(&path)?).map_err(|error| open(&path, error)),
+            bytes => {
+                self.torn.push(TornTail { name: segment::name(&path), records, bytes, path, part: Part::End, file });
+                Ok(())
             }
         }
-        self.closed.push(path.clone());
-        Ok(())
     }
 
     /// Moves what is torn out of the logs, and remembers which logs need no look any more.
     pub(super) fn set_aside(self, disk: &dyn Disk, directory: &Path, prefix: &str) -> Result<(), AuditError> {
-        for TornTail { name, bytes, path, file, .. } in &self.torn {
-            let open = |source| AuditError::Open { path: path.clone(), source };
-            let end = file.metadata().map_err(open)?.len();
-            let begin = end.saturating_sub(*bytes);
-            let mut tail = Vec::new();
-            let mut reader = file.try_clone().map_err(open)?;
-            io::Seek::seek(&mut reader, io::SeekFrom::Start(begin)).map_err(open)?;
-            reader.take(MAX_RECORD).read_to_end(&mut tail).map_err(open)?;
-            replace(disk, &path.with_extension("torn"), &tail).map_err(open)?;
-            disk.truncate(file, begin).and_then(|()| disk.sync(file)).map_err(open)?;
-            tracing::warn!(log = name, bytes, "a half-written record at the end of an older audit log was set aside");
+        for torn in &self.torn {
+            torn.set_aside(disk).map_err(|source| AuditError::Open { path: torn.path.clone(), source })?;
+            let TornTail { name, bytes, .. } = torn;
+            tracing::warn!(log = name, bytes, "a half-written end of an older audit log was set aside");
         }
         let state = |path: &PathBuf| Some((segment::name(path), state_of(path).ok()?));
         let mut states = self.unchanged;
@@ -131,23 +165,82 @@ impl Left {
     }
 }
 
+impl TornTail {
+    /// Moves it out of the log.
+    fn set_aside(&self, disk: &dyn Disk) -> io::Result<()> {
+        let aside = self.path.with_extension("torn");
+        if self.part == Part::Whole {
+            disk.rename(&self.path, &aside)?;
+            return disk.sync_names(self.path.parent().unwrap_or(Path::new(".")));
+        }
+        let file = &self.file;
+        let begin = file.metadata()?.len().saturating_sub(self.bytes);
+        let mut tail = Vec::new();
+        let mut reader = file.try_clone()?;
+        io::Seek::seek(&mut reader, io::SeekFrom::Start(begin))?;
+        reader.take(MAX_RECORD).read_to_end(&mut tail)?;
+        replace(disk, &aside, &tail)?;
+        disk.truncate(file, begin)?;
+        disk.sync(file)
+    }
+}
+
+/// The log without its last file, where that is one which a power cut left behind a file whose end it took. A gateway brings the
+/// end of a file to disk before it signs anything in the next, so that a file with a checkpoint of its own is none.
+fn without_lost(log: &Log) -> io::Result<(Log, Option<PathBuf>)> {
+    let [before @ .., last] = log.files() else { return Ok((log.clone(), None)) };
+    let Some(previous) = before.last() else { return Ok((log.clone(), None)) };
+    let is_empty = last.metadata()?.len() == 0;
+    if is_empty || end(&regular::open(previous)?)?.as_deref() == Some("rotate") || holds_checkpoint(last)? {
+        return Ok((log.clone(), None));
+    }
+    Ok((log.first_files(before.len()), Some(last.clone())))
+}
+
+/// The file in which a log ends, with its lock: the last, of which the lock is given, or one before that has the last records. `None`
+/// where a gateway holds that: it lives, and is about to go on in the file that it just made.
+fn end_of(rest: &Log, last: &Path, lock: Arc<File>) -> Result<Option<(PathBuf, Arc<File>)>, AuditError> {
+    let Some(path) = rest.last_with_records().filter(|path| *path != last) else {
+        return Ok(Some((last.to_owned(), lock)));
+    };
+    let file = open_log(path)?;
+    let locked = disk::lock(&file).map_err(|source| AuditError::Open { path: path.clone(), source })?;
+    Ok(locked.then(|| (path.clone(), Arc::new(file))))
+}
+
+/// Whether a record of this file is a checkpoint. In a string its quotes would be escaped.
+fn holds_checkpoint(path: &Path) -> io::Result<bool> {
+    let mut reader = BufReader::new(regular::open(path)?);
+    let mut line = Vec::new();
+    while (&mut reader).take(MAX_RECORD).read_until(b'\n', &mut line)? > 0 {
+        if memchr::memmem::find(&line, b"\"kind\":\"checkpoint\"").is_some() {
+            return Ok(true);
+        }
+        line.clear();
+    }
+    Ok(false)
+}
+
 /// Checks a whole log. `None` for one that is bad and was acknowledged.
 fn check(log: &Log, key: &PublicKey) -> Result<Option<Summary>, AuditError> {
-    let broken = match verify(log, &Against::key(key.clone()), &mut |_| ()) {
-        Ok(summary) => return Ok(Some(summary)),
-        // Of an earlier key nothing is known here but that it was another one.
-        Err(Broken { error: VerifyError::Record { fault: Fault::Signer { .. }, .. }, .. }) => {
-            match verify(log, &Against::default(), &mut |_| ()) {
-                Ok(summary) => return Ok(Some(summary)),
-                Err(broken) => broken,
-            }
-        }
-        Err(broken) => broken,
-    };
-    match is_acknowledged(&broken.file, key) {
-        true => Ok(None),
-        false => Err(AuditError::Damaged { broken }),
+    let own = Against::key(key.clone());
+    let mut found = verify(log, &own, &mut |_| ());
+    if let Err(Broken { error: VerifyError::Record { fault: Fault::Signer { .. }, .. }, .. }) = &found {
+        found = verify(log, &Against::key(key.clone()).earlier(earlier_keys(log, &own)), &mut |_| ());
     }
+    match found {
+        Ok(summary) => Ok(Some(summary)),
+        Err(broken) if acknowledgement(&broken.file, &own).is_some() => Ok(None),
+        Err(broken) => Err(AuditError::Damaged { broken }),
+    }
+}
+
+/// The fingerprints of the earlier keys that other logs beside this one name, under checkpoints that the own key signed. Nothing
+/// else says that a key was this directory's.
+fn earlier_keys(log: &Log, own: &Against) -> Vec<String> {
+    let beside = log.path().parent().and_then(|directory| whole_logs(directory).ok()).unwrap_or_default();
+    let others = beside.iter().filter(|other| !log.is(other));
+    others.filter_map(|other| verify(other, own, &mut |_| ()).ok()).flat_map(|summary| summary.earlier).collect()
 }
 
 fn damaged(path: &Path, error: VerifyError) -> AuditError {
@@ -157,10 +250,7 @@ fn damaged(path: &Path, error: VerifyError) -> AuditError {
 /// Opens another log: this user's own file, by its only name, and no link.
 pub(super) fn open_log(path: &Path) -> Result<File, AuditError> {
     let open = |source| AuditError::Open { path: path.to_owned(), source };
-    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(i32::from_ne_bytes(flags.bits().to_ne_bytes()));
-    let file = options.open(path).map_err(open)?;
+    let file = regular::open_with(OpenOptions::new().read(true).write(true), path).map_err(open)?;
     trust::check_private(&file, path).map_err(AuditError::Trust)?;
     match file.metadata().map_err(open)?.nlink() {
         1 => Ok(file),
@@ -168,18 +258,18 @@ pub(super) fn open_log(path: &Path) -> Result<File, AuditError> {
     }
 }
 
-/// Whether the last two records are those that end a log.
-fn ended_in_order(file: &File) -> io::Result<bool> {
+/// The kind of the record before the checkpoint that a file ends with, where it ends with one.
+fn end(file: &File) -> io::Result<Option<String>> {
     let size = file.metadata()?.len();
     let mut end = vec![0; usize::try_from(size.min(END)).unwrap_or_default()];
     file.read_exact_at(&mut end, size.saturating_sub(END))?;
-    Ok(closing(&end).is_some_and(|kind| kind == "stop"))
+    Ok(closing(&end).map(str::to_owned))
 }
 
 /// The keys that the first record of a log names.
 fn keys(path: &Path) -> Option<Keys> {
     let mut line = Vec::new();
-    BufReader::new(File::open(path).ok()?).take(MAX_RECORD).read_until(b'\n', &mut line).ok()?;
+    BufReader::new(regular::open(path).ok()?).take(MAX_RECORD).read_until(b'\n', &mut line).ok()?;
     serde_json::from_slice(&line).ok()
 }
 
@@ -190,7 +280,7 @@ fn closed_file(directory: &Path, prefix: &str) -> PathBuf {
 
 fn known(directory: &Path, prefix: &str) -> BTreeMap<String, String> {
     // Without it, or with a damaged one, every log is looked at again.
-    let text = std::fs::read_to_string(closed_file(directory, prefix)).unwrap_or_default();
+    let text = regular::text(&closed_file(directory, prefix), MAX_RECORD).unwrap_or_default();
     text.lines().filter_map(|line| line.split_once(' ')).map(|(name, state)| (name.into(), state.into())).collect()
 }
 

@@ -69,15 +69,15 @@ mod tests {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
-    #[tokio::test]
-    async fn the_files_that_follow_name_the_policy_that_took_effect_last() {
+    #[test]
+    fn the_files_that_follow_name_the_policy_that_took_effect_last() {
         let directory = tempfile::tempdir().unwrap();
         let (one, two) = (policy("/a/**"), policy("/a/*"));
         let spec = crate::policy::AuditSpec { max_bytes: 1, ..one.audit().clone() };
         let place = Place { directory: directory.path(), audit: &spec };
         let log = AuditLog::open(&place, &one, Arc::new(SystemClock::new())).unwrap();
         let frame = |log: &AuditLog| log.frame(&Agent::stdio(1), -32_600, "no message", None, 0).unwrap();
-        let mut turned = |hash: &str| {
+        let turned = |hash: &str| {
             let is_there = |record: &Value| record["kind"] == "continue" && record["policy_hash"] == hash;
             for _ in 0..1_000 {
                 frame(&log);
@@ -89,7 +89,8 @@ mod tests {
             panic!("no file that follows names {hash}");
         };
         turned(&hex(&one.hash()));
-        log.reloaded(&two, By::Desk(7), true).await.unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(log.reloaded(&two, By::Desk(7), true)).unwrap();
         turned(&hex(&two.hash()));
         log.stop("end of input", 0).unwrap();
         let records = records(directory.path());

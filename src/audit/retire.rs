@@ -38,7 +38,19 @@ pub(super) struct Old {
 pub(super) fn expired(own: &Path, retention: &Retention, now: SystemTime) -> Vec<Old> {
     let Some(files) = own.parent().and_then(|directory| logs(directory).ok()) else { return Vec::new() };
     let others = files.into_iter().filter(|path| segment::has_prefix(path, &retention.prefix) && path != own);
-    others.filter_map(|path| old(path, retention.keep, now).ok().flatten()).collect()
+    // In order, and none before the one that it follows: what is left of a log is its end.
+    let (mut expired, mut kept) = (Vec::new(), None);
+    for path in others {
+        let log = segment::first(&path).0;
+        if kept.as_ref() == Some(&log) {
+            continue;
+        }
+        match old(path, retention.keep, now) {
+            Ok(Some(file)) => expired.push(file),
+            Ok(None) | Err(_) => kept = Some(log),
+        }
+    }
+    expired
 }
 
 /// A file that cannot be looked at stays.

@@ -43,6 +43,18 @@ pub(super) fn has_prefix(path: &Path, prefix: &str) -> bool {
     time.is_some_and(|(date, _)| date.len() == 8 && date.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
+/// Whether a file has the name of a log, whatever its prefix: `PREFIX-TIME-PID.jsonl`, or of one that follows it.
+pub(super) fn is_log(path: &Path) -> bool {
+    let first = first(path).0;
+    let stem = first.file_stem().unwrap_or_default().to_string_lossy();
+    let mut parts = stem.rsplitn(3, '-');
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (Some(pid), Some(time), Some(prefix)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let time = time.strip_suffix('Z').and_then(|time| time.split_once('T'));
+    let is_time = time.is_some_and(|(date, clock)| date.len() == 8 && digits(date) && digits(&clock.replace('.', "")));
+    path.extension().is_some_and(|e| e == "jsonl") && !prefix.is_empty() && digits(pid) && is_time
+}
+
 /// A file's own name, as records hold it.
 pub(super) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
@@ -72,6 +84,20 @@ mod tests {
             ("audit-other.jsonl", "audit", false),
         ] {
             assert_eq!(has_prefix(Path::new(file), prefix), expected, "{file} of {prefix}");
+        }
+        for (file, expected) in [
+            ("audit-20260101T000000.000Z-7.jsonl", true),
+            ("audit-20260101T000000.000Z-7_00002.jsonl", true),
+            ("acknowledge-20260101T000000.000Z-7.jsonl", true),
+            ("a-b-20260101T000000.000Z-7.jsonl", true),
+            ("20260101T000000.000Z-7.jsonl", false),
+            ("audit-20260101T000000.000Z-7.head", false),
+            ("audit-20260101T000000.000Z.jsonl", false),
+            ("audit-other.jsonl", false),
+            ("digest.key", false),
+            ("policy.toml", false),
+        ] {
+            assert_eq!(is_log(Path::new(file)), expected, "{file}");
         }
     }
 }

@@ -43,7 +43,7 @@ impl Teller<'_> {
     fn pair<'a>(&self, name: &'a str, value: &'a str) -> Pair<'a> {
         match self.values {
             Values::Names => Pair::Name((name,)),
-            Values::Digest => Pair::Value((name, self.key.of(&[b"query", name.as_bytes(), value.as_bytes()]).into())),
+            Values::Digest => Pair::Value((name, self.key.of_query(name, value).into())),
             Values::Full if self.is_redacted(name) => Pair::Value((name, REDACTED.into())),
             Values::Full => Pair::Value((name, value.into())),
         }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::segment;
+use super::{regular, segment};
 
 /// What the name of a file ends with that says how far a sink has a log: `LOG.SINK.cursor`.
 pub const CURSOR: &str = ".cursor";
@@ -110,7 +110,7 @@ pub(super) fn is_waited_for(file: &Path) -> io::Result<bool> {
 
 /// The file in which a cursor stands.
 fn place(cursor: &Path) -> Option<String> {
-    let place: Place = serde_json::from_str(&std::fs::read_to_string(cursor).ok()?).ok()?;
+    let place: Place = serde_json::from_str(&regular::text(cursor, regular::SMALL).ok()?).ok()?;
     Some(place.log)
 }
 
@@ -153,6 +153,11 @@ mod tests {
             }
             assert_eq!(files.map(|name| is_waited_for(&file(name)).unwrap()), waited, "{cursor:?}");
         }
+        // Nobody waits for the other end of a pipe to hear what it says.
+        let cursor = file("audit-1.5Z-2.siem.cursor");
+        std::fs::remove_file(&cursor).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &cursor, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert_eq!(files.map(|name| is_waited_for(&file(name)).unwrap()), [true, true, true, false]);
     }
 
     #[tokio::test]

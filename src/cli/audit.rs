@@ -1,9 +1,9 @@
 //! `portcullis audit show`, `tail`, `stats` and `export`: what a log says, for people and for other tools.
 
-mod calls;
+pub(super) mod calls;
 pub(super) mod export;
-mod read;
-mod record;
+pub(super) mod read;
+pub(super) mod record;
 pub(super) mod select;
 pub(super) mod show;
 pub(super) mod stats;

@@ -7,11 +7,10 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::audit::text::printable;
-use super::check::{self, Checked, Hints, Look};
-use super::{FOUND, Format, UNUSABLE, complain};
-use crate::config::{self, PolicyFile};
+use super::{FOUND, Format, load};
+use crate::config::PolicyFile;
 use crate::policy::diff::{Budget, Comparison, Example, Widening, widening};
-use crate::policy::{Finding, Parsed, Place, Policy, RuleRef, Severity};
+use crate::policy::{Finding, Place, Policy, RuleRef, Severity};
 
 /// The bytes of a body that JSON repeats.
 const MOST_BODY: usize = 1_024;
@@ -35,8 +34,8 @@ struct Pair {
 }
 
 pub(super) fn run(old: &Path, new: &Path, format: Format) -> ExitCode {
-    let pair = match load(old).and_then(|old| Ok((old, load(new)?))) {
-        Ok(((_, old), (_, new))) => Pair {
+    let pair = match load::policy(old).and_then(|old| Ok((old.policy, load::policy(new)?.policy))) {
+        Ok((old, new)) => Pair {
             wider: widening(&old, &new, Budget::ORDINARY),
             narrower: widening(&new, &old, Budget::ORDINARY),
             old,
@@ -52,24 +51,6 @@ pub(super) fn run(old: &Path, new: &Path, format: Format) -> ExitCode {
     match (&pair.wider, written) {
         (Comparison::NoWider, Ok(())) => ExitCode::SUCCESS,
         (Comparison::NoWider | Comparison::Wider(_) | Comparison::Undecided, _) => ExitCode::from(FOUND),
-    }
-}
-
-/// A policy that can be used; else what is wrong with it is told.
-///
-/// # Errors
-/// The exit code.
-pub(super) fn load(path: &Path) -> Result<(PolicyFile, Policy), ExitCode> {
-    let file = config::read_policy(path).map_err(|error| complain(&error))?;
-    let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
-    match policy {
-        Some(policy) => Ok((file, policy)),
-        None => {
-            let checked = Checked { file: file.name(), text: file.text, findings, hidden };
-            check::write_human(&mut io::stderr(), &[checked], Look::Plain, Hints::Counted)
-                .map_err(|error| complain(&error))?;
-            Err(ExitCode::from(UNUSABLE))
-        }
     }
 }
 

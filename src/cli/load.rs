@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::catalog;
 use super::check::{self, Checked, Hints, Look};
-use super::{FOUND, complain};
+use super::{UNUSABLE, complain};
 use crate::catalog::Catalog;
 use crate::catalog::warning::Warning;
 use crate::config::{self, Environment, PolicyFile};
@@ -32,7 +32,7 @@ impl Loaded {
 /// Reads a policy.
 ///
 /// # Errors
-/// The exit code, after everything was said: 1 for errors in the policy, 2 for a file that cannot be used.
+/// Exit code 2, after everything was said: a policy with errors can be used as little as a file that is not there.
 pub(super) fn policy(path: &Path) -> Result<Loaded, ExitCode> {
     let file = config::read_policy(path).map_err(|error| complain(&error))?;
     let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
@@ -41,7 +41,7 @@ pub(super) fn policy(path: &Path) -> Result<Loaded, ExitCode> {
     }
     let checked = Checked { file: file.name(), text: file.text, findings, hidden };
     check::write_human(&mut io::stderr(), &[checked], look(), Hints::Counted).map_err(|error| complain(&error))?;
-    Err(ExitCode::from(FOUND))
+    Err(ExitCode::from(UNUSABLE))
 }
 
 /// How findings look on this process's standard error.

@@ -8,7 +8,10 @@ mod demo;
 mod desk;
 mod diff;
 mod explain;
+mod learn;
 mod load;
+mod logged;
+mod replay;
 mod serve;
 mod sources;
 mod test;
@@ -100,6 +103,17 @@ enum Command {
     /// ("allow", "hold", "deny", or "refuse" for what is no request under any policy), `rule` and `code`. Says which rules no case
     /// hits. Exit 1 where a case fails.
     Test(test::Test),
+    /// Print the smallest policy for what a log shows to have been done.
+    ///
+    /// Paths are folded by the API's description or by what varies, queries and bodies are held to the names that were seen, and
+    /// the rest of the policy in force stays. Reads alone, unless `--writes`. The policy is compared with the one in force, and
+    /// printed only where it is no wider, but for what report mode let through: that is told. Exit 1 where none can be proved.
+    Learn(Box<learn::Learn>),
+    /// Say which decisions of a log a policy would make otherwise, with examples.
+    ///
+    /// Each request of the log is put together again and judged; the values that a rule lists are found by their digests, with
+    /// the key beside the log. What the log does not tell is counted apart. Exit 1 where a decision changes.
+    Replay(Box<replay::Replay>),
     /// Print the JSON Schema of the policy, for editors.
     ///
     /// taplo and VS Code (Even Better TOML) use it where the policy's first line is `#:schema policy.schema.json`, with the
@@ -317,10 +331,12 @@ pub fn run() -> ExitCode {
         Command::Check { files, within, format, hints, explain: None } => {
             check_files(&files, within.as_deref(), format, hints)
         }
+        Command::Diff { old, new, format } => diff::run(&old, &new, format),
         Command::Explain(asked) => explain::run(&asked),
         Command::Test(asked) => test::run(&asked),
+        Command::Learn(asked) => learn::run(&asked),
+        Command::Replay(asked) => replay::run(&asked),
         Command::Schema => schema(),
-        Command::Diff { old, new, format } => diff::run(&old, &new, format),
         Command::Tools { file, format } => tools::run(&file, format),
         Command::Pending { place, format } => desk::pending(place.state_dir.as_deref(), format),
         Command::Approve { code, yes, digest, place } => {
@@ -360,11 +376,11 @@ fn audit(command: Audit) -> ExitCode {
 
 /// `check`: what the file says, and what only a look at the files and secrets it names can find.
 fn check_files(files: &[PathBuf], within: Option<&Path>, form: check::Form, hints: bool) -> ExitCode {
-    let hints = if hints { check::Hints::Shown } else { check::Hints::Counted };
-    let ceiling = match within.map(diff::load).transpose() {
-        Ok(ceiling) => ceiling.map(|(_, policy)| policy),
+    let ceiling = match within.map(load::policy).transpose() {
+        Ok(ceiling) => ceiling.map(|loaded| loaded.policy),
         Err(code) => return code,
     };
+    let hints = if hints { check::Hints::Shown } else { check::Hints::Counted };
     check::run(files, form, load::look(), hints, |file, policy| {
         let wider = ceiling.iter().flat_map(|ceiling| diff::within(ceiling, file, policy));
         sources::findings(file, policy).into_iter().chain(wider).collect()

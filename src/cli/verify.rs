@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::audit::text::printable;
 use super::{FOUND, Format, complain};
 use crate::audit;
-use crate::audit::verify::{self, Against, Broken, Log, Signed, Summary};
+use crate::audit::verify::{self, Against, Broken, Found, Log, Signed, Summary, Whole};
 use crate::clock::SystemClock;
 
 /// The progress is shown again after so many bytes.
@@ -25,37 +25,29 @@ pub(super) enum Tail {
     Refused,
 }
 
-/// What came of one log.
-struct Result<'a> {
-    log: &'a Log,
-    found: std::result::Result<Summary, Broken>,
-}
-
 /// `audit verify`.
 pub(super) fn run(path: &Path, keys: &[PathBuf], since: &[String], tail: Tail, format: Format) -> ExitCode {
     let against = Against::keys(keys, path)
         .and_then(|against| since.iter().try_fold(against, |against, checkpoint| against.since(checkpoint)));
-    let (logs, against) = match verify::whole_logs(path).and_then(|logs| Ok((logs, against?))) {
-        Ok(found) => found,
-        Err(error) => return complain(&error),
-    };
-    let results: Vec<_> = logs.iter().map(|log| Result { log, found: look(log, &against) }).collect();
-    let good: Vec<_> = results.iter().filter_map(|result| result.found.as_ref().ok()).collect();
+    let (whole, against) =
+        match against.and_then(|against| Ok((verify::verify_all(path, &mut |log| look(log, &against))?, against))) {
+            Ok(found) => found,
+            Err(error) => return complain(&error),
+        };
+    let good: Vec<_> = whole.summaries().collect();
     let unmet = against.unmet(&good);
     let written = match format {
-        Format::Human => say_all(&mut io::stdout(), &against, &results, &unmet),
+        Format::Human => say_all(&mut io::stdout(), &against, &whole, &unmet),
         Format::Json => {
-            let list: Vec<_> = results.iter().map(as_json).collect();
-            let answer = json!({ "keys": against.fingerprints(), "logs": list, "missing": unmet });
-            writeln!(io::stdout(), "{answer}")
+            let list: Vec<_> = whole.logs.iter().map(|found| as_json(found, &whole, &against)).collect();
+            let (keys, strays) = (against.fingerprints(), &whole.strays);
+            writeln!(io::stdout(), "{}", json!({ "keys": keys, "logs": list, "missing": unmet, "strays": strays }))
         }
     };
-    let retired: Vec<&String> = good.iter().flat_map(|summary| &summary.retired).collect();
-    let firm = |summary: &&Summary| {
-        let begins = summary.before.as_ref().is_none_or(|before| retired.contains(&before));
-        (begins || path.is_file()) && (tail == Tail::Named || summary.is_anchored())
-    };
-    match written.is_ok() && good.len() == results.len() && unmet.is_empty() && good.iter().all(firm) {
+    // A file that was named alone may be any file of its log.
+    let is_whole = whole.is_whole() || (path.is_file() && good.len() == whole.logs.len());
+    let is_firm = tail == Tail::Named || good.iter().all(|summary| summary.is_anchored());
+    match written.is_ok() && is_whole && is_firm && unmet.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(FOUND),
     }
@@ -99,7 +91,7 @@ pub(super) fn acknowledge(file: &Path, reason: &str) -> ExitCode {
 }
 
 /// Verifies a log; of a long one, a person at a terminal sees how far it is.
-fn look(log: &Log, against: &Against) -> std::result::Result<Summary, Broken> {
+fn look(log: &Log, against: &Against) -> Result<Summary, Broken> {
     let size: u64 = log.files().iter().map(|file| file.metadata().map_or(0, |metadata| metadata.len())).sum();
     let shown = size > STEP && io::stderr().is_terminal();
     let mut next = STEP;
@@ -117,22 +109,40 @@ fn look(log: &Log, against: &Against) -> std::result::Result<Summary, Broken> {
     result
 }
 
-fn say_all(out: &mut impl Write, against: &Against, results: &[Result<'_>], unmet: &[&str]) -> io::Result<()> {
+fn say_all(out: &mut impl Write, against: &Against, whole: &Whole, unmet: &[&str]) -> io::Result<()> {
     for fingerprint in against.fingerprints() {
         writeln!(out, "checkpoints are checked with the key {fingerprint}")?;
     }
-    for Result { log, found } in results {
-        match found {
-            Ok(summary) => say(out, log, summary)?,
-            Err(error) => writeln!(out, "{error}")?,
+    for Found { log, result } in &whole.logs {
+        match result {
+            Ok(summary) => say(out, log, summary, whole)?,
+            Err(broken) => say_broken(out, broken, against)?,
         }
+    }
+    for head in &whole.strays {
+        let head = head.display();
+        writeln!(out, "{head}: the log of this checkpoint is not here: it was deleted, or has another name")?;
     }
     unmet
         .iter()
         .try_for_each(|origin| writeln!(out, "{origin}: the log of this checkpoint is not here, or does not verify"))
 }
 
-fn say(out: &mut impl Write, log: &Log, summary: &Summary) -> io::Result<()> {
+/// What is wrong, and who knows of it: that explains it and makes nothing good.
+fn say_broken(out: &mut impl Write, broken: &Broken, against: &Against) -> io::Result<()> {
+    writeln!(out, "{broken}")?;
+    match audit::acknowledgement(&broken.file, against) {
+        Some(known) => writeln!(
+            out,
+            "  acknowledged by user {} because: {}; a gateway starts beside it, and it stays a doubt",
+            known.uid,
+            printable(&known.reason, 1_000)
+        ),
+        None => Ok(()),
+    }
+}
+
+fn say(out: &mut impl Write, log: &Log, summary: &Summary, whole: &Whole) -> io::Result<()> {
     let Summary { records, questions, answers, checkpoints, tail, .. } = summary;
     let name = log.path().display();
     let files = match log.files().len() {
@@ -156,7 +166,12 @@ fn say(out: &mut impl Write, log: &Log, summary: &Summary) -> io::Result<()> {
         None => writeln!(out, "  no head file and no --since: what was cut off behind a checkpoint would not show")?,
     }
     if let Some(before) = &summary.before {
-        writeln!(out, "  begins with record {}: `{}` came before", summary.first, printable(before, 100))?;
+        let name = printable(&before.file, 100);
+        let why = match whole.missing(summary) {
+            None => "and was deleted as the policy says",
+            Some(_) => "and no record under a signed checkpoint here says that it was deleted",
+        };
+        writeln!(out, "  begins with record {}: `{name}` came before, {why}", summary.first)?;
     }
     if let Some(next) = &summary.next {
         writeln!(out, "  goes on in `{}`", printable(next, 100))?;
@@ -178,16 +193,20 @@ fn say(out: &mut impl Write, log: &Log, summary: &Summary) -> io::Result<()> {
     Ok(())
 }
 
-fn as_json(result: &Result<'_>) -> Value {
-    let log = result.log.path();
-    match &result.found {
+fn as_json(found: &Found, whole: &Whole, against: &Against) -> Value {
+    let log = found.log.path();
+    match &found.result {
         Ok(s) => json!({
             "log": log, "ok": true, "origin": s.origin, "records": s.records, "questions": s.questions,
             "answers": s.answers, "open": s.open, "torn_tail": s.torn_tail, "stopped": s.stopped,
             "checkpoints": s.checkpoints, "checkpoint": s.newest, "signatures": s.signed == Signed::Proven,
-            "held": s.held, "unanchored": s.tail, "files": result.log.files(), "first": s.first, "before": s.before,
-            "next": s.next, "retired": s.retired,
+            "held": s.held, "unanchored": s.tail, "files": found.log.files(), "first": s.first,
+            "before": s.before.as_ref().map(|before| &before.file), "explained": whole.missing(s).is_none(),
+            "next": s.next, "retired": s.retired.iter().map(|retired| &retired.file).collect::<Vec<_>>(),
         }),
-        Err(Broken { file, error }) => json!({"log": log, "ok": false, "file": file, "error": error.to_string()}),
+        Err(broken) => json!({
+            "log": log, "ok": false, "file": broken.file, "error": broken.error.to_string(),
+            "acknowledged": audit::acknowledgement(&broken.file, against),
+        }),
     }
 }

@@ -109,6 +109,12 @@ impl Rules {
         !self.writes
     }
 
+    /// Every value that some rule lists for a name of the query.
+    pub(super) fn listed_values<'r>(&'r self, name: &'r str) -> impl Iterator<Item = &'r str> {
+        let lists = self.allows.iter().flat_map(|rule| &rule.query.values).filter(move |(listed, _)| **listed == *name);
+        lists.flat_map(|(_, values)| values).map(|value| &**value)
+    }
+
     /// Whether some rule could let a request with this method through.
     pub(super) fn could_send(&self, method: Method) -> bool {
         let mut rules = self.allows.iter().filter(|rule| rule.methods.contains(method));
@@ -160,18 +166,18 @@ impl Rules {
         }
         matching.retain(|(rule, _)| rule.methods.contains(request.method()));
         let rule = self.granting(request, self.by_rule(written))?;
-        Ok(obliged(effect, rule, &matching))
+        Ok(grant(effect, rule, &matching))
     }
 
     /// What a request has to observe that `rule` lets through, though no rule of the policy grants it; `None` where a rule
     /// denies it.
-    pub(super) fn grant(&self, request: &Request, rule: RuleRef) -> Option<Grant> {
+    pub(super) fn grant_to(&self, request: &Request, rule: RuleRef) -> Option<Grant> {
         let mut denied = None;
         let Found { matching, .. } = self.walk(request, |target| self.deny(request, target, &mut denied));
         let mut matching = self.by_rule(matching);
         let effect = effect(request.method(), &matching);
         matching.retain(|(rule, _)| rule.methods.contains(request.method()));
-        denied.is_none().then(|| obliged(effect, rule, &matching))
+        denied.is_none().then(|| grant(effect, rule, &matching))
     }
 
     /// Every rule that is about the path: allow paths, as it is written and in every reading of it, and deny paths, which
@@ -251,23 +257,8 @@ impl Rules {
     }
 }
 
-/// A read is a GET or HEAD that no matching rule calls a write, or a request that every matching rule calls a read. What
-/// is said of GET holds for HEAD as well, since servers answer it by the same code.
-fn effect(method: Method, about: &[(&Allow, Rank)]) -> Effect {
-    let said =
-        |method| about.iter().filter(move |(rule, _)| rule.methods.contains(method)).map(|(rule, _)| rule.effect);
-    let read = match method {
-        Method::Get => said(Method::Get).all(|effect| effect != Some(Effect::Write)),
-        Method::Head => said(Method::Get).chain(said(Method::Head)).all(|effect| effect != Some(Effect::Write)),
-        Method::Post | Method::Put | Method::Patch | Method::Delete => {
-            said(method).next().is_some() && said(method).all(|effect| effect == Some(Effect::Read))
-        }
-    };
-    if read { Effect::Read } else { Effect::Write }
-}
-
-/// What the matching rules ask for.
-fn obliged(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant {
+/// What the rules that match by method and path ask for.
+fn grant(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant {
     let strictest = strictest(matching);
     Grant {
         effect,
@@ -283,6 +274,21 @@ fn obliged(effect: Effect, rule: RuleRef, matching: &[(&Allow, Rank)]) -> Grant 
         strictest: strictest.map_or(0, |(place, _)| place),
         reported: None,
     }
+}
+
+/// A read is a GET or HEAD that no matching rule calls a write, or a request that every matching rule calls a read. What
+/// is said of GET holds for HEAD as well, since servers answer it by the same code.
+fn effect(method: Method, about: &[(&Allow, Rank)]) -> Effect {
+    let said =
+        |method| about.iter().filter(move |(rule, _)| rule.methods.contains(method)).map(|(rule, _)| rule.effect);
+    let read = match method {
+        Method::Get => said(Method::Get).all(|effect| effect != Some(Effect::Write)),
+        Method::Head => said(Method::Get).chain(said(Method::Head)).all(|effect| effect != Some(Effect::Write)),
+        Method::Post | Method::Put | Method::Patch | Method::Delete => {
+            said(method).next().is_some() && said(method).all(|effect| effect == Some(Effect::Read))
+        }
+    };
+    if read { Effect::Read } else { Effect::Write }
 }
 
 /// The place of the rule with the strictest confirmation, among several of the most specific, and what it asks for.

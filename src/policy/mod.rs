@@ -223,6 +223,11 @@ impl Policy {
         self.rules.split(method, template)
     }
 
+    /// Every value that some rule lists for a name of the query: a decision asks of a value only whether it is one of these.
+    pub fn listed_values<'p>(&'p self, name: &'p str) -> impl Iterator<Item = &'p str> {
+        self.rules.listed_values(name)
+    }
+
     /// Every rule and method with which some request could pass as a write, now or after a human agrees.
     pub fn writes(&self) -> impl Iterator<Item = (&RuleRef, Method)> {
         self.rules.writes()

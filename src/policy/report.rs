@@ -46,17 +46,12 @@ impl ReportUntil {
         now >= self.end
     }
 
-    /// Whether it is over later than another.
-    pub(super) fn lasts_longer(&self, other: &Self) -> bool {
-        self.end > other.end
-    }
-
     /// Lets a denied read through, if all that it lacks is a rule.
     pub(super) fn report(&self, rules: &Rules, verdict: Verdict) -> Verdict {
         match verdict {
             Verdict::Deny(denial) if is_only_lack(&denial) => {
                 let (request, reason, rule) = denial.into_parts();
-                match rules.grant(&request, self.rule.clone()) {
+                match rules.grant_to(&request, self.rule.clone()) {
                     Some(mut grant) if grant.effect == Effect::Read => {
                         grant.reported = Some(reason);
                         Verdict::Allow(Authorized::new(request, grant))

@@ -178,6 +178,18 @@ fn a_full_log_goes_on_in_another_file_and_verifies_as_one() {
     let upstream = Recorder::plain();
     let home = Home::new(&format!("{}\n[audit]\nmax_bytes = \"1MiB\"\n", policy::a(&upstream)));
     let mut gate = Launch::new(&home).start();
+    assert!(gate.get(GOOD).is_success());
+    // An auditor looks all the while: files that begin under their eyes are no doubt.
+    let (watched, (stop, stopped)) = (home.clone(), std::sync::mpsc::channel::<()>());
+    let auditor = std::thread::spawn(move || {
+        let mut looks = 0;
+        while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+            let live = watched.verify();
+            assert!(live.status.success(), "look {looks}: {live:?}");
+            looks += 1;
+        }
+        looks
+    });
     let mut ids = Vec::new();
     for _ in 0..40 {
         ids.extend((0..64).map(|_| gate.begin("api_get", &json!({ "path": GOOD }).to_string())));
@@ -185,6 +197,8 @@ fn a_full_log_goes_on_in_another_file_and_verifies_as_one() {
             assert!(gate.answer(&id).is_success());
         }
     }
+    drop(stop);
+    assert!(auditor.join().expect("an auditor without a doubt") > 3);
     gate.finish();
     let logs = home.logs();
     assert!(logs.len() > 1, "one file: {logs:?}");

@@ -42,9 +42,13 @@ mod diff;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod learn;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod log;
+#[cfg(test)]
+mod log_doubts;
 #[cfg(test)]
 mod log_recovery;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::fault::{Fault, VerifyError};
 use super::line::Line;
 use super::place::Scope;
-use super::{Signed, Summary};
+use super::{Against, FileEnd, Signed, Summary};
 use crate::audit::hex;
 use crate::audit::merkle::{Hash, Tree};
 use crate::audit::note::{Note, PublicKey};
@@ -17,6 +17,8 @@ use crate::audit::note::{Note, PublicKey};
 #[derive(Debug, Clone)]
 pub(super) struct Chain<'k> {
     keys: &'k [PublicKey],
+    /// The fingerprints of keys that are not there and whose logs are taken all the same.
+    earlier: &'k [String],
     /// Checkpoints from elsewhere, of any log.
     others: &'k [Note],
     key: Option<&'k PublicKey>,
@@ -29,7 +31,15 @@ pub(super) struct Chain<'k> {
     ends: Ends,
     /// Whether the next record is the first of its file.
     fresh: bool,
+    claims: Claims,
     pub(super) summary: Summary,
+}
+
+/// What records say of other files and keys, and no checkpoint covers yet.
+#[derive(Debug, Clone, Default)]
+struct Claims {
+    retired: Vec<FileEnd>,
+    earlier: Vec<String>,
 }
 
 /// How far the log is from its end.
@@ -72,8 +82,9 @@ struct Rotate {
 }
 
 #[derive(Deserialize)]
-struct Retired {
-    file: String,
+struct Key<'a> {
+    of: &'a str,
+    before: String,
 }
 
 #[derive(Deserialize)]
@@ -82,9 +93,10 @@ struct Checkpoint {
 }
 
 impl<'k> Chain<'k> {
-    pub(super) fn new(keys: &'k [PublicKey], others: &'k [Note]) -> Self {
+    pub(super) fn new(against: &'k Against, others: &'k [Note]) -> Self {
         Self {
-            keys,
+            keys: &against.keys,
+            earlier: &against.earlier,
             others,
             key: None,
             tree: Tree::default(),
@@ -94,6 +106,7 @@ impl<'k> Chain<'k> {
             open: HashSet::new(),
             ends: Ends::No,
             fresh: true,
+            claims: Claims::default(),
             summary: Summary::default(),
         }
     }
@@ -106,6 +119,11 @@ impl<'k> Chain<'k> {
         }
         (self.ends, self.fresh, self.summary.next) = (Ends::No, true, None);
         Ok(())
+    }
+
+    /// Whether the file ended in order, so that nothing may follow in it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ends == Ends::Yes
     }
 
     /// The file in which the log goes on.
@@ -193,16 +211,12 @@ impl<'k> Chain<'k> {
             }
             // A person is asked while their call has neither question nor answer in the log.
             "ask" => !self.open.contains(line.call),
-            "decision" | "writes" | "frame" | "sink" | "key" | "torn" | "acknowledge" | "clock" | "full" => true,
+            "decision" | "writes" | "frame" | "sink" | "torn" | "acknowledge" | "clock" | "full" => true,
+            "key" | "retired" => self.claim(line.kind, bytes)?,
             "policy" => {
                 let change: PolicyChange<'_> = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
                 let known = std::mem::replace(&mut self.policy, change.now.to_owned());
                 change.before == known
-            }
-            "retired" => {
-                let retired: Retired = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
-                self.summary.retired.push(retired.file);
-                true
             }
             "rotate" => {
                 let rotate: Rotate = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
@@ -220,6 +234,20 @@ impl<'k> Chain<'k> {
         if in_order { Ok(()) } else { Err(Fault::Order) }
     }
 
+    /// Keeps what a record says of another file or key, until a checkpoint covers it.
+    fn claim(&mut self, kind: &str, bytes: &[u8]) -> Result<bool, Fault> {
+        let not = |_| Fault::NotARecord;
+        if kind == "retired" {
+            self.claims.retired.push(serde_json::from_slice(bytes).map_err(not)?);
+            return Ok(true);
+        }
+        let key: Key<'_> = serde_json::from_slice(bytes).map_err(not)?;
+        if key.of == "checkpoints" {
+            self.claims.earlier.push(key.before);
+        }
+        Ok(true)
+    }
+
     fn begin(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let start: Start<'_> = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
         start.policy_hash.clone_into(&mut self.policy);
@@ -233,7 +261,7 @@ impl<'k> Chain<'k> {
         self.summary.origin = format!("portcullis/{policy}/{log}");
         self.key = self.keys.iter().find(|key| key.fingerprint() == signer);
         self.summary.signed = if self.key.is_some() { Signed::Proven } else { Signed::Unproven };
-        match self.key.is_some() || self.keys.is_empty() {
+        match self.key.is_some() || self.keys.is_empty() || self.earlier.iter().any(|earlier| earlier == signer) {
             true => Ok(()),
             false => Err(Fault::Signer { signer: signer.to_owned() }),
         }
@@ -268,7 +296,7 @@ impl<'k> Chain<'k> {
         if alone {
             line.prev.clone_into(&mut self.prev);
             self.summary.first = line.seq;
-            self.summary.before = Some(first.before);
+            self.summary.before = Some(FileEnd { file: first.before, hash: line.prev.to_owned() });
             first.policy_hash.clone_into(&mut self.policy);
             self.tree = tree;
         }
@@ -291,6 +319,10 @@ impl<'k> Chain<'k> {
         }
         if self.ends == Ends::Almost {
             self.ends = Ends::Yes;
+        }
+        if self.key.is_some() {
+            self.summary.retired.append(&mut self.claims.retired);
+            self.summary.earlier.append(&mut self.claims.earlier);
         }
         self.summary.checkpoints += 1;
         self.summary.newest = Some(note.line());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::audit::book::VERSION;
+use crate::trust::TrustError;
 
 /// Why a log does not verify.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,9 @@ pub enum VerifyError {
         /// The directory.
         path: PathBuf,
     },
+    /// A key or a head file that others may write.
+    #[error(transparent)]
+    Trust(TrustError),
     /// A file that should hold a key or a checkpoint and does not.
     #[error("`{}` holds no {what}", path.display())]
     Strange {
@@ -45,6 +49,18 @@ pub enum VerifyError {
     Missing {
         /// Its name.
         next: String,
+    },
+    /// The head file of this log has another log's name.
+    #[error("its newest checkpoint is in `{}`, which has another name: the log was renamed", head.display())]
+    Renamed {
+        /// The head file.
+        head: PathBuf,
+    },
+    /// The head file beside the log is of another log.
+    #[error("`{}` beside it holds the checkpoint of another log: one of the two was exchanged", head.display())]
+    OtherHead {
+        /// The head file.
+        head: PathBuf,
     },
     /// The end of the log was cut off.
     #[error("the log ends after {records} records and held {size} when the checkpoint was made: its end was cut off")]
@@ -82,8 +98,8 @@ pub enum Fault {
     /// A record of an unknown kind, a second start, an answer without its question or with two.
     #[error("a record of this kind cannot stand here")]
     Order,
-    /// A record after the one that ends the log.
-    #[error("a record stands after the one that ends the log")]
+    /// A record, or a piece of one, after the one that ends the log or the file.
+    #[error("something stands after the record that ends the log")]
     AfterEnd,
     /// A checkpoint that is not of this log and its records.
     #[error("the checkpoint is not that of the records before it")]
@@ -92,7 +108,9 @@ pub enum Fault {
     #[error("the checkpoint is not signed with the log's key")]
     Signature,
     /// The log names another key than those that are known.
-    #[error("the log is signed with the key {signer}, which was not given: name its file with --key")]
+    #[error(
+        "the log is signed with the key {signer}, which is none of those that are known here (`portcullis audit verify --key FILE` takes another)"
+    )]
     Signer {
         /// The fingerprint that it names.
         signer: String,

@@ -27,6 +27,12 @@ pub(super) struct Line<'a> {
     pub(super) call: &'a str,
 }
 
+/// The number that a record says it has, without a look at the rest of its line.
+pub(super) fn sequence(line: &[u8]) -> Option<u64> {
+    let digits = line.split(|byte| *byte == b',').nth(1)?.strip_prefix(b"\"seq\":")?;
+    number(from_utf8(digits).ok()?)
+}
+
 impl<'a> Line<'a> {
     /// Reads a line without its end; `None` for anything but a record in its one form.
     pub(super) fn read(line: &'a [u8]) -> Option<Self> {
@@ -114,6 +120,7 @@ mod tests {
         let read = Line::read(text.as_bytes()).unwrap();
         let time = "2026-01-01T00:00:00.000Z";
         assert_eq!(read, Line { seq: 7, time, prev: PREV, kind: "question", call: "ab-1" });
+        assert_eq!(sequence(text.as_bytes()), Some(7));
         assert_eq!(Line::read(line("").as_bytes()).unwrap().call, "");
         assert_eq!(Line::read(line(r#","body":{"call":"x"}"#).as_bytes()).unwrap().call, "", "of the record alone");
     }

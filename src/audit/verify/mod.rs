@@ -6,24 +6,30 @@
 //! by the head file or by a checkpoint that was kept elsewhere, and by nothing else. A file that follows another can be checked
 //! alone: it begins with the signed checkpoint of all that came before.
 
+mod against;
 mod chain;
 mod fault;
 mod line;
 mod place;
 mod reader;
+mod whole;
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
+pub use self::against::Against;
 pub use self::fault::{Fault, VerifyError};
 pub use self::place::{Log, logs, whole_logs};
 pub use self::reader::{Each, Reader};
+pub use self::whole::{Found, Whole, verify_all};
 
-use self::line::Line;
+use self::against::{head, head_elsewhere};
+use self::line::{Line, sequence};
 use self::place::Scope;
-use super::note::{Note, PUBLIC_FILE, PublicKey};
-use super::segment;
+use self::whole::TRIES;
+use super::{regular, segment};
 
 /// What a log was found to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -35,11 +41,13 @@ pub struct Summary {
     /// Records whose place in the chain was checked.
     pub records: u64,
     /// The file that is missing before the first, where the log does not begin with its beginning.
-    pub before: Option<String>,
+    pub before: Option<FileEnd>,
     /// The file in which the log goes on.
     pub next: Option<String>,
-    /// Files that the gateway has deleted, as its policy says.
-    pub retired: Vec<String>,
+    /// Files that the gateway has deleted, as its policy says: those whose record a checkpoint covers that the key signed.
+    pub retired: Vec<FileEnd>,
+    /// The fingerprints of keys of checkpoints that came before this log's, of which the same holds.
+    pub earlier: Vec<String>,
     /// Calls that were asked about.
     pub questions: u64,
     /// Calls whose end is in the log.
@@ -70,6 +78,15 @@ impl Summary {
     }
 }
 
+/// A file of a log, and the hash of its last record.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEnd {
+    /// Its name.
+    pub file: String,
+    /// In hex.
+    pub hash: String,
+}
+
 /// What is known of the signatures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Signed {
@@ -80,70 +97,6 @@ pub enum Signed {
     Unproven,
 }
 
-/// What logs are held against.
-#[derive(Debug, Default)]
-pub struct Against {
-    keys: Vec<PublicKey>,
-    since: Vec<Note>,
-}
-
-impl Against {
-    /// These keys; without any, the one beside the log (`checkpoint.pub`), if there is one.
-    ///
-    /// # Errors
-    /// [`VerifyError`] for a file that cannot be read or holds no key.
-    pub fn keys(files: &[PathBuf], log: &Path) -> Result<Self, VerifyError> {
-        let beside = if log.is_dir() { log } else { log.parent().unwrap_or(Path::new("")) }.join(PUBLIC_FILE);
-        let files = match files {
-            [] if !beside.exists() => &[],
-            [] => std::slice::from_ref(&beside),
-            files => files,
-        };
-        let key = |path: &PathBuf| {
-            let read = PublicKey::read(path).map_err(|source| VerifyError::Read { path: path.clone(), source })?;
-            read.ok_or_else(|| VerifyError::Strange { path: path.clone(), what: "public key of checkpoints" })
-        };
-        Ok(Self { keys: files.iter().map(key).collect::<Result<_, _>>()?, since: Vec::new() })
-    }
-
-    /// This key.
-    #[must_use]
-    pub fn key(key: PublicKey) -> Self {
-        Self { keys: vec![key], since: Vec::new() }
-    }
-
-    /// Adds a checkpoint that was kept elsewhere: a file that holds one, or the line itself.
-    ///
-    /// # Errors
-    /// [`VerifyError`] for a file that cannot be read or holds no checkpoint.
-    pub fn since(mut self, checkpoint: &str) -> Result<Self, VerifyError> {
-        let path = Path::new(checkpoint);
-        let note = match Note::parse(checkpoint) {
-            Some(note) => note,
-            None => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|source| VerifyError::Read { path: path.to_owned(), source })?;
-                Note::parse(&text).ok_or_else(|| VerifyError::Strange { path: path.to_owned(), what: "checkpoint" })?
-            }
-        };
-        self.since.push(note);
-        Ok(self)
-    }
-
-    /// The checkpoints of [`since`](Self::since) that are of none of these logs.
-    #[must_use]
-    pub fn unmet(&self, logs: &[&Summary]) -> Vec<&str> {
-        let origins = self.since.iter().map(|note| note.checkpoint.origin.as_str());
-        origins.filter(|origin| !logs.iter().any(|log| log.origin == **origin)).collect()
-    }
-
-    /// The fingerprints of the keys.
-    #[must_use]
-    pub fn fingerprints(&self) -> Vec<String> {
-        self.keys.iter().map(PublicKey::fingerprint).collect()
-    }
-}
-
 /// Checks one log, file by file, and holds it against its head file, if there is one. `progress` hears how many bytes were read.
 ///
 /// # Errors
@@ -152,7 +105,8 @@ pub fn verify(log: &Log, against: &Against, progress: &mut dyn FnMut(u64)) -> Re
     verify_lines(log, against, progress, &mut |_, _| ())
 }
 
-/// As [`verify`]; `each` hears of every line that is confirmed, up to what is wrong.
+/// As [`verify`]; `each` hears of every line that is confirmed, up to what is wrong. Where files of the log are begun or deleted
+/// while it is read, it goes on with what is there then.
 ///
 /// # Errors
 /// The first thing that is wrong, with its file and line.
@@ -162,21 +116,49 @@ pub fn verify_lines(
     progress: &mut dyn FnMut(u64),
     each: &mut Each<'_>,
 ) -> Result<Summary, Broken> {
+    let mut next = 0;
+    // A line is handed on once, however often the log is read.
+    let mut once = |file: &Path, line: &[u8]| {
+        let seq = sequence(line).unwrap_or_default();
+        if seq >= next {
+            next = seq + 1;
+            each(file, line);
+        }
+    };
+    let mut log = log.clone();
+    for _ in 1..TRIES {
+        match read(&log, against, progress, &mut once) {
+            Err(broken) => match log.again() {
+                Some(now) => log = now,
+                None => return Err(broken),
+            },
+            whole => return whole,
+        }
+    }
+    read(&log, against, progress, &mut once)
+}
+
+/// Reads the files of a log once.
+fn read(log: &Log, against: &Against, progress: &mut dyn FnMut(u64), each: &mut Each<'_>) -> Result<Summary, Broken> {
     let last = log.files.last().map_or(Path::new(""), PathBuf::as_path);
+    let broken = |error| Broken { file: last.to_owned(), error };
     // The head first: a gateway that runs may put a newer one there while its log is read.
-    let mut others = head(last).map_err(|error| Broken { file: last.to_owned(), error })?;
-    others.extend(against.since.iter().cloned());
+    let own = head(last).map_err(broken)?;
+    let others: Vec<_> = own.iter().chain(&against.since).cloned().collect();
     let mut reader = Reader::new(log.clone(), against, &others);
     reader.advance(progress, each)?;
     let summary = reader.finish(each)?;
-    // A log without a record has no name by which the chain could find its head.
-    match others.first().filter(|_| summary.records == 0 && against.since.len() < others.len()) {
-        Some(note) => {
-            let error = VerifyError::Cut { records: 0, size: note.checkpoint.size };
-            Err(Broken { file: last.to_owned(), error })
-        }
-        None => Ok(summary),
-    }
+    let wrong = match own.map(|note| note.checkpoint) {
+        // A log without a record has no name by which the chain could find its head.
+        Some(head) if summary.records == 0 => VerifyError::Cut { records: 0, size: head.size },
+        Some(head) if head.origin != summary.origin => VerifyError::OtherHead { head: segment::head(last) },
+        Some(_) => return Ok(summary),
+        None => match head_elsewhere(last, &summary.origin) {
+            Some(head) => VerifyError::Renamed { head },
+            None => return Ok(summary),
+        },
+    };
+    Err(broken(wrong))
 }
 
 /// Checks one file, as [`verify`] does.
@@ -198,6 +180,14 @@ pub struct Broken {
     pub error: VerifyError,
 }
 
+impl Broken {
+    /// Whether the file was listed and is not there any more.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(&self.error, VerifyError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
+    }
+}
+
 /// How a file ends, of which these are the last bytes: the kind of the record before the checkpoint that comes last.
 pub(super) fn closing(end: &[u8]) -> Option<&str> {
     let (before, last) = split_last(end.strip_suffix(b"\n")?)?;
@@ -212,26 +202,13 @@ fn split_last(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
-/// The checkpoint of the head file of a log.
-fn head(log: &Path) -> Result<Vec<Note>, VerifyError> {
-    let path = segment::head(log);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => match Note::parse(&text) {
-            Some(note) => Ok(vec![note]),
-            None => Err(VerifyError::Strange { path, what: "checkpoint" }),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(source) => Err(VerifyError::Read { path, source }),
-    }
-}
-
 /// How many lines a file has, a last one without an end among them.
 ///
 /// # Errors
 /// It cannot be read.
 pub fn count_lines(path: &Path) -> Result<u64, VerifyError> {
     let read = |source| VerifyError::Read { path: path.to_owned(), source };
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(read)?);
+    let mut reader = BufReader::with_capacity(1 << 20, regular::open(path).map_err(read)?);
     let (mut lines, mut partial) = (0, 0);
     loop {
         let bytes = reader.fill_buf().map_err(read)?;

@@ -1,10 +1,11 @@
 //! Which files make up which log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::VerifyError;
-use crate::audit::segment;
+use crate::audit::{regular, segment};
 
 /// The files of one log, in order; at least one.
 #[derive(Debug, Clone)]
@@ -34,6 +35,29 @@ impl Log {
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }
+
+    /// Whether it is the same log as another, whichever of its files are there.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        segment::first(self.path()).0 == segment::first(other.path()).0
+    }
+
+    /// The log as if it ended with its file of this number, counted from 1.
+    pub(in crate::audit) fn first_files(&self, count: usize) -> Self {
+        Self { files: self.files.iter().take(count).cloned().collect(), scope: self.scope }
+    }
+
+    /// The last of its files that is not empty.
+    pub(in crate::audit) fn last_with_records(&self) -> Option<&PathBuf> {
+        self.files.iter().rev().find(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
+    }
+
+    /// The log as its directory has it now; `None` where that is the same, or it is gone.
+    pub(in crate::audit) fn again(&self) -> Option<Self> {
+        let directory = self.path().parent().filter(|_| self.scope == Scope::All)?;
+        let now = whole_logs(directory).ok()?.into_iter().find(|log| self.is(log))?;
+        (now.files != self.files).then_some(now)
+    }
 }
 
 /// The log files under `path`: itself, or the `*.jsonl` files of a directory, sorted.
@@ -43,20 +67,35 @@ impl Log {
 pub fn logs(path: &Path) -> Result<Vec<PathBuf>, VerifyError> {
     let read = |source| VerifyError::Read { path: path.to_owned(), source };
     if !path.metadata().map_err(read)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        // A link has no head file beside it, and a device no end.
+        return regular::open(path).map(|_| vec![path.to_owned()]).map_err(read);
     }
-    let mut logs = Vec::new();
-    for file in path.read_dir().map_err(read)? {
-        let file = file.map_err(read)?.path();
-        if file.extension().is_some_and(|e| e == "jsonl") {
-            logs.push(file);
-        }
-    }
-    logs.sort();
+    let logs = named(path, "jsonl").map_err(read)?;
     if logs.is_empty() {
         return Err(VerifyError::Nothing { path: path.to_owned() });
     }
     Ok(logs)
+}
+
+/// The head files of a directory whose log has no file there: it was renamed, or deleted whole.
+pub(super) fn stray_heads(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    // The heads first: a log is there before its head, and goes after it.
+    let heads = named(directory, "head")?;
+    let own: BTreeSet<_> = named(directory, "jsonl")?.iter().map(|file| segment::head(file)).collect();
+    Ok(heads.into_iter().filter(|head| !own.contains(head)).collect())
+}
+
+/// The files of a directory with this ending, sorted.
+fn named(directory: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for file in directory.read_dir()? {
+        let file = file?.path();
+        if file.extension().is_some_and(|e| e == ending) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// The logs under `path`: the one file, or those of a directory, each with all its files.

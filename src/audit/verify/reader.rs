@@ -12,7 +12,7 @@ use super::fault::{Fault, VerifyError};
 use super::place::{Log, Scope};
 use super::{Against, Broken, Summary};
 use crate::audit::note::Note;
-use crate::audit::{MAX_RECORD, segment};
+use crate::audit::{MAX_RECORD, regular, segment};
 
 /// Hears of each confirmed line, without its end, and in which file it stands.
 pub type Each<'a> = dyn FnMut(&Path, &[u8]) + 'a;
@@ -58,7 +58,7 @@ impl<'k> Reader<'k> {
     /// Of a log as it is now, against these keys and the checkpoints of `others`.
     #[must_use]
     pub(super) fn new(log: Log, against: &'k Against, others: &'k [Note]) -> Self {
-        let chain = Chain::new(&against.keys, others);
+        let chain = Chain::new(against, others);
         Self { log, chain, at: 0, open: None, before: 0, confirmed: Confirmed::default() }
     }
 
@@ -68,15 +68,21 @@ impl<'k> Reader<'k> {
         Self::new(log, against, &against.since)
     }
 
-    /// The first file of the log.
+    /// Whether it reads this log, whichever of its files are there.
     #[must_use]
-    pub fn path(&self) -> &Path {
-        self.log.path()
+    pub fn reads(&self, log: &Log) -> bool {
+        self.log.is(log)
     }
 
-    /// Takes the files that were begun since.
+    /// Takes the files that were begun since. Those that were read may be gone; the one that is being read is read to its end
+    /// all the same.
     pub fn extend(&mut self, log: Log) {
-        self.log = log;
+        let current = self.log.files.get(self.at).cloned();
+        let number = current.as_deref().map_or(0, |path| segment::first(path).1);
+        let kept = current.filter(|path| self.open.is_some() || log.files.contains(path));
+        let ahead = log.files.into_iter().filter(|path| segment::first(path).1 > number);
+        self.log.files = kept.into_iter().chain(ahead).collect();
+        self.at = 0;
     }
 
     /// Reads what is there.
@@ -97,7 +103,7 @@ impl<'k> Reader<'k> {
             if is_last {
                 return Ok(());
             }
-            self.turn();
+            self.turn().map_err(|error| Broken { file: path.clone(), error })?;
         }
         Ok(())
     }
@@ -108,7 +114,7 @@ impl<'k> Reader<'k> {
             return Ok(());
         }
         let read = |source| VerifyError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(read)?;
+        let file = regular::open(path).map_err(read)?;
         if file.metadata().map_err(read)?.len() > 0 {
             self.chain.turn(&segment::name(path))?;
             self.open = Some(Lines::new(BufReader::with_capacity(1 << 20, file)));
@@ -123,12 +129,11 @@ impl<'k> Reader<'k> {
     }
 
     /// Goes to the next file.
-    fn turn(&mut self) {
-        if let Some(lines) = self.open.take() {
-            self.before += lines.done;
-            lines.end(&mut self.chain);
-        }
+    fn turn(&mut self) -> Result<(), VerifyError> {
         self.at += 1;
+        let Some(lines) = self.open.take() else { return Ok(()) };
+        self.before += lines.done;
+        lines.end(&mut self.chain)
     }
 
     /// The end of a log that nobody writes any more.
@@ -138,7 +143,7 @@ impl<'k> Reader<'k> {
     pub fn finish(mut self, each: &mut Each<'_>) -> Result<Summary, Broken> {
         let last = self.log.files.last().cloned().unwrap_or_default();
         let broken = |error| Broken { file: last.clone(), error };
-        self.turn();
+        self.turn().map_err(broken)?;
         if let (Scope::All, Some(next)) = (self.log.scope, self.chain.next())
             && !self.log.files.iter().any(|file| segment::name(file) == next)
         {
@@ -199,11 +204,16 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// What is left is the half-written line of a gateway that was stopped hard.
-    pub(super) fn end(self, chain: &mut Chain<'_>) {
-        if !self.buffer.is_empty() {
-            chain.summary.torn_tail = self.buffer.len() as u64;
+    /// What is left is the half-written line of a gateway that was stopped hard; behind an end in order there is none.
+    pub(super) fn end(self, chain: &mut Chain<'_>) -> Result<(), VerifyError> {
+        if self.buffer.is_empty() {
+            return Ok(());
         }
+        if chain.has_ended() {
+            return Err(VerifyError::Record { line: self.line + 1, fault: Fault::AfterEnd });
+        }
+        chain.summary.torn_tail = self.buffer.len() as u64;
+        Ok(())
     }
 }
 

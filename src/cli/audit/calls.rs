@@ -8,14 +8,14 @@ use super::record::Record;
 
 /// A record and its line in the file, without the end of the line.
 #[derive(Debug)]
-pub(super) struct Line {
-    pub(super) record: Record,
-    pub(super) text: String,
+pub(in crate::cli) struct Line {
+    pub(in crate::cli) record: Record,
+    pub(in crate::cli) text: String,
 }
 
 /// What the log tells of.
 #[derive(Debug)]
-pub(super) enum Item {
+pub(in crate::cli) enum Item {
     /// A call: its question, and its end unless the log has none.
     Call(Box<Line>, Option<Box<Line>>),
     /// Anything else.
@@ -24,11 +24,11 @@ pub(super) enum Item {
 
 /// Calls that were asked about and have no end yet; a gate has at most some hundreds at a time.
 #[derive(Debug, Default)]
-pub(super) struct Calls(HashMap<String, Box<Line>>);
+pub(in crate::cli) struct Calls(HashMap<String, Box<Line>>);
 
 impl Calls {
     /// Takes the next record; what it completes.
-    pub(super) fn next(&mut self, record: Record, text: &str) -> Option<Item> {
+    pub(in crate::cli) fn next(&mut self, record: Record, text: &str) -> Option<Item> {
         let line = Box::new(Line { record, text: text.to_owned() });
         match line.record.kind.as_str() {
             "question" => self.0.insert(line.record.call.clone(), line).map(|lost| Item::Call(lost, None)),
@@ -41,7 +41,7 @@ impl Calls {
     }
 
     /// The calls that have no end, in the order in which they were asked.
-    pub(super) fn rest(self) -> impl Iterator<Item = Item> {
+    pub(in crate::cli) fn rest(self) -> impl Iterator<Item = Item> {
         let mut open: Vec<_> = self.0.into_values().collect();
         open.sort_by_key(|line| line.record.seq);
         open.into_iter().map(|line| Item::Call(line, None))

@@ -10,16 +10,16 @@ use crate::audit::verify::{self, Against, Broken, VerifyError};
 
 /// What could not be shown, because it could not be verified.
 #[derive(Debug, Default)]
-pub(super) struct Hidden {
+pub(in crate::cli) struct Hidden {
     /// What is wrong first in each log that is wrong.
-    pub(super) faults: Vec<Broken>,
+    pub(in crate::cli) faults: Vec<Broken>,
     /// How many lines stand there from there on, where that was counted.
-    pub(super) lines: Option<u64>,
+    pub(in crate::cli) lines: Option<u64>,
 }
 
 /// Why reading ended early.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(in crate::cli) enum ReadError {
     /// The log cannot be read.
     #[error(transparent)]
     Log(#[from] VerifyError),
@@ -29,11 +29,11 @@ pub(super) enum ReadError {
 }
 
 /// Is given a call or an event, and the file in which it begins.
-pub(super) type Each<'a> = dyn FnMut(&Path, Item) -> io::Result<()> + 'a;
+pub(in crate::cli) type Each<'a> = dyn FnMut(&Path, Item) -> io::Result<()> + 'a;
 
 /// Hands every wanted call and event of the logs under `path` on, of each log up to the first record that is not as it
 /// was written.
-pub(super) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<Hidden, ReadError> {
+pub(in crate::cli) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<Hidden, ReadError> {
     let (mut hidden, against) = (Hidden::default(), Against::keys(&[], path)?);
     for log in verify::whole_logs(path)? {
         let mut gathering = Gathering::new(select);
@@ -50,7 +50,7 @@ pub(super) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<
 }
 
 /// Puts the lines of one log together.
-pub(super) struct Gathering<'s> {
+pub(in crate::cli) struct Gathering<'s> {
     select: &'s Select,
     calls: Calls,
     lines: u64,
@@ -59,12 +59,12 @@ pub(super) struct Gathering<'s> {
 }
 
 impl<'s> Gathering<'s> {
-    pub(super) fn new(select: &'s Select) -> Self {
+    pub(in crate::cli) fn new(select: &'s Select) -> Self {
         Self { select, calls: Calls::default(), lines: 0, written: Ok(()), file: PathBuf::new() }
     }
 
     /// The next line, which is verified and so is JSON; members of other types than were foreseen are left out.
-    pub(super) fn take(&mut self, file: &Path, line: &[u8], each: &mut Each<'_>) {
+    pub(in crate::cli) fn take(&mut self, file: &Path, line: &[u8], each: &mut Each<'_>) {
         self.lines += 1;
         if self.file != file {
             file.clone_into(&mut self.file);
@@ -78,7 +78,7 @@ impl<'s> Gathering<'s> {
     }
 
     /// Whether everything could be written so far.
-    pub(super) fn check(&mut self) -> io::Result<()> {
+    pub(in crate::cli) fn check(&mut self) -> io::Result<()> {
         std::mem::replace(&mut self.written, Ok(()))
     }
 
@@ -104,7 +104,7 @@ impl Select {
 
 impl Hidden {
     /// What is wrong, a sentence for each log, and how much is hidden for it.
-    pub(super) fn sentences(&self) -> Vec<String> {
+    pub(in crate::cli) fn sentences(&self) -> Vec<String> {
         let mut sentences: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
         if let Some(lines) = self.lines {
             sentences.push(format!("{lines} lines from there on are hidden: they are not verified"));

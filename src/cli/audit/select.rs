@@ -1,5 +1,6 @@
 //! Which calls of a log are shown, counted or exported.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
@@ -7,6 +8,7 @@ use clap::Args;
 use super::record::Record;
 use crate::clock::{Clock, SystemClock};
 use crate::policy::PathGlob;
+use crate::refusal::Code;
 
 /// Only what all of these say; each may be left out.
 #[derive(Debug, Clone, Default, Args)]
@@ -23,11 +25,11 @@ pub(in crate::cli) struct Select {
     /// Calls that this rule decided.
     #[arg(long, value_name = "ID")]
     rule: Option<String>,
-    /// Calls with this verdict, as the log has it: allow, hold, deny, refuse.
-    #[arg(long, value_name = "VERDICT")]
+    /// Calls with this verdict, as the log has it: allow, report, hold, deny, refuse.
+    #[arg(long, value_name = "VERDICT", value_parser = ["allow", "report", "hold", "deny", "refuse"], hide_possible_values = true)]
     verdict: Option<String>,
     /// Calls with this code, as the agent was told it: denied, throttled, upstream_error and so on.
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", value_parser = Code::ALL.map(Code::as_str), hide_possible_values = true)]
     code: Option<String>,
     /// Requests with this method.
     #[arg(long, value_name = "METHOD")]
@@ -52,10 +54,14 @@ impl std::str::FromStr for Status {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let class = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX"));
-        let number = |digits: &str| digits.parse::<u16>().map_err(|_| "write a status as 404, or a class as 4xx");
+        let within = |digits: &str, range: RangeInclusive<u16>| {
+            let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
+            let number = digits.parse().ok().filter(|number| plain && range.contains(number));
+            number.ok_or("write a status as 404 (100 to 599), or a class as 4xx (1xx to 5xx)")
+        };
         match class {
-            Some(digit) => number(digit).map(Self::Class),
-            None => number(text).map(Self::Is),
+            Some(digit) => within(digit, 1..=5).map(Self::Class),
+            None => within(text, 100..=599).map(Self::Is),
         }
     }
 }
@@ -178,8 +184,25 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for wrong in [["--since", "yesterday"], ["--status", "4x"], ["--path", "/a/[b]"], ["--until", "-2h"]] {
+        for wrong in [["--since", "yesterday"], ["--path", "/a/[b]"], ["--until", "-2h"]] {
             assert!(Line::try_parse_from([&["test"][..], &wrong].concat()).is_err(), "{wrong:?}");
+        }
+        for (option, wrong, right) in [
+            ("--verdict", "foo", "hold"),
+            ("--verdict", "Allow", "allow"),
+            ("--code", "zz", "upstream_error"),
+            ("--status", "4x", "4xx"),
+            ("--status", "9xx", "5xx"),
+            ("--status", "0xx", "1xx"),
+            ("--status", "99", "100"),
+            ("--status", "+404", "404"),
+        ] {
+            let error = Line::try_parse_from(["test", option, wrong]).err().expect(wrong);
+            assert_eq!(error.exit_code(), 2, "{option} {wrong}");
+            assert!(error.to_string().contains(right), "{option} {wrong} tells no right word: {error}");
+        }
+        for code in Code::ALL {
+            assert!(Line::try_parse_from(["test", "--code", code.as_str()]).is_ok(), "{code:?}");
         }
     }
 }

@@ -64,7 +64,7 @@ fn follow(
     let (mut last, mut faults) = (Some(Last::new(most)), Vec::new());
     loop {
         for log in verify::whole_logs(path)? {
-            match logs.iter_mut().find(|(reader, _)| reader.path() == log.path()) {
+            match logs.iter_mut().find(|(reader, _)| reader.reads(&log)) {
                 Some((reader, _)) => reader.extend(log),
                 None => logs.push((Reader::following(log, &against), Gathering::new(select))),
             }
@@ -77,6 +77,8 @@ fn follow(
             let read = reader.advance(&mut |_| (), &mut |file, line| gathering.take(file, line, &mut each));
             match read {
                 Ok(()) => reader.hand_on_last(&mut |file, line| gathering.take(file, line, &mut each)),
+                // It was deleted, as the policy says, before it was opened: the next look at the directory tells.
+                Err(fault) if fault.is_gone() => {}
                 Err(fault) => faults.push(fault),
             }
             gathering.check()?;

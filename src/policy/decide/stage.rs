@@ -3,7 +3,7 @@
 //! Promises the very sets of rules that the decision finds for a path without encoded reserved characters. A path with
 //! them has several readings, and nothing here is about it.
 
-use super::{Rules, Target, effect, obliged};
+use super::{Rules, Target, effect, grant};
 use crate::policy::pattern::denied_beginnings;
 use crate::policy::rule::{Allow, Deny, Methods};
 use crate::policy::trie::stepped::{Label, Place};
@@ -176,7 +176,7 @@ impl Rules {
         let mut matching = self.by_rule(about.matching.clone());
         let effect = effect(method, &matching);
         matching.retain(|(rule, _)| rule.methods.contains(method));
-        obliged(effect, rule.clone(), &matching)
+        grant(effect, rule.clone(), &matching)
     }
 
     /// An allow rule by its name.

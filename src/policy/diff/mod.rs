@@ -76,6 +76,8 @@ pub struct Widening {
 /// In what way a policy is wider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
+    /// Report mode lets reads through for longer.
+    Report,
     /// Requests, or the gateway's word to them, go elsewhere: `[upstream]`.
     Upstream,
     /// A request that was denied is let through.
@@ -115,6 +117,7 @@ impl Kind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Report => "report",
             Self::Upstream => "upstream",
             Self::Passes => "passes",
             Self::Held => "held",
@@ -145,7 +148,7 @@ pub fn widening(old: &Policy, new: &Policy, budget: Budget) -> Comparison {
         let mut outcome = search::search(sides, &mut steps);
         outcome.found.sort_by_cached_key(Widening::order);
         // A path with encoded reserved characters can be read in several ways, and the search is about none of them; nor is it
-        // about what report mode lets through where a denial is gone.
+        // about what report mode lets through where a denial is gone, or a rule that called it a write.
         is_complete = outcome.is_complete && !new.rules.take_encoded() && new.report_until().is_none();
         found.append(&mut outcome.found);
     }

@@ -14,13 +14,21 @@ use crate::policy::spec::{AuditSpec, ConfirmSpec, LimitSpec, ResponseSpec, Sync,
 /// The settings in which NEW is wider; where requests go comes first.
 pub(super) fn widenings(old: &Policy, new: &Policy) -> Vec<Widening> {
     let mut found = Vec::new();
-    upstream(old.upstream(), new.upstream(), &mut found);
     report(old.report_until(), new.report_until(), &mut found);
+    upstream(old.upstream(), new.upstream(), &mut found);
     limits(old.limits(), new.limits(), &mut found);
     confirm(old.confirm(), new.confirm(), &mut found);
     response(old.response(), new.response(), &mut found);
     audit(old.audit(), new.audit(), &mut found);
     found
+}
+
+/// Until when reads pass that no rule grants.
+fn report(old: Option<&ReportUntil>, new: Option<&ReportUntil>, found: &mut Vec<Widening>) {
+    let day = |report: Option<&ReportUntil>| optional(report, |report| report.day().to_owned());
+    if new.map(|report| report.end) > old.map(|report| report.end) {
+        found.push(Widening::of_setting(Kind::Report, "access.report_until", day(old), day(new)));
+    }
 }
 
 /// Where requests go and whom they trust: whatever is another, is wider. How long is waited, what the gateway calls
@@ -59,14 +67,6 @@ fn upstream(old: &UpstreamSpec, new: &UpstreamSpec, found: &mut Vec<Widening>) {
         if names.is_empty() { "none".to_owned() } else { names.join(", ") }
     };
     push("upstream.headers", *headers != old.headers, names(&old.headers), names(headers));
-}
-
-/// Report mode lets reads through that no rule grants: it is wider where it lasts longer.
-fn report(old: Option<&ReportUntil>, new: Option<&ReportUntil>, found: &mut Vec<Widening>) {
-    if let Some(new) = new.filter(|new| old.is_none_or(|old| new.lasts_longer(old))) {
-        let was = old.map_or_else(|| "none".to_owned(), |old| old.day().to_owned());
-        found.push(Widening::of_setting(Kind::Passes, "access.report_until", was, new.day().to_owned()));
-    }
 }
 
 fn limits(old: &LimitSpec, new: &LimitSpec, found: &mut Vec<Widening>) {

@@ -262,6 +262,9 @@ fn read_limits(root: &Section<'_>, findings: &mut Findings<'_>) -> LimitSpec {
     limits
 }
 
+/// What names of other files in a state directory begin with: no log may be taken for one of them.
+const RESERVED: [&str; 7] = ["acknowledge", "checkpoint", "daily", "desk", "digest", "used", "writes"];
+
 fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Findings<'_>) -> AuditSpec {
     let day = Duration::from_secs(86_400);
     let mut audit = AuditSpec {
@@ -277,7 +280,13 @@ fn read_audit(root: &Section<'_>, sources: &mut Vec<Source>, findings: &mut Find
     if let Some((prefix, span)) = section.text("prefix", findings)
         && is_label(prefix, &span, "`audit.prefix`", "-", findings)
     {
-        audit.prefix = prefix.to_owned();
+        if RESERVED.contains(&prefix) {
+            let message =
+                format!("`audit.prefix` {} is what other files of the state directory are called", quoted(prefix));
+            findings.error("bad-name", span, message, Some("choose another, as `audit` or the API's name"));
+        } else {
+            audit.prefix = prefix.to_owned();
+        }
     }
     let sync = section.word("sync", &[("writes", Sync::Writes), ("each", Sync::Each)], findings);
     audit.sync = sync.unwrap_or(audit.sync);

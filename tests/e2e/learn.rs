@@ -1,0 +1,207 @@
+//! `learn` and `replay` over a log that a gate wrote.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::common::gate::{Gate, Home, Launch, binary};
+use super::common::policy::{OPEN_LIMITS, head};
+use super::common::recorder::Recorder;
+
+const RULES: &str = r#"
+[access]
+writes = true
+
+# Whatever is here.
+[[allow]]
+id = "things"
+methods = ["GET", "POST"]
+paths = ["/things/**", "/thing/*"]
+query = { only = ["page", "sort"], values = { sort = ["name", "age"] } }
+body = { only = ["name", "size", "colour"] }
+confirm = "never"
+
+[[allow]]
+id = "queries"
+methods = ["POST"]
+effect = "read"
+paths = ["/query/*"]
+rate = "1000/s"
+
+[[allow]]
+id = "unused"
+methods = ["DELETE"]
+paths = ["/never/*"]
+
+[[deny]]
+id = "secrets"
+paths = ["/**/secrets"]
+"#;
+
+/// A gate that has seen a day's calls.
+fn day(upstream: &Recorder, access: &str) -> Arc<Home> {
+    let home = Home::new(&format!("{}{OPEN_LIMITS}{}", head(upstream), RULES.replace("writes = true", access)));
+    let mut gate = Launch::new(&home).start();
+    for call in calls() {
+        gate.call("api_send", &call);
+    }
+    gate.finish();
+    home
+}
+
+fn calls() -> Vec<Value> {
+    let get = |path: &str| json!({ "method": "GET", "path": path });
+    let mut calls: Vec<Value> = (1..9).map(|id| get(&format!("/things/{id}/parts/{}", id * 7))).collect();
+    calls.extend([
+        get("/things/list"),
+        get("/things/list"),
+        json!({ "method": "GET", "path": "/things/list", "query": { "page": 2, "sort": "age" } }),
+        // Refused: a value, a name, a denial, no rule, a member.
+        json!({ "method": "GET", "path": "/things/list", "query": { "sort": "shape" } }),
+        json!({ "method": "GET", "path": "/things/list", "query": { "filter": "x" } }),
+        get("/things/secrets/1"),
+        get("/elsewhere"),
+        json!({ "method": "POST", "path": "/things/1", "body": { "weight": 1 } }),
+        json!({ "method": "POST", "path": "/things/1", "body": { "name": "a", "size": 3 } }),
+        json!({ "method": "POST", "path": "/query/7", "body": [1, 2, 3] }),
+        // No request at all.
+        get("/things/../x"),
+    ]);
+    calls
+}
+
+fn run(words: &[&str]) -> Output {
+    binary().args(words).output().expect("the binary runs")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of text")
+}
+
+fn learn(home: &Home, words: &[&str]) -> (Output, PathBuf) {
+    let output = run(&[&["learn", text(&home.state())], words].concat());
+    let file = home.path().join("learnt.toml");
+    fs::write(&file, &output.stdout).expect("the policy is written");
+    (output, file)
+}
+
+fn replay(policy: &Path, home: &Home, words: &[&str]) -> (Option<i32>, Value) {
+    let output = run(&[&["replay", text(policy), text(&home.state()), "--format", "json"], words].concat());
+    let told = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output.status.code(), told)
+}
+
+#[test]
+fn the_learnt_policy_is_no_wider_and_changes_nothing_that_was_allowed() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true");
+    let (output, learnt) = learn(&home, &["--writes"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let policy = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}{policy}");
+    for line in [
+        "  \"/things/*/parts/*\",  # 8 calls, ",
+        "  \"/things/list\",  # 3 calls, ",
+        "query = { only = [\"page\", \"sort\"], values = { sort = [\"name\", \"age\"] } }",
+        "body = { only = [\"name\", \"size\"] }",
+        "id = \"queries\"",
+        "rate = \"1000/s\"",
+        "id = \"secrets\"",
+    ] {
+        assert!(policy.contains(line), "{line}\n{policy}");
+    }
+    assert!(!policy.contains("unused") && !policy.contains("/**\""), "{policy}");
+    assert!(told.contains("no wider than the policy in force: proved by comparison"), "{told}");
+    assert_eq!(run(&["check", text(&learnt)]).status.code(), Some(0), "{policy}");
+    assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0), "{policy}");
+    assert_eq!(run(&["diff", text(&learnt), text(&home.policy())]).status.code(), Some(1), "the old one is wider");
+    let (code, told) = replay(&learnt, &home, &[]);
+    assert_eq!((code, &told["changed"], &told["undecided"]), (Some(0), &json!(0), &json!(0)), "{told}");
+    assert_eq!((told["same"].as_u64(), told["others"].as_u64()), (Some(18), Some(1)), "{told}");
+}
+
+#[test]
+fn reads_alone_are_learnt_unless_writes_are_asked_for() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true");
+    let (output, learnt) = learn(&home, &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("1 writes were left out; --writes learns them"), "{told}");
+    let (code, told) = replay(&learnt, &home, &[]);
+    assert_eq!((code, &told["changed"]), (Some(1), &json!(1)), "{told}");
+    let change = &told["changes"][0];
+    assert_eq!(
+        (&change["was"], &change["is"], &change["example"]["path"]),
+        (&json!("allowed"), &json!("denied"), &json!("/things/1"))
+    );
+}
+
+#[test]
+fn a_policy_is_replayed_by_the_values_that_its_rules_list() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true");
+    let other = home.path().join("other.toml");
+    let narrower =
+        fs::read_to_string(home.policy()).expect("the policy").replace("[\"name\", \"age\"]", "[\"name\", \"shape\"]");
+    fs::write(&other, narrower).expect("the policy is written");
+    let (code, told) = replay(&other, &home, &[]);
+    assert_eq!((code, &told["changed"], &told["undecided"]), (Some(1), &json!(2), &json!(0)), "{told}");
+    // Without the key nobody knows which value it was.
+    let key = home.state().join("digest.key");
+    fs::rename(&key, home.path().join("digest.key")).expect("the key is moved");
+    let (code, told) = replay(&other, &home, &[]);
+    assert_eq!((code, &told["changed"], &told["undecided"]), (Some(1), &json!(0), &json!(2)), "{told}");
+}
+
+#[test]
+fn what_report_mode_let_through_is_learnt_and_told_as_wider() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true\nreport_until = 2999-12-31");
+    let (output, learnt) = learn(&home, &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    let policy = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}{policy}");
+    assert!(policy.contains("id = \"seen-get-elsewhere\"") && !policy.contains("report_until"), "{policy}");
+    assert!(told.contains("wider by what report mode let through, which no rule granted:"), "{told}");
+    assert!(told.contains("`seen-get-elsewhere`: GET /elsewhere"), "{told}");
+    let (_, told) = replay(&learnt, &home, &[]);
+    let changes = told["changes"].as_array().expect("changes");
+    let kinds: Vec<_> =
+        changes.iter().map(|change| (change["was"].as_str().unwrap(), change["is"].as_str().unwrap())).collect();
+    // The write is left out; what was reported is allowed by a rule now.
+    assert!(
+        kinds.contains(&("reported", "allowed"))
+            && kinds.iter().all(|(_, is)| *is == "allowed" || kinds.contains(&("allowed", "denied"))),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_policy_to_stay_within_can_be_another_one() {
+    let upstream = Recorder::plain();
+    let home = day(&upstream, "writes = true");
+    let ceiling = home.path().join("ceiling.toml");
+    let narrower = fs::read_to_string(home.policy())
+        .expect("the policy")
+        .replace("\"/things/**\", \"/thing/*\"", "\"/things/*/parts/*\"");
+    fs::write(&ceiling, narrower).expect("the policy is written");
+    let (output, learnt) = learn(&home, &["--within", text(&ceiling)]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert_eq!(run(&["diff", text(&ceiling), text(&learnt)]).status.code(), Some(0));
+    let policy = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(policy.contains("/things/*/parts/*") && !policy.contains("/things/list"), "{policy}");
+}
+
+#[test]
+fn a_log_without_requests_teaches_nothing() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&format!("{}{OPEN_LIMITS}{RULES}", head(&upstream)));
+    let gate: Gate = Launch::new(&home).start();
+    gate.finish();
+    let (output, _) = learn(&home, &[]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{output:?}");
+}
