@@ -13,6 +13,7 @@ use super::escape::{defused, shown};
 use super::form::{self, Word};
 use super::page::Folded;
 use super::{MAX_PENDING, Question, REFUSALS, Ticket};
+use crate::policy::diff::MOST_WIDENINGS;
 use crate::request::MAX_TARGET;
 use crate::request::body::MAX_BODY;
 use crate::trust::quoted;
@@ -100,6 +101,16 @@ pub fn name(name: &str) -> String {
     let Folded { head, left_out, .. } = Folded::new(name, NAME_COLUMNS, 1);
     let end = if left_out > 0 { "..." } else { "" };
     head.concat() + end
+}
+
+/// In how many things a policy is wider; no more than [`MOST_WIDENINGS`](crate::policy::diff::MOST_WIDENINGS) are counted.
+#[must_use]
+pub fn things(count: usize) -> String {
+    match count {
+        1 => "1 thing".to_owned(),
+        MOST_WIDENINGS.. => format!("{count} things or more"),
+        _ => format!("{count} things"),
+    }
 }
 
 /// A span of time for a person, as `9m 57s`.

@@ -5,6 +5,7 @@
 //! that is wrong changes nothing; the change is in the log, on disk, before anything is judged by the new policy; calls that
 //! have begun end under the old one, except that no approval from before counts any more. No agent has a way here.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,17 +15,21 @@ use tokio::sync::{Mutex, watch};
 use super::{Parts, Pipeline};
 use crate::answer::Store;
 use crate::audit::{AuditError, AuditLog, By};
-use crate::confirm::SealError;
 use crate::confirm::desk::reload::{Change, Widened, Width};
-use crate::confirm::desk::{Answer, Order};
+use crate::confirm::desk::{Answer, MAX_REPLY, Order, things};
+use crate::confirm::{Confirmer, SealError};
 use crate::limit::DailyCount;
-use crate::policy::Policy;
-use crate::policy::diff::{Budget, Comparison, Widening, widening};
+use crate::policy::diff::{Budget, Comparison, MOST_WIDENINGS, Widening, widening};
+use crate::policy::{Policy, RuleInfo};
 use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 
-/// Characters of what is said of a widening.
-const MOST_SHOWN: usize = 600;
+/// Characters of each of the three texts of a widening.
+const MOST_SHOWN: usize = 400;
+/// The other members of one, and the JSON around them, take less than this.
+const REST: usize = 1 << 10;
+// In JSON a character takes six bytes at most.
+const _: () = assert!(MOST_WIDENINGS * (3 * 6 * MOST_SHOWN + REST) <= MAX_REPLY);
 
 /// Why something outside of the gateway cannot be used, in one sentence.
 pub type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -261,16 +266,15 @@ enum Reloaded {
 
 impl Pipeline {
     /// The same gate under another policy.
-    fn succeeded(
-        &self,
-        fresh: Fresh,
-        upstream: Arc<Upstream>,
-        confirmer: crate::confirm::Confirmer,
-        audit: AuditLog,
-    ) -> Self {
+    fn succeeded(&self, fresh: Fresh, upstream: Arc<Upstream>, confirmer: Confirmer, audit: AuditLog) -> Self {
         let Fresh { policy, toolbox, daily } = fresh;
-        let before = |id: &str| self.policy.rules().iter().position(|rule| rule.id() == id);
-        let rates: Vec<_> = policy.rules().iter().map(|rule| (rule.rate(), before(rule.id()))).collect();
+        let known: HashMap<_, _> =
+            self.policy.rules().iter().enumerate().map(|(index, rule)| (rule.id(), (index, rule))).collect();
+        let before = |rule: &RuleInfo| {
+            let (index, before) = known.get(rule.id())?;
+            is_about_the_same(before, rule).then_some(*index)
+        };
+        let rates: Vec<_> = policy.rules().iter().map(|rule| (rule.rate(), before(rule))).collect();
         let limiter = self.limiter.renewed(policy.limits(), &rates, policy.upstream().timeout, daily);
         Self {
             agent: self.agent.clone(),
@@ -292,6 +296,12 @@ impl Pipeline {
     }
 }
 
+/// Whether two rules of one name are about the same requests: those that exchange their names keep no bucket.
+fn is_about_the_same(before: &RuleInfo, rule: &RuleInfo) -> bool {
+    let paths = |rule: &RuleInfo| rule.paths().iter().map(|path| path.text.clone()).collect::<Vec<_>>();
+    before.methods().eq(rule.methods()) && paths(before) == paths(rule)
+}
+
 /// Refuses what only a start can change.
 fn stays(current: &Policy, next: &Policy) -> Result<(), ReloadError> {
     let fixed = [
@@ -311,10 +321,6 @@ fn permitted(comparison: &Comparison, consent: Width) -> Result<bool, ReloadErro
         (Comparison::Wider(found), Width::Same | Width::NoWider) => Err(ReloadError::Wider(things(found.len()))),
         (Comparison::Undecided, Width::Same | Width::NoWider) => Err(ReloadError::Undecided),
     }
-}
-
-fn things(count: usize) -> String {
-    format!("{count} thing{}", if count == 1 { "" } else { "s" })
 }
 
 /// A widening in words; the desk makes them safe to print.

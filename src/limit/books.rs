@@ -62,8 +62,8 @@ impl Books {
 
     /// Goes on under another policy: the place of each of its rates. `gone` are the places of rules that it does not have.
     ///
-    /// What was spent stays spent, call by call. A rule that was not there before begins with what the rules that are gone
-    /// had spent, at most: under another name it would be full again.
+    /// What was spent stays spent, call by call. A rule that was not there before begins with the most that a rule which is
+    /// gone had spent: under another name it would be full again.
     pub(super) fn renew(&mut self, spec: &LimitSpec, rules: &[Renewed], gone: Vec<Place>, now: u64) -> Vec<Place> {
         let Self { rate, denials, writes, prompts, accounts, .. } = self;
         let mut each = |gate: &mut Gate, next: Gate, bucket: fn(&mut Account) -> &mut Bucket| {
@@ -74,15 +74,19 @@ impl Books {
         each(denials, Gate::of(spec.denials), |account| &mut account.denials);
         each(writes, Gate::of(spec.writes), |account| &mut account.writes);
         each(prompts, Gate::of(spec.prompts), |account| &mut account.prompts);
+        for account in accounts.values_mut() {
+            let spent = |place: &Place| Some(self.rules.get(*place)?.spent(*account.rules.get(*place)?, now));
+            account.left_behind = gone.iter().filter_map(spent).max().unwrap_or_default();
+        }
         self.free.append(&mut self.leaving);
-        let places = rules.iter().map(|rule| self.place(*rule, &gone, now)).collect();
+        let places = rules.iter().map(|rule| self.place(*rule, now)).collect();
         self.leaving = gone;
         self.accounts.values_mut().for_each(Account::settle);
         self.generation += 1;
         places
     }
 
-    fn place(&mut self, rule: Renewed, gone: &[Place], now: u64) -> Place {
+    fn place(&mut self, rule: Renewed, now: u64) -> Place {
         let next = Gate::of(rule.rate);
         if let Some((place, gate)) = rule.before.and_then(|place| Some((place, self.rules.get_mut(place)?))) {
             let buckets = self.accounts.values_mut().filter_map(|account| account.rules.get_mut(place));
@@ -92,11 +96,10 @@ impl Books {
         }
         let place = self.free.pop().unwrap_or(self.rules.len());
         for account in self.accounts.values_mut() {
-            let spent = |place: &Place| Some(self.rules.get(*place)?.spent(*account.rules.get(*place)?, now));
-            let spent = gone.iter().filter_map(spent).max().unwrap_or_default();
+            let bucket = next.without(account.left_behind, now);
             match account.rules.get_mut(place) {
-                Some(bucket) => *bucket = next.without(spent, now),
-                None => account.rules.push(next.without(spent, now)),
+                Some(free) => *free = bucket,
+                None => account.rules.push(bucket),
             }
         }
         match self.rules.get_mut(place) {
@@ -268,6 +271,8 @@ struct Account {
     writes: Bucket,
     prompts: Bucket,
     rules: Vec<Bucket>,
+    /// The most calls that a rule had taken which was gone when the policy was exchanged last.
+    left_behind: u64,
     /// From here on every bucket is full and the account is as good as a new one.
     busy_until: u64,
 }
@@ -280,13 +285,14 @@ impl Account {
             writes: Bucket::default(),
             prompts: Bucket::default(),
             rules: vec![Bucket::default(); rated],
+            left_behind: 0,
             busy_until: 0,
         }
     }
 
     /// Looks anew until when it is busy.
     fn settle(&mut self) {
-        let Self { rate, denials, writes, prompts, rules, busy_until } = self;
+        let Self { rate, denials, writes, prompts, rules, left_behind: _, busy_until } = self;
         let buckets = [rate, denials, writes, prompts].into_iter().chain(rules);
         *busy_until = buckets.map(|bucket| bucket.next).max().unwrap_or_default();
     }

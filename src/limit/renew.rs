@@ -2,6 +2,7 @@
 //!
 //! Promises that nobody has more left of a limit after a policy was exchanged than they would have had without.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::policy::{LimitSpec, Rate};
 
 impl Limiter {
     /// The limits of the policy that takes this one's place; nobody has more left than before. `rules` holds, in its order,
-    /// each rule's rate and the index that the rule had before.
+    /// each rule's rate and the index that the rule had before, if it was there and about the same requests.
     ///
     /// What was spent of each limit stays spent, call by call, where its rate is another one too; calls that are under way
     /// count on, and where fewer may be, no other begins until enough have ended. Needs a tokio runtime for that.
@@ -28,8 +29,8 @@ impl Limiter {
             .iter()
             .filter_map(|(rate, before)| Some(Renewed { rate: (*rate)?, before: before.as_ref().and_then(place) }))
             .collect();
-        let stays = |gone: &Place| rated.iter().any(|rule| rule.before == Some(*gone));
-        let gone = self.places.iter().copied().flatten().filter(|place| !stays(place)).collect();
+        let staying: HashSet<Place> = rated.iter().filter_map(|rule| rule.before).collect();
+        let gone = self.places.iter().copied().flatten().filter(|place| !staying.contains(place)).collect();
         // Whoever cannot count refuses: a poisoned book stays so, for this limiter too.
         let renewed = self.books.lock().map(|mut books| books.renew(spec, &rated, gone, self.now()));
         let mut renewed = renewed.unwrap_or_default().into_iter();

@@ -357,6 +357,19 @@ fn nobody_has_more_left_of_a_limit_after_a_reload_whatever_the_rule_is_called() 
     assert_eq!(get(&mut gate, "/items/1"), "throttled");
     assert_eq!(upstream.count(), 2);
     gate.finish();
+
+    // Nor by the name of another rule, of which nothing is spent.
+    let two = |one: &str, other: &str| {
+        let policy = wide(&upstream)
+            .replace("\"items\"", "\"?\"")
+            .replace("\"notes\"", &format!("\"{other}\"\nrate = \"2/day\""));
+        policy.replace("\"?\"", &format!("\"{one}\"\nrate = \"2/day\""))
+    };
+    let mut gate = Gate::start(&two("items", "notes"));
+    assert_eq!([get(&mut gate, "/items/1"), get(&mut gate, "/items/1")], ["ok", "ok"]);
+    hang_up(&mut gate, &two("notes", "items"));
+    assert_eq!(get(&mut gate, "/items/1"), "throttled");
+    gate.finish();
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 use super::gateways::{Gateway, Replies};
 use super::terminal::Terminal;
 use super::{FOUND, OrderError, ended, say};
-use crate::confirm::desk::Order;
 use crate::confirm::desk::reload::{Change, Widened, Width};
+use crate::confirm::desk::{Order, things};
 use crate::confirm::page::{COLUMNS, Folded};
 
 /// What is typed to widen a policy.
@@ -111,10 +111,6 @@ fn ask(change: &Change, sentence: &str) -> Result<Said, OrderError> {
 fn put_in_force(gateway: &Gateway, change: &Change) -> Result<(), OrderError> {
     let Change { before, now, width, .. } = change.clone();
     gateway.reload(&Order::Reload { before, now, consent: width })
-}
-
-fn things(count: usize) -> String {
-    format!("{count} thing{}", if count == 1 { "" } else { "s" })
 }
 
 fn digits(hash: &str) -> String {
