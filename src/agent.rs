@@ -16,6 +16,11 @@ impl Agent {
         Self { name: format!("stdio:uid={uid}").into() }
     }
 
+    /// Nobody's client: `portcullis doctor`, run by the user `uid`.
+    pub fn doctor(uid: u32) -> Self {
+        Self { name: format!("doctor:uid={uid}").into() }
+    }
+
     /// The name under which limits count and the log writes, for example `stdio:uid=1000`.
     pub fn name(&self) -> &str {
         &self.name
@@ -42,5 +47,6 @@ mod tests {
     fn two_users_are_two_agents() {
         assert_ne!(Agent::stdio(1), Agent::stdio(2));
         assert_eq!(Agent::stdio(1), Agent::stdio(1));
+        assert_ne!(Agent::stdio(1), Agent::doctor(1));
     }
 }

@@ -199,6 +199,11 @@ impl Environment {
         value.into_string().map(Some).map_err(|_| ConfigError::LogFilter)
     }
 
+    /// `XDG_CONFIG_HOME`, else `~/.config`: where programs keep their configuration (XDG base directory specification).
+    pub fn config_home(&self) -> Option<PathBuf> {
+        self.absolute("XDG_CONFIG_HOME").or_else(|| self.home().map(|home| home.join(".config")))
+    }
+
     fn state_home(&self) -> Option<PathBuf> {
         self.absolute("XDG_STATE_HOME").or_else(|| self.home().map(|home| home.join(".local/state")))
     }

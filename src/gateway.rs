@@ -8,6 +8,7 @@ mod closing;
 mod desk;
 mod hold;
 mod preview;
+pub mod probe;
 mod question;
 mod reload;
 mod shaping;
@@ -402,7 +403,7 @@ fn unanswered(refusal: &Refusal, attempts: u8, call: &str) -> Outcome {
 }
 
 fn replied(reply: Reply, view: &View<'_>) -> Outcome {
-    let Reply { status, headers, body, held, retry_after, location, redacted, attempts } = reply;
+    let Reply { status, headers, body, held, retry_after, date: _, location, redacted, attempts } = reply;
     let bytes = Some(body.len() as u64);
     let (shaped, refusal) = answer::shape(Facts { status, headers, location, retry_after }, body, view);
     drop(held);

@@ -6,7 +6,7 @@
 mod gateways;
 mod list;
 pub(super) mod reload;
-mod terminal;
+pub(super) mod terminal;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -183,6 +183,14 @@ fn try_approve(state_dir: Option<&Path>, code: &str, consent: Consent<'_>) -> Re
         )),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many gateways of a state directory answer, and why others do not.
+pub(super) fn heard(state_dir: &Path) -> (usize, Vec<String>) {
+    match Replies::listings(Some(state_dir)) {
+        Ok(Replies { answers, failed, .. }) => (answers.len(), failed.iter().map(ToString::to_string).collect()),
+        Err(error) => (0, vec![error.to_string()]),
+    }
 }
 
 /// Every gateway is told: a no needs no look at what it is about.

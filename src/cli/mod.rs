@@ -7,12 +7,17 @@ pub mod check;
 mod demo;
 mod desk;
 mod diff;
+mod doctor;
 mod explain;
+mod init;
+mod install;
 mod learn;
 mod load;
 mod logged;
+mod put;
 mod replay;
 mod serve;
+mod shell;
 mod sources;
 mod test;
 mod tools;
@@ -21,7 +26,7 @@ mod verify;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use audit::export::{Form, export};
 use audit::select::Select;
@@ -205,6 +210,33 @@ enum Command {
     /// Read audit logs.
     #[command(subcommand)]
     Audit(Box<Audit>),
+    /// Write a first policy: read-only, as small as it can be and be of use.
+    ///
+    /// Asks at the terminal what no flag says. For Allstacks it has the groups of `policy.example.toml` that a person
+    /// chooses; from an OpenAPI document the GET operations, a rule for each tag, and what looks like access or people
+    /// (tokens, keys, users, invitations and the like) denied. The secret is named, never asked for. Both files, the policy
+    /// and its cases, are new and for their owner alone (mode 0600).
+    Init(Box<init::Init>),
+    /// Enter a gate for these policies into a client's own configuration.
+    ///
+    /// Writes one entry with absolute paths: this program, `serve`, the policies. Everything else in the file stays as it
+    /// is, comments included, and a copy of it is laid beside it (`.TIME.bak`). No secret and no variable is written: the
+    /// policy says where its secret is. An entry of that name that starts something else is not touched (exit 1).
+    Install(install::Install),
+    /// Look at everything between a policy and an answer of its API: a line for each thing, and what to do about it.
+    ///
+    /// Files and their modes, findings, secrets (whether they are there, never what they are), certificates, the state
+    /// directory, the log and its locks, gateways that run under an older policy, clients that name this one; then the
+    /// API's name, its TLS certificate, one harmless GET that the policy allows, and the clock. That GET goes through the
+    /// gate like an agent's, so it is in a log of the doctor's own. Exit 1 where something FAILs, 2 where a policy cannot
+    /// be read.
+    Doctor(doctor::Doctor),
+    /// Print the completions of these commands for a shell.
+    ///
+    /// For bash: `portcullis completions bash > ~/.local/share/bash-completion/completions/portcullis`.
+    Completions(shell::Completions),
+    /// Print the manual page of this program, or of one of its commands: `portcullis man audit verify | man -l -`.
+    Man(shell::Manual),
 }
 
 /// Where gateways are looked for.
@@ -353,6 +385,11 @@ pub fn run() -> ExitCode {
             desk::reload::run(place.state_dir.as_deref(), consent)
         }
         Command::Audit(command) => audit(*command),
+        Command::Init(asked) => init::run(&asked),
+        Command::Install(asked) => install::run(&asked),
+        Command::Doctor(asked) => doctor::run(&asked),
+        Command::Completions(asked) => shell::completions(&asked, Arguments::command()),
+        Command::Man(asked) => shell::man(&asked, Arguments::command()),
     }
 }
 

@@ -256,7 +256,8 @@ impl Signals {
     }
 }
 
-async fn sinks(
+/// The sinks of a policy, checked and not yet followed.
+pub(super) async fn sinks(
     policy: &Policy,
     environment: &Environment,
     beside: &Path,
@@ -267,7 +268,8 @@ async fn sinks(
     Sinks::open(specs, Surroundings::of(secrets, beside, &|name| environment.get(name)), clock.clone()).await
 }
 
-fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<Limiter, DailyError> {
+/// The limits of a policy at work.
+pub(super) fn limiter(policy: &Policy, directory: &Path, clock: &Arc<dyn Clock>) -> Result<Limiter, DailyError> {
     let daily = DailyCount::open(directory, policy.limits().daily, clock.clone())?;
     let rates: Vec<_> = policy.rules().iter().map(crate::policy::RuleInfo::rate).collect();
     Ok(Limiter::new(policy.limits(), &rates, policy.upstream().timeout, clock.clone(), daily))

@@ -15,16 +15,35 @@ use crate::upstream;
 use crate::upstream::error::CertificateError;
 use crate::upstream::source::{SourceError, SourceFault, Surroundings};
 
-/// One finding for each file or secret that cannot be used as it is now. A command is looked for, not run.
+/// A file or secret that the policy names, and what is wrong with it as it is now.
+pub(super) struct Looked<'p> {
+    pub(super) source: &'p Source,
+    pub(super) finding: Option<Finding>,
+}
+
+/// One finding for each file or secret that cannot be used as it is now, and what else the policy's text does not tell.
 pub(super) fn findings(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
+    let mut found: Vec<Finding> = look(file, policy).into_iter().filter_map(|looked| looked.finding).collect();
+    found.extend(beyond(file, policy));
+    found
+}
+
+/// Looks at each of them. A command is looked for, not run.
+pub(super) fn look<'p>(file: &PolicyFile, policy: &'p Policy) -> Vec<Looked<'p>> {
     let environment = Environment::process();
     let secrets = policy.sources().iter().filter_map(|source| match &source.spec {
         SourceSpec::Secret(spec) => Some(spec),
         SourceSpec::CaFile(_) | SourceSpec::ClientCertificate(_) | SourceSpec::Openapi(_) => None,
     });
     let surroundings = Surroundings::of(secrets, file.directory(), &|name| environment.get(name));
-    let mut found: Vec<Finding> = policy.sources().iter().filter_map(|source| finding(source, &surroundings)).collect();
-    // A description that cannot be read has its finding by now.
+    let looked = |source| Looked { source, finding: finding(source, &surroundings) };
+    policy.sources().iter().map(looked).collect()
+}
+
+/// What is wrong with the policy itself, as the API's description and the day tell.
+pub(super) fn beyond(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
+    let mut found = Vec::new();
+    // A description that cannot be read has a finding as a source.
     if let Ok(Some((catalog, _))) = catalog::read(policy, file.directory()) {
         found.extend(opened::findings(policy, &catalog));
     }

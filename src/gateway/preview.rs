@@ -218,7 +218,7 @@ fn looked(result: Result<Reply, Failure>) -> (Outcome, Result<Look, Unseen>) {
     match result {
         Ok(reply) => {
             let bytes = u64::try_from(reply.body.len()).ok();
-            let Reply { status, headers, body, retry_after, location, redacted, attempts, held } = reply;
+            let Reply { status, headers, body, retry_after, date: _, location, redacted, attempts, held } = reply;
             let outcome = Outcome { status: Some(status), bytes, attempts, redacted, ..Outcome::default() };
             if !(200..=299).contains(&status) {
                 let unseen =

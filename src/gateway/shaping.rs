@@ -108,6 +108,7 @@ mod tests {
             body: body.into(),
             held: Held::default(),
             retry_after: None,
+            date: None,
             location: None,
             redacted: 0,
             attempts: 1,

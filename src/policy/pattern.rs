@@ -45,6 +45,13 @@ pub(super) struct Rank {
     asterisks: std::cmp::Reverse<usize>,
 }
 
+impl Rank {
+    /// Whether the pattern says nothing of the first segment.
+    pub(super) fn begins_with_wildcard(self) -> bool {
+        self.literal <= 1 && self.asterisks.0 > 0
+    }
+}
+
 impl Pattern {
     /// Reads a pattern.
     ///

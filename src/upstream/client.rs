@@ -131,7 +131,7 @@ impl fmt::Debug for Recipe {
 }
 
 /// Judges `base_url`.
-fn reach(spec: &UpstreamSpec) -> Result<Reach, UpstreamSetupError> {
+pub(super) fn reach(spec: &UpstreamSpec) -> Result<Reach, UpstreamSetupError> {
     let url = &spec.base_url;
     let bare =
         url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
@@ -192,10 +192,18 @@ pub(crate) fn read_authorities(path: &Path) -> Result<Zeroizing<Vec<u8>>, Certif
 /// # Errors
 /// Why its certificate cannot be used.
 pub(crate) fn identity(path: &Path) -> Result<Identity, CertificateError> {
-    let pem = read(trust::open_private(path)?)?;
+    let pem = read_identity(path)?;
     let identity = Identity::from_pem(&pem).map_err(|_| CertificateError::Unusable)?;
     try_out(|builder| builder.tls_certs_only([]).identity(identity.clone()))?;
     Ok(identity)
+}
+
+/// The bytes of a certificate and its key, which nobody else may read.
+///
+/// # Errors
+/// Why it is not believed, or cannot be read.
+pub(super) fn read_identity(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+    read(trust::open_private(path)?)
 }
 
 /// The TLS library looks inside a certificate only when a client is made.

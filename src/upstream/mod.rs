@@ -50,6 +50,7 @@ pub mod room;
 pub mod rotation;
 pub mod source;
 pub mod stream;
+pub mod way;
 
 /// What is asked for when the agent does not say.
 const DEFAULT_ACCEPT: HeaderValue = HeaderValue::from_static("application/json, */*;q=0.5");
@@ -262,6 +263,7 @@ impl Upstream {
             body: Vec::new(),
             held: Held::default(),
             retry_after: reply::retry_after(headers, self.clock.wall()),
+            date: reply::date(headers),
             location: reply::location(status, headers, response.url()),
             redacted: 0,
             attempts,

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 
 use crate::upstream::room::Held;
@@ -23,6 +23,8 @@ pub struct Reply {
     pub held: Held,
     /// What `retry-after` asks for, at most one hour.
     pub retry_after: Option<Duration>,
+    /// What the upstream's clock showed, where it says so (RFC 9110, section 6.6.1).
+    pub date: Option<SystemTime>,
     /// Where a redirect points, path and query, when that is on the same origin.
     pub location: Option<String>,
     /// How many echoes of a credential were replaced in body, headers and location.
@@ -54,6 +56,11 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
         httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or(Duration::ZERO)
     };
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// `date`, where it is one.
+pub(crate) fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()
 }
 
 /// The path and query of a redirect's target when it stays on the origin of `asked`; percent-encoded by the URL parser, so ASCII

@@ -224,7 +224,7 @@ impl std::fmt::Debug for Stream {
     }
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, CertificateError> {
+pub(super) fn roots(path: &Path) -> Result<RootCertStore, CertificateError> {
     let pem = read_authorities(path)?;
     let mut store = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {

@@ -42,8 +42,8 @@ fn a_case_that_fails_says_what_was_expected_and_what_was_got_and_where() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     let policy = home.policy();
     for told in [
-        "FAILED  GET /api/v1/organization/1/personal_access_tokens/  ",
-        "policy.cases.toml:12\n",
+        "FAILED  ",
+        "policy.cases.toml:12\n        GET /api/v1/organization/1/personal_access_tokens/\n",
         "        expected  allow\n",
         &format!("        got       deny by `tokens` (deny_rule)  {}:", policy.display()),
         "2 of 3 cases passed, 3 of 4 rules are hit\n",

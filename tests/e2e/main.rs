@@ -40,7 +40,13 @@ mod desk_attacks;
 #[cfg(test)]
 mod diff;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod explain;
+#[cfg(test)]
+mod init;
+#[cfg(test)]
+mod install;
 #[cfg(test)]
 mod learn;
 #[cfg(test)]
@@ -67,6 +73,8 @@ mod report;
 mod requests;
 #[cfg(test)]
 mod several;
+#[cfg(test)]
+mod shell;
 #[cfg(test)]
 mod sinks;
 #[cfg(test)]

@@ -13,25 +13,25 @@ const PROMPT: &str = "> ";
 
 /// The controlling terminal, with a person at it.
 #[derive(Debug)]
-pub(super) struct Terminal {
+pub(in crate::cli) struct Terminal {
     tty: File,
 }
 
 impl Terminal {
     /// # Errors
     /// This process has none.
-    pub(super) fn open() -> io::Result<Self> {
+    pub(in crate::cli) fn open() -> io::Result<Self> {
         let tty = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
         Ok(Self { tty })
     }
 
     /// Shows a text, which holds nothing that a terminal acts upon.
-    pub(super) fn say(&mut self, text: &str) -> io::Result<()> {
+    pub(in crate::cli) fn say(&mut self, text: &str) -> io::Result<()> {
         writeln!(self.tty, "{text}")
     }
 
     /// One line, without the white space around it. What was typed before the question was there does not count.
-    pub(super) fn ask(&mut self, question: &str) -> io::Result<String> {
+    pub(in crate::cli) fn ask(&mut self, question: &str) -> io::Result<String> {
         tcflush(&self.tty, QueueSelector::IFlush)?;
         write!(self.tty, "{question}\n{PROMPT}")?;
         self.tty.flush()?;

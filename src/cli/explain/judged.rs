@@ -358,3 +358,133 @@ fn merge(told: &mut Value, more: Value) {
         told.extend(more);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalog::Tool as Generic;
+    use crate::policy::Policy;
+    use crate::tools::{Resolved, Tool, Toolbox};
+
+    /// Rules that overlap in every way that a verdict knows.
+    const RULES: &str = r#"
+version = 1
+name = "explained"
+[upstream]
+base_url = "https://api.example.test/v1/"
+[upstream.credentials.writer]
+bearer = { env = "W" }
+[access]
+writes = true
+[[allow]]
+id = "wide"
+methods = ["GET", "POST", "PATCH"]
+paths = ["/a/**"]
+query = { only = ["q", "page"], values = { q = ["1", "2"] } }
+[[allow]]
+id = "read-post"
+methods = ["POST"]
+effect = "read"
+paths = ["/r/*"]
+[[allow]]
+id = "typed"
+methods = ["PATCH", "DELETE"]
+paths = ["/a/*/b"]
+confirm = "typed"
+channel = "desk"
+credential = "writer"
+body = { only = ["n"], max_bytes = "32B" }
+[[allow]]
+id = "free"
+methods = ["PUT"]
+paths = ["/a/b*", "/f"]
+confirm = "never"
+[[allow]]
+id = "encoded"
+methods = ["GET"]
+paths = ["/e/*"]
+encoded = ["%2F"]
+[[deny]]
+id = "closed"
+paths = ["/**/b/x"]
+[[deny]]
+id = "names"
+methods = ["GET"]
+paths = ["/a"]
+query = { names = ["page"] }
+"#;
+
+    /// Requests of one case; with the full counts, a million of them.
+    #[expect(clippy::disallowed_methods, reason = "how often a test runs is no configuration of the program")]
+    fn calls() -> usize {
+        if std::env::var_os("PORTCULLIS_SOAK").is_some() { 200 } else { 20 }
+    }
+
+    fn call() -> impl Strategy<Value = String> {
+        let method = prop::sample::select(vec!["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "get"]);
+        let segment =
+            prop::sample::select(vec!["a", "A", "b", "bc", "x", "r", "f", "e", "x%2Fy", "..", "%61", "b.json", ""]);
+        let path = prop::collection::vec(segment, 1..5).prop_map(|segments| format!("/{}", segments.join("/")));
+        let query = prop::sample::select(vec![
+            "null",
+            "{}",
+            r#"{"q":1}"#,
+            r#"{"q":["1","3"]}"#,
+            r#"{"page":"2"}"#,
+            r#"{"z":true}"#,
+        ]);
+        let body = prop::sample::select(vec![
+            "",
+            "{}",
+            r#"{"n":1}"#,
+            r#"{"m":1}"#,
+            "[1]",
+            r#"{"n":"0123456789012345678901234"}"#,
+            "7",
+        ]);
+        (method, path, query, body).prop_map(|(method, path, query, body)| {
+            let body = if body.is_empty() { String::new() } else { format!(r#","body":{body}"#) };
+            format!(r#"{{"method":"{method}","path":"{path}","query":{query}{body}}}"#)
+        })
+    }
+
+    /// What the gate makes of a call of `api_send`: the verdict, the rule, the reason.
+    fn gate(policy: &Policy, toolbox: &Toolbox, call: &str) -> (String, Option<String>, Option<String>) {
+        let (_, resolved) = toolbox.resolve(Tool::Generic(Generic::Send), call);
+        let Ok(Resolved::Ask(request, _)) = resolved else { return ("refuse".to_owned(), None, None) };
+        let id = |rule: &RuleRef| Some(rule.id().to_owned());
+        match policy.authorize(&Agent::stdio(1_000), request) {
+            Verdict::Allow(authorized) => ("allow".to_owned(), id(authorized.grant().rule()), None),
+            Verdict::Hold(held) => ("hold".to_owned(), id(held.grant().rule()), None),
+            Verdict::Deny(denial) => {
+                ("deny".to_owned(), denial.rule().and_then(id), Some(denial.reason().code().to_owned()))
+            }
+        }
+    }
+
+    /// What is explained of the same call.
+    fn explained(policy: &Policy, call: &str) -> (String, Option<String>, Option<String>) {
+        let arguments = Generic::Send.arguments(call).unwrap();
+        let judged = match Request::parse(&arguments.raw()) {
+            Ok(request) => Judged::request(policy, request),
+            Err(error) => Judged::refused(String::new(), Some(error.rule()), &error),
+        };
+        let told = judged.json(policy);
+        let text = |name: &str| told[name].as_str().map(str::to_owned);
+        let reason = text("reason").filter(|_| told["verdict"] == "deny");
+        (text("verdict").unwrap(), text("rule"), reason)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_explained_is_what_the_gate_does(calls in prop::collection::vec(call(), calls())) {
+            let policy = Policy::parse("explained.toml", RULES).policy.unwrap();
+            let toolbox = Toolbox::new(&policy, None);
+            for call in calls {
+                prop_assert_eq!(explained(&policy, &call), gate(&policy, &toolbox, &call), "{}", call);
+            }
+        }
+    }
+}

@@ -57,27 +57,19 @@ impl Fate {
     }
 }
 
-/// Whether that becomes of all of them, but for what only [by a name](is_by_name) is denied.
-pub(super) fn is_whole(policy: &Policy, split: &Split) -> bool {
+/// Whether that becomes of all of them, but for those that are denied by a [name](Extent::Named).
+pub(super) fn is_whole(split: &Split) -> bool {
     let all = |touches: &[Touch]| touches.iter().any(|touch| about(touch) && touch.extent == Extent::All);
-    let closed = || split.denies.iter().any(|touch| about(touch) && !is_by_name(policy, touch));
+    let closed = || split.denies.iter().any(|touch| about(touch) && touch.extent != Extent::Named);
     match split.passage {
         Passage::Never => true,
         Passage::Read | Passage::Write => all(&split.allows) && !closed(),
     }
 }
 
-/// Whether a denial, such as of `/**/users`, is about some of the requests only where a variable is itself a name that is
-/// denied at any depth. Nearly every operation with a variable has such requests, and nobody makes them.
-fn is_by_name(policy: &Policy, touch: &Touch) -> bool {
-    let rule = policy.rules().get(touch.rule.index());
-    touch.extent == Extent::Some
-        && rule.is_some_and(|rule| rule.paths().iter().all(|path| path.text.starts_with("/**/")))
-}
-
 /// The rules that make it so.
-pub(super) fn deciding<'s>(policy: &Policy, split: &'s Split) -> Vec<&'s Touch> {
-    let closing = split.denies.iter().filter(|touch| about(touch) && !is_by_name(policy, touch));
+pub(super) fn deciding(split: &Split) -> Vec<&Touch> {
+    let closing = split.denies.iter().filter(|touch| about(touch) && touch.extent != Extent::Named);
     let closing: Vec<&Touch> = closing.collect();
     let whole = closing.iter().any(|touch| touch.extent == Extent::All);
     match split.passage {
@@ -129,7 +121,7 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, rows: &[(&Operation, Split
     writeln!(page.out, "{}: {} operations: {}\n", policy.name(), rows.len(), counts.join(", "))?;
     for (operation, split) in rows {
         let fate = Fate::of(split);
-        let part = if is_whole(policy, split) { "" } else { "partly " };
+        let part = if is_whole(split) { "" } else { "partly " };
         let word =
             fate.tone().paint(&format!("{:<14}", format!("{part}{}", fate.as_str())), page.coloured).into_owned();
         let path = printable(operation.template(), MOST);
@@ -137,7 +129,7 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, rows: &[(&Operation, Split
         writeln!(page.out, "{word}  {:<6} {path}", operation.method().as_str())?;
         writeln!(page.out, "{:<14}  {}", "", Tone::Faint.paint(&format!("{}: {by}", operation.name()), page.coloured))?;
     }
-    let by_name = |(_, split): &(&Operation, Split)| split.denies.iter().any(|touch| is_by_name(policy, touch));
+    let by_name = |(_, split): &(&Operation, Split)| split.denies.iter().any(|touch| touch.extent == Extent::Named);
     if rows.iter().any(by_name) {
         writeln!(
             page.out,
@@ -148,7 +140,7 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, rows: &[(&Operation, Split
 }
 
 fn reasons(policy: &Policy, split: &Split) -> String {
-    let rules = deciding(policy, split);
+    let rules = deciding(split);
     if rules.is_empty() {
         return lack(policy, split).to_owned();
     }
@@ -166,6 +158,7 @@ pub(super) fn row(policy: &Policy, operation: &Operation, split: &Split) -> Valu
         let all = |touch: &Touch| match touch.extent {
             Extent::All => "all",
             Extent::Some => "some",
+            Extent::Named => "named",
         };
         listed.map(|touch| json!({ "rule": touch.rule.id(), "line": touch.rule.line(), "paths": all(touch) })).collect()
     };
@@ -175,10 +168,10 @@ pub(super) fn row(policy: &Policy, operation: &Operation, split: &Split) -> Valu
         "method": operation.method().as_str(),
         "path": operation.template(),
         "verdict": Fate::of(split).as_str(),
-        "whole": is_whole(policy, split),
+        "whole": is_whole(split),
         "allow": allows,
         "deny": denies,
-        "why": deciding(policy, split).is_empty().then(|| lack(policy, split)),
+        "why": deciding(split).is_empty().then(|| lack(policy, split)),
         "confirm": split.confirm.map(|(least, most)| [least.as_str(), most.as_str()]),
     })
 }

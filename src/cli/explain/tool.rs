@@ -91,7 +91,7 @@ pub(super) fn print(page: &mut Page<impl Write>, policy: &Policy, named: &Named)
 
 fn told(page: &mut Page<impl Write>, policy: &Policy, operation: &Operation, split: &Split) -> io::Result<()> {
     let fate = Fate::of(split);
-    let part = if operations::is_whole(policy, split) { "" } else { "partly " };
+    let part = if operations::is_whole(split) { "" } else { "partly " };
     let word = format!("{part}{}", fate.as_str());
     let route = format!("{} {}", operation.method(), printable(operation.template(), MOST));
     writeln!(page.out, "{}  {}: {route}\n", fate.tone().paint(&word, page.coloured), operation.name())?;
@@ -103,7 +103,7 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, operation: &Operation, spl
     if !names.is_empty() {
         writeln!(page.out, "Its arguments: {}", printable(&names.join(", "), MOST))?;
     }
-    if operations::deciding(policy, split).is_empty() {
+    if operations::deciding(split).is_empty() {
         writeln!(page.out, "\nIt is denied: {}.", operations::lack(policy, split))?;
     }
     writeln!(page.out, "\nRules about some of its calls:")?;
@@ -126,6 +126,7 @@ fn extent(touch: &Touch) -> &'static str {
     match (touch.method, touch.extent) {
         (Asked::Other, _) => "other methods",
         (Asked::Listed, Extent::All) => "all of its calls",
+        (Asked::Listed, Extent::Named) => "calls in which a variable is a name that it denies anywhere",
         (Asked::Listed, Extent::Some) => "some of its calls, by what a variable or the query holds",
     }
 }

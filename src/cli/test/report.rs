@@ -54,7 +54,8 @@ impl<'p> Report<'p> {
         for ran in self.ran.iter().filter(|ran| !ran.is_met()) {
             let Ran { file, case, .. } = ran;
             let failed = Tone::Refused.paint("FAILED", coloured);
-            writeln!(out, "{failed}  {}  {file}:{}", printable(&case.name, MOST), case.line)?;
+            writeln!(out, "{failed}  {file}:{}", case.line)?;
+            writeln!(out, "        {}", printable(&case.name, MOST))?;
             writeln!(out, "        expected  {}", printable(&ran.expected(), MOST))?;
             writeln!(out, "        got       {}\n", printable(&ran.got(self.policy), MOST))?;
         }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use super::passage::{Passage, Template, makes_write};
 use super::{Rules, Target};
 use crate::policy::pattern::{Segment, denied_beginnings};
-use crate::policy::rule::Allow;
+use crate::policy::rule::{Allow, RuleKind};
 use crate::policy::trie::{Reach, Trie};
 use crate::policy::verdict::{Confirm, Effect, RuleRef};
 use crate::request::method::Method;
@@ -50,6 +50,9 @@ pub enum Asked {
 /// How many of some requests a rule is about, by their paths; its constraints are not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
+    /// Those in which a variable is itself a name that is denied wherever it stands, as `/**/users` does; perhaps none. Nearly
+    /// every template with a variable has such requests, and nobody makes them.
+    Named,
     /// Some of them, perhaps.
     Some,
     /// Each.
@@ -72,7 +75,7 @@ impl Rules {
         });
         for touch in &mut split.denies {
             let names = self.denies.iter().any(|rule| rule.name == touch.rule && rule.names.is_some());
-            touch.extent = if names { Extent::Some } else { touch.extent };
+            touch.extent = if names { touch.extent.min(Extent::Some) } else { touch.extent };
         }
         split.confirm = (split.passage == Passage::Write).then(|| self.confirm(method, &allows));
         split
@@ -84,7 +87,7 @@ impl Rules {
         let open = template.open();
         let forms = [(&self.canonical, &template.written), (&self.folded, &template.folded)];
         for (trie, segments) in forms.into_iter().chain(open.iter().map(|open| (&self.folded, open))) {
-            self.note(trie, segments, &self.allow_paths, &mut found);
+            self.note(trie, segments, &self.allow_paths, &mut found, RuleKind::Allow);
         }
         let mut whole = Vec::new();
         self.canonical.including(&template.written, Reach::Exact, &self.symbols, &mut whole);
@@ -100,7 +103,7 @@ impl Rules {
         let forms = [(&self.denied_canonical, &template.written), (&self.denied, &template.folded)];
         for (trie, segments) in forms.into_iter().chain(open.iter().map(|open| (&self.denied, open))) {
             for prefix in above(segments) {
-                self.note(trie, &prefix, &self.deny_paths, &mut found);
+                self.note(trie, &prefix, &self.deny_paths, &mut found, RuleKind::Deny);
             }
             trie.including(segments, Reach::Below, &self.symbols, &mut whole);
         }
@@ -109,9 +112,21 @@ impl Rules {
     }
 
     /// Notes the rules that share a path with these segments.
-    fn note(&self, trie: &Trie, segments: &[Segment], paths: &[Target], found: &mut BTreeMap<usize, Extent>) {
-        let mut visit = |number| {
-            found.extend(rule_of(paths, number).map(|rule| (rule, Extent::Some)));
+    fn note(
+        &self,
+        trie: &Trie,
+        segments: &[Segment],
+        paths: &[Target],
+        found: &mut BTreeMap<usize, Extent>,
+        kind: RuleKind,
+    ) {
+        let mut visit = |number: u32| {
+            if let Some(target) = paths.get(number as usize) {
+                let named = kind == RuleKind::Deny && target.rank.begins_with_wildcard();
+                let extent = if named { Extent::Named } else { Extent::Some };
+                let before = found.entry(target.rule).or_insert(extent);
+                *before = extent.max(*before);
+            }
             ControlFlow::Continue(())
         };
         match trie.meeting(segments, &self.symbols, &mut visit) {

@@ -1,0 +1,210 @@
+//! `init`: a policy that says nothing wrong, opens reads alone, and whose own cases hold.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::common::{desk::without_terminal, gate::binary, terminal::Terminal};
+
+fn directory() -> TempDir {
+    tempfile::Builder::new().prefix("init-").tempdir().expect("a directory")
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = binary();
+    command.args(arguments).env_clear().env("HOME", directory).env("PATH", "/usr/bin:/bin");
+    command.env("ALLSTACKS_TOKEN", "t").env("SHOP_TOKEN", "t").current_dir(directory).stdin(Stdio::null());
+    command
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    command(directory, arguments).output().expect("the binary runs")
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).expect("it is there").permissions().mode() & 0o777
+}
+
+/// The policy has no finding, each of its cases holds, and both files are their owner's.
+fn is_good(directory: &Path, name: &str) {
+    let policy = format!("{name}.toml");
+    let output = run(directory, &["check", &policy]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.ends_with("no findings\n"), "{said}");
+    let output = run(directory, &["test", &policy, "--cover"]);
+    assert!(output.status.success(), "{output:?}");
+    for file in [policy, format!("{name}.cases.toml")] {
+        assert_eq!(mode(&directory.join(&file)), 0o600, "{file}");
+    }
+}
+
+/// A document of a shop, with `keys` and `users` in it.
+fn document() -> String {
+    let id = json!([{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }]);
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Shop", "version": "1" },
+        "paths": {
+            "/orders": { "get": { "tags": ["Orders"], "summary": "All orders" }, "post": { "tags": ["Orders"] } },
+            "/orders/{id}": { "get": { "tags": ["Orders"], "parameters": id }, "delete": { "tags": ["Orders"], "parameters": id } },
+            "/stock": { "get": { "tags": ["Stock"] } },
+            "/api-keys/{id}": { "get": { "tags": ["Admin"], "parameters": id } },
+            "/users": { "get": { "tags": ["Admin"] } },
+        },
+    })
+    .to_string()
+}
+
+#[test]
+fn a_policy_made_by_flags_has_no_finding_and_its_cases_hold() {
+    let directory = directory();
+    let at = directory.path();
+    let output = run(at, &["init", "--api", "allstacks", "--yes"]);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    for next in ["check", "test", "tools", "doctor", "install"] {
+        assert!(said.contains(&format!("portcullis {next} ")), "{said}");
+    }
+    is_good(at, "allstacks");
+    fs::write(at.join("shop.json"), document()).unwrap();
+    let output = run(at, &["init", "--openapi", "shop.json", "--base-url", "https://shop.example/v1/", "--yes"]);
+    assert!(output.status.success(), "{output:?}");
+    is_good(at, "shop");
+    let output = run(at, &["explain", "shop.toml", "--all"]);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && told.contains("/orders"), "{output:?}");
+    for (method, path, code) in [
+        ("GET", "/orders", 0),
+        ("GET", "/orders/7", 0),
+        ("GET", "/stock", 0),
+        ("POST", "/orders", 1),
+        ("DELETE", "/orders/7", 1),
+        ("GET", "/users", 1),
+        ("GET", "/orders/7/API-Keys", 1),
+    ] {
+        assert_eq!(run(at, &["explain", "shop.toml", method, path]).status.code(), Some(code), "{method} {path}");
+    }
+}
+
+#[test]
+fn only_the_groups_that_were_chosen_are_open() {
+    let directory = directory();
+    let at = directory.path();
+    let output =
+        run(at, &["init", "--api", "allstacks", "--group", "labels-alerts-risks", "--name", "labels", "--yes"]);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(run(at, &["explain", "labels.toml", "GET", "/organization/1/labels/"]).status.code(), Some(0));
+    assert_eq!(run(at, &["explain", "labels.toml", "GET", "/organization/1/dashboards/"]).status.code(), Some(1));
+    let output = run(at, &["init", "--api", "allstacks", "--group", "nothing", "--name", "none", "--yes"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("`labels-alerts-risks`"), "it says which there are: {said}");
+}
+
+#[test]
+fn no_file_is_written_over_without_a_word() {
+    let directory = directory();
+    let at = directory.path();
+    for there in ["allstacks.toml", "allstacks.cases.toml"] {
+        fs::write(at.join(there), "mine").unwrap();
+        let output = run(at, &["init", "--api", "allstacks", "--yes"]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert_eq!(fs::read_to_string(at.join(there)).unwrap(), "mine");
+        assert_eq!(fs::read_dir(at).unwrap().count(), 1, "nor is half of it written");
+        fs::remove_file(at.join(there)).unwrap();
+    }
+    fs::write(at.join("allstacks.toml"), "mine").unwrap();
+    let output = run(at, &["init", "--api", "allstacks", "--yes", "--force"]);
+    assert!(output.status.success(), "{output:?}");
+    is_good(at, "allstacks");
+}
+
+#[test]
+fn what_would_be_wrong_is_told_and_not_written() {
+    let directory = directory();
+    let at = directory.path();
+    for (flag, value, code) in [
+        ("--base-url", "http://api.example.com/", 1),
+        ("--name", "Not A Name", 1),
+        ("--credential", "hunter2", 2),
+        ("--credential", "env:hunter2 hunter2", 2),
+        ("--output", "/nowhere/at/all.toml", 2),
+        ("--openapi", "missing.json", 2),
+    ] {
+        let api: &[&str] = if flag == "--openapi" { &[] } else { &["--api", "allstacks"] };
+        let output = run(at, &[&["init", flag, value, "--yes"], api].concat());
+        assert_eq!(output.status.code(), Some(code), "{flag} {value}: {output:?}");
+        let said = String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned();
+        assert!(!said.contains("hunter2"), "what may be a secret is not repeated: {said}");
+        assert_eq!(fs::read_dir(at).unwrap().count(), 0, "{flag} {value}");
+    }
+    fs::write(at.join("shop.json"), document()).unwrap();
+    let output = run(at, &["init", "--openapi", "shop.json", "--yes"]);
+    assert_eq!(output.status.code(), Some(2), "where an API is, no document is believed: {output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--base-url"), "{output:?}");
+    // A directory that others may write is no place for a policy.
+    let open = at.join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let output = run(&open, &["init", "--api", "allstacks", "--yes"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
+}
+
+#[test]
+fn a_person_is_asked_for_what_no_flag_says() {
+    let directory = directory();
+    let at = directory.path();
+    fs::write(at.join("shop.json"), document()).unwrap();
+    let mut terminal = Terminal::start(command(at, &["init", "--credential", "none"]), "");
+    for (question, answer) in [
+        ("Which API? `allstacks`, or the path of an OpenAPI document.", "shop.json\n"),
+        ("What is the API called here? [shop]", "\n"),
+        ("Where is the API? The paths of the rules are below this address.", "https://shop.example/v1/\n"),
+        ("such as `1 3`; an empty line is all of it.", "2\n"),
+        ("Into which file? [shop.toml]", "\n"),
+        ("Write `shop.toml`? An empty line or `yes` writes it, anything else does not.", "yes\n"),
+    ] {
+        // What is typed before the prompt does not count.
+        terminal.until(&format!("{question}\r\n> "));
+        terminal.type_in(answer);
+    }
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 0, "{screen}");
+    assert!(screen.contains("1  orders  (2 paths)") && screen.contains("2  stock  (1 path)"), "{screen}");
+    is_good(at, "shop");
+    assert_eq!(run(at, &["explain", "shop.toml", "GET", "/stock"]).status.code(), Some(0));
+    assert_eq!(run(at, &["explain", "shop.toml", "GET", "/orders"]).status.code(), Some(1));
+    assert!(fs::read_to_string(at.join("shop.toml")).unwrap().contains("# No credential"));
+}
+
+#[test]
+fn a_person_who_says_no_gets_no_file() {
+    let directory = directory();
+    let at = directory.path();
+    let arguments = ["init", "--api", "allstacks", "--credential", "none", "--name", "a", "--group", "projects"];
+    let base = ["--base-url", "https://app.allstacks.com/api/v1/"];
+    let mut terminal = Terminal::start(command(at, &[&arguments[..], &base].concat()), "");
+    terminal.until("Into which file? [a.toml]\r\n> ");
+    terminal.type_in("\n");
+    terminal.until("Write `a.toml`?");
+    terminal.until("does not.\r\n> ");
+    terminal.type_in("no\n");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 1, "{screen}");
+    assert_eq!(fs::read_dir(at).unwrap().count(), 0);
+}
+
+#[test]
+fn without_a_terminal_nobody_is_asked_and_the_flag_is_named() {
+    let directory = directory();
+    let output = without_terminal(&command(directory.path(), &["init", "--api", "allstacks"]));
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("no terminal to ask at") && said.contains("give --name, or --yes"), "{said}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
