@@ -103,7 +103,7 @@ pub fn name(name: &str) -> String {
     head.concat() + end
 }
 
-/// In how many things a policy is wider; no more than [`MOST_WIDENINGS`](crate::policy::diff::MOST_WIDENINGS) are counted.
+/// In how many things a policy is wider; no more than [`MOST_WIDENINGS`] are counted.
 #[must_use]
 pub fn things(count: usize) -> String {
     match count {

@@ -1,6 +1,6 @@
-//! rmcp's view of the gateway: the tool list, and calls that go through [`Gateway::answer`] and nowhere else.
+//! rmcp's view of the gateway: the tool list, and calls that go through [`Pipeline::answer`] and nowhere else.
 //!
-//! [`Gateway::answer`]: crate::gateway::Gateway::answer
+//! [`Pipeline::answer`]: crate::gateway::Pipeline::answer
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
