@@ -13,7 +13,7 @@ soak:
 
 # The figures of the README.
 bench:
-    cargo bench --locked --bench decide --bench tools --bench shape --bench log
+    cargo bench --locked --bench decide --bench diff --bench tools --bench shape --bench log
     benches/end_to_end/run.sh --reps 3
 
 # One session through the gate, told in plain words.

@@ -64,12 +64,8 @@ pub(super) fn within(ceiling: &Policy, file: &PolicyFile, policy: &Policy) -> Ve
             let finding = |widening: &Widening| {
                 let what = subject(widening);
                 let ceilings = rule_of(ceiling, widening.old_rule.as_ref());
-                let message = format!(
-                    "{}: {what}: {}; the ceiling: {}{ceilings}",
-                    widening.kind.as_str(),
-                    widening.is,
-                    widening.was
-                );
+                let Widening { kind, was, is, .. } = widening;
+                let message = format!("{}: {what}: {is}; under the ceiling: {was}{ceilings}", kind.as_str());
                 let help = format!("narrow it, or widen the ceiling {}", printable(ceiling.file(), MOST_LINE));
                 error(WIDER, printable(&message, MOST_LINE), &place(&file.text, widening), help)
             };
@@ -95,8 +91,12 @@ impl Pair {
         if let Some(more) = narrower.len().checked_sub(MOST_NARROWER).filter(|more| *more > 0) {
             writeln!(out, "narrower in {more} more")?;
         }
+        if self.wider == Comparison::Undecided || self.narrower == Comparison::Undecided {
+            writeln!(out, "what is undecided may be either: docs/policy-diff.md says why that can be")?;
+        }
         let names = [&self.new, &self.old].map(|policy| printable(policy.file(), MOST_LINE));
-        writeln!(out, "{}: {} than {}", names[0], self.summary(), names[1])
+        let [new, old] = names;
+        writeln!(out, "{new}: {} than {old}", self.summary())
     }
 
     fn write_one(&self, out: &mut dyn Write, way: &str, widening: &Widening) -> io::Result<()> {
@@ -131,7 +131,7 @@ impl Pair {
             "new": self.new.file(),
             "result": word(&self.wider, "no-wider", "wider"),
             "wider": list(&self.wider, Widening::clone),
-            "back": word(&self.narrower, "no-narrower", "narrower"),
+            "reverse": word(&self.narrower, "no-narrower", "narrower"),
             "narrower": list(&self.narrower, turned),
         })
     }

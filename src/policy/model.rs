@@ -11,8 +11,10 @@ use globset::{GlobBuilder, GlobMatcher};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 
+use super::decide::stage::{End, Spelling};
 use super::file::File;
 use super::finding::Findings;
+use super::trie::Nodes;
 use super::{Bond, Channel, Confirm, Effect, Grant, Parsed, Passage, Policy, Preview, Rules, Verdict, lint};
 use crate::agent::Agent;
 use crate::request::body::DeleteBody;
@@ -463,6 +465,33 @@ proptest! {
             let got = shown(&compiled.judge(request(&call), bond));
             let agree = got == expected || (expected == "deny" && got.starts_with("deny ") && got != "deny deny_rule" && got != "deny writes_off");
             prop_assert!(agree, "{call:?}: {got}, expected {expected}\n{}", toml(&rules, writes));
+        }
+    }
+
+    #[test]
+    fn the_decision_one_segment_after_another_is_the_decision(rules in rules(), calls in prop::collection::vec(call(), 8), writes: bool) {
+        let compiled = unchecked(&rules, writes);
+        for request in calls.iter().map(request).filter(|request| request.path().encoded().is_empty()) {
+            let path = request.path();
+            let (mut stage, mut nodes) = (compiled.begin(), Nodes::default());
+            for (canonical, folded) in path.segments().zip(path.deny_forms()[0].segments()) {
+                prop_assert!(compiled.weigh(&request).is_err() || compiled.leads_on(&stage, canonical, &mut nodes));
+                stage = compiled.after(&stage, Spelling { canonical, folded }, &mut nodes);
+            }
+            let end = if path.canonical().ends_with('/') { End::Slash } else { End::Bare };
+            let about = compiled.ended(&stage, end, &mut nodes);
+            let denied = compiled.denying_with(&about, request.method()).any(|deny| deny.is_about(&request));
+            let mut granting = compiled.granting_with(&about, request.method());
+            let granting = granting.find(|rule| !denied && rule.refuses(&request).is_none());
+            let told = granting.map(|rule| {
+                let grant = compiled.obligations(&about, request.method(), &rule.name);
+                format!("{:?}", Grant { rule: rule.name.clone(), ..grant })
+            });
+            let expected = compiled.weigh(&request).ok().map(|grant| {
+                let rule = granting.map_or(grant.rule.clone(), |rule| rule.name.clone());
+                format!("{:?}", Grant { rule, ..grant })
+            });
+            prop_assert_eq!(told, expected, "{:?}\n{}", request, toml(&rules, writes));
         }
     }
 

@@ -40,7 +40,7 @@ fn a_change_that_widens_nothing_is_no_wider_and_says_what_is_narrower() {
     let home = two(&[("/a/**", "/a/*"), ("10/min", "9/min")]);
     let narrower = diff(&home, &[]);
     let expected = "narrower (limits): limits.rate\n  was: 10/min\n  is:  9/min\n\
-                    narrower (passes): GET /a/x/\n  was: allowed (policy.toml:5 `all`)\n  is:  denied: no_rule\n\
+                    narrower (passes): GET /a/x/\n  was: allowed (policy.toml:5 `all`)\n  is:  denied (no_rule)\n\
                     new.toml: no wider and narrower in 2 things than policy.toml\n";
     assert_eq!(told(&home, &narrower), expected);
     assert_eq!(narrower.status.code(), Some(0));
@@ -52,7 +52,7 @@ fn a_change_that_widens_is_shown_by_a_request_with_the_rules_of_both() {
     let wider = diff(&home, &[]);
     let expected = "wider (upstream): upstream.base_url\n  was: https://a.example.test/\n  is:  https://b.example.test/\n\
                     wider (limits): limits.rate\n  was: 10/min\n  is:  11/min\n\
-                    wider (passes): GET /a/x/secret\n  was: denied: deny_rule (policy.toml:9 `secrets`)\n  \
+                    wider (passes): GET /a/x/secret\n  was: denied (deny_rule) (policy.toml:9 `secrets`)\n  \
                     is:  allowed (new.toml:5 `all`)\n";
     let told = told(&home, &wider);
     assert!(told.starts_with(expected), "{told}");
@@ -61,17 +61,34 @@ fn a_change_that_widens_is_shown_by_a_request_with_the_rules_of_both() {
 }
 
 #[test]
+fn what_could_not_be_told_is_not_taken_for_no_wider() {
+    let home = two(&[("/a/**\"]", "/a/*\"]\nencoded = [\"%2F\"]")]);
+    let output = diff(&home, &[]);
+    let told = told(&home, &output);
+    assert!(
+        told.contains("new.toml: undecided whether it is wider and narrower in 1 thing than policy.toml\n"),
+        "{told}"
+    );
+    assert!(told.contains("docs/policy-diff.md"), "{told}");
+    assert_eq!(output.status.code(), Some(1));
+    let (new, ceiling) = (home.path().join("new.toml"), home.policy());
+    let check = binary().arg("check").arg(new).arg("--within").arg(ceiling).output().expect("it runs");
+    assert!(String::from_utf8_lossy(&check.stderr).contains("error[ceiling-undecided]"), "{check:?}");
+    assert_eq!(check.status.code(), Some(1));
+}
+
+#[test]
 fn programs_read_the_same_as_json() {
     let home = two(&[("/**/secret", "/a/secret")]);
     let output = diff(&home, &["--format", "json"]);
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!((&told["result"], &told["back"]), (&json!("wider"), &json!("no-narrower")), "{told}");
+    assert_eq!((&told["result"], &told["reverse"]), (&json!("wider"), &json!("no-narrower")), "{told}");
     let expected = json!({
         "kind": "passes",
         "key": null,
         "rule": { "id": "all", "line": 5 },
         "old_rule": { "id": "secrets", "line": 9 },
-        "was": "denied: deny_rule",
+        "was": "denied (deny_rule)",
         "is": "allowed",
         "example": { "method": "GET", "path": "/a/x/secret", "query": [], "body": null, "body_bytes": null },
     });

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Rules, Target};
-use crate::policy::rule::{BodyLimit, Methods, QueryLimit};
+use crate::policy::rule::{Allow, BodyLimit, Methods, QueryLimit};
 use crate::policy::spec::Rate;
 use crate::policy::verdict::{Channel, Confirm, Effect, Preview, Values};
 use crate::request::encoded::Encoded;
@@ -21,6 +21,27 @@ struct Face<'r> {
     asks: (Confirm, Channel, Preview, bool, Values),
     credential: Option<&'r str>,
     rate: Option<Rate>,
+}
+
+impl Face<'_> {
+    /// Whether a request that the rule grants sheds nothing when this rule is about it as well.
+    fn adds_nothing_lenient(&self, rule: &Allow) -> bool {
+        let (.., values) = self.asks;
+        self.encoded == Encoded::NONE && values >= rule.values && self.credential == rule.credential.as_deref()
+    }
+
+    /// Whether a request that the rule grants sheds nothing when this rule is no longer about it.
+    fn asks_no_more_than(&self, rule: &Allow) -> bool {
+        let (confirm, channel, preview, idempotency_key, _) = self.asks;
+        self.rate.is_none()
+            && self.effect.is_none()
+            && rule.effect.is_none()
+            && self.credential == rule.credential.as_deref()
+            && confirm <= rule.confirm
+            && channel <= rule.channel
+            && preview <= rule.preview
+            && idempotency_key <= rule.idempotency_key
+    }
 }
 
 /// A deny rule without its name.
@@ -44,6 +65,21 @@ impl Rules {
     /// Whether a path with encoded reserved characters may be granted.
     pub(in crate::policy) fn take_encoded(&self) -> bool {
         self.allows.iter().any(|rule| rule.encoded != Encoded::NONE)
+    }
+
+    /// Whether no path with encoded reserved characters is let through more widely than by the others, as far as that
+    /// can be told from the rules alone, and as far as credentials of the same name are the same.
+    ///
+    /// Every reading of such a path counts, so that any rule may be about it. But whatever grants one is about it as well:
+    /// where those rules are the others' too, and each rule that came or went asks for no more than they do, only
+    /// denials are left to compare.
+    pub(in crate::policy) fn take_no_more_encoded_than(&self, others: &Self) -> bool {
+        let granting: Vec<&Allow> = self.allows.iter().filter(|rule| rule.encoded != Encoded::NONE).collect();
+        let denied: HashSet<Bar<'_>> = self.bars().collect();
+        let (own, theirs): (HashSet<Face<'_>>, HashSet<Face<'_>>) = (self.faces().collect(), others.faces().collect());
+        let came = own.difference(&theirs).all(|face| granting.iter().all(|rule| face.adds_nothing_lenient(rule)));
+        let went = theirs.difference(&own).all(|face| granting.iter().all(|rule| face.asks_no_more_than(rule)));
+        (others.writes || !self.writes) && came && went && others.bars().all(|bar| denied.contains(&bar))
     }
 
     /// The names of the credentials that rules choose, and the one that is meant where they choose none.

@@ -67,6 +67,13 @@ impl Stage {
         self.closed.contains_all(methods) || (self.canonical.is_over() && self.written.is_empty())
     }
 
+    /// How much there is to remember and to look at.
+    pub(in crate::policy) fn weight(&self) -> u64 {
+        let places = [&self.canonical, &self.folded, &self.denied_canonical, &self.denied];
+        let nodes: usize = places.into_iter().map(Place::len).sum();
+        u64::try_from(nodes + self.written.len() + self.about.len() + self.named.len()).unwrap_or(u64::MAX)
+    }
+
     /// Forgets what makes no difference where each of these methods is denied.
     pub(in crate::policy) fn settle(&mut self, methods: Methods) {
         if self.closed.contains_all(methods) {

@@ -13,6 +13,9 @@ use crate::policy::trie::stepped::Label;
 use crate::request::fold::fold_segment;
 use crate::request::path::Path;
 
+/// What it costs to remember a beginning of segments, in steps: it takes memory as well as time.
+const KEPT: u64 = 50;
+
 /// One segment for all that no label tells from it.
 #[derive(Debug)]
 pub(super) struct Class {
@@ -151,12 +154,15 @@ impl Sieve {
             self.keep(&draft, &mut found, &mut classes);
             let awaited = (self.written.awaited(&draft.spot.written), self.folded.awaited(&draft.spot.whole));
             for token in self.alphabet.next(draft.spot.last, &awaited.0, &awaited.1) {
-                steps.take()?;
-                let next = self.with(&draft, &token);
+                steps.take(1)?;
+                let spot = self.after(&draft.spot, &token);
                 if token.sort == Sort::Imagined && !draft.is_imagined {
-                    later.push(next);
-                } else if seen.insert(next.spot.clone()) {
-                    open.push_back(next);
+                    steps.take(KEPT)?;
+                    later.push(draft.with(&token, spot));
+                } else if !seen.contains(&spot) {
+                    steps.take(KEPT)?;
+                    seen.insert(spot.clone());
+                    open.push_back(draft.with(&token, spot));
                 }
             }
         }
@@ -186,23 +192,20 @@ impl Sieve {
         draft
     }
 
-    fn with(&self, draft: &Draft, token: &Token) -> Draft {
-        let mut spot = draft.spot.clone();
+    /// After one more piece.
+    fn after(&self, before: &Spot, token: &Token) -> Spot {
+        let mut spot = before.clone();
         token.canonical.chars().for_each(|character| self.written.read(&mut spot.written, character));
         token.folded.chars().for_each(|character| self.folded.read(&mut spot.whole, character));
         spot.last = self.alphabet.last(&token.canonical);
-        let canonical = format!("{}{}", draft.canonical, token.canonical);
-        let folded = format!("{}{}", draft.folded, token.folded);
-        let mut kept = draft.kept;
         match token.sort {
             Sort::Name | Sort::Imagined => {
-                spot.kept = spot.whole.clone();
+                spot.kept.clone_from(&spot.whole);
                 spot.is_name = true;
-                kept = folded.len();
             }
             Sort::Trimmed | Sort::Ignored => {}
         }
-        Draft { spot, canonical, folded, kept, is_imagined: draft.is_imagined || token.sort == Sort::Imagined }
+        spot
     }
 
     /// Keeps a segment of a kind that was not seen, or was only imagined.
@@ -237,6 +240,18 @@ impl Sieve {
 }
 
 impl Draft {
+    /// With one more piece.
+    fn with(&self, token: &Token, spot: Spot) -> Self {
+        let canonical = format!("{}{}", self.canonical, token.canonical);
+        let folded = format!("{}{}", self.folded, token.folded);
+        let (kept, is_imagined) = match token.sort {
+            Sort::Name => (folded.len(), self.is_imagined),
+            Sort::Imagined => (folded.len(), true),
+            Sort::Trimmed | Sort::Ignored => (self.kept, self.is_imagined),
+        };
+        Self { spot, canonical, folded, kept, is_imagined }
+    }
+
     fn class(&self) -> Class {
         let folded = self.folded.get(..self.kept).unwrap_or_default().to_owned();
         let is_real = !self.is_imagined && is_real(&self.canonical, &folded);

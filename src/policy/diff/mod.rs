@@ -32,13 +32,13 @@ pub const MOST_WIDENINGS: usize = 500;
 /// What a comparison may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Looks at a segment or a piece of one.
+    /// Looks at a segment or a piece of one; to remember something costs many of them.
     pub steps: u64,
 }
 
 impl Budget {
     /// For ordinary policies, some hundreds of rules each, with much to spare; a few seconds.
-    pub const ORDINARY: Self = Self { steps: 20_000_000 };
+    pub const ORDINARY: Self = Self { steps: 30_000_000 };
 }
 
 /// What came of comparing two policies.
@@ -149,7 +149,8 @@ pub fn widening(old: &Policy, new: &Policy, budget: Budget) -> Comparison {
         outcome.found.sort_by_cached_key(Widening::order);
         // A path with encoded reserved characters can be read in several ways, and the search is about none of them; nor is it
         // about what report mode lets through where a denial is gone, or a rule that called it a write.
-        is_complete = outcome.is_complete && !new.rules.take_encoded() && new.report_until().is_none();
+        let is_kept = || new.rules.take_no_more_encoded_than(&old.rules) && sides.share_credentials();
+        is_complete = outcome.is_complete && (!new.rules.take_encoded() || is_kept()) && new.report_until().is_none();
         found.append(&mut outcome.found);
     }
     match (found.is_empty(), is_complete) {
@@ -189,8 +190,9 @@ struct Steps {
 }
 
 impl Steps {
-    fn take(&mut self) -> Option<()> {
-        self.left = self.left.checked_sub(1)?;
+    /// `None` when not so many are left.
+    fn take(&mut self, steps: u64) -> Option<()> {
+        self.left = self.left.checked_sub(steps)?;
         Some(())
     }
 }

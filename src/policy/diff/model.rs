@@ -36,6 +36,7 @@ struct Rule {
     query: Option<&'static str>,
     body: Option<&'static str>,
     names: Option<&'static str>,
+    encoded: bool,
 }
 
 impl Rule {
@@ -50,6 +51,7 @@ impl Rule {
         text += &format!(
             "confirm = {confirm:?}\nchannel = {channel:?}\npreview = {preview}\nidempotency_key = {key}\nlog = {log:?}\n"
         );
+        text.extend(self.encoded.then_some("encoded = [\"%2F\"]\n"));
         text.extend(self.effect.map(|effect| format!("effect = {effect:?}\n")));
         text.extend(self.credential.map(|name| format!("credential = {name:?}\n")));
         text.extend(self.rate.map(|rate| format!("rate = {rate:?}\n")));
@@ -73,9 +75,9 @@ fn policy(rules: &[Rule], writes: bool) -> Policy {
 
 /// Which parts of a segment the patterns and the paths are made of.
 const LETTERS: [&str; 8] = ["a", "A", "b", ".", ":", "%C3%A9", "%CC%81", "%20"];
-const PATTERNS: [&str; 22] = [
+const PATTERNS: [&str; 23] = [
     "a", "b", "A", "a", "*", "*", "**", "a*", "*a", "A*", "*b", "a*b", "ab", "a.", "a:b", "é", "é*", "*é", "a%CC%81",
-    "a%CC%81*", "*.*", "b%20",
+    "a%CC%81*", "*.*", "b%20", "*9",
 ];
 
 fn pattern() -> impl Strategy<Value = String> {
@@ -112,16 +114,22 @@ fn rule() -> impl Strategy<Value = Rule> {
         some(&["[\"p\"]", "[\"P\", \"q\"]"]),
     );
     let paths = prop::collection::vec(pattern(), 1..3);
-    let flags = (prop::bool::weighted(0.3), some(&["read", "write"]), some(&["one"]), some(&["5/min", "6/min", "5/h"]));
+    let flags = (
+        prop::bool::weighted(0.3),
+        prop::bool::weighted(0.05),
+        some(&["read", "write"]),
+        some(&["one"]),
+        some(&["5/min", "6/min", "5/h"]),
+    );
     (methods, paths, asks, limits, flags).prop_map(
-        |(methods, paths, asks, (query, body, names), (deny, effect, credential, rate))| {
+        |(methods, paths, asks, (query, body, names), (deny, encoded, effect, credential, rate))| {
             let mut methods: Vec<_> = methods.into_iter().collect();
             if effect == Some("read") {
                 methods = vec!["POST"];
             }
             let is_flat = |path: &String| !path.contains("**");
             let effect = effect.filter(|effect| *effect == "write" || paths.iter().all(is_flat));
-            Rule { deny, methods, paths, effect, asks, credential, rate, query, body, names }
+            Rule { deny, methods, paths, effect, asks, credential, rate, query, body, names, encoded }
         },
     )
 }
@@ -234,8 +242,17 @@ static FULL: LazyLock<Vec<Request>> = LazyLock::new(|| {
     METHODS.into_iter().flat_map(of).collect()
 });
 
+/// Paths with an encoded slash.
+static ENCODED: LazyLock<Vec<Request>> = LazyLock::new(|| {
+    let segments = ["a%2Fa", "%2F", "A%2Fb", "a", "b"];
+    let two = segments.iter().flat_map(|first| segments.map(|last| format!("/{first}/{last}")));
+    let all: Vec<String> = two.chain(segments.map(|only| format!("/{only}"))).collect();
+    let of = |method| all.iter().filter_map(move |path| Example::new(method, path, &Ask::default()).request());
+    METHODS.into_iter().flat_map(of).collect()
+});
+
 /// The kinds in which NEW is wider, by every request there is.
-fn brute(sides: Sides<'_>, requests: &[Request]) -> BTreeMap<Kind, String> {
+fn brute<'r>(sides: Sides<'_>, requests: impl Iterator<Item = &'r Request>) -> BTreeMap<Kind, String> {
     let mut found = BTreeMap::new();
     let mut bounds: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for request in requests {
@@ -272,25 +289,33 @@ fn kept(sides: Sides<'_>, old: &Grant, new: &Grant) -> Vec<(usize, BTreeSet<usiz
 fn hold(old: &[Rule], new: &[Rule], writes: (bool, bool)) -> Result<&'static str, String> {
     let is_limited = |rule: &Rule| rule.query.is_some() || (rule.deny && rule.names.is_some()) || rule.body.is_some();
     let requests = if old.iter().chain(new).any(is_limited) { &FULL } else { &PLAIN };
+    let takes_encoded = new.iter().any(|rule| rule.encoded && !rule.deny);
     let (old, new) = (policy(old, writes.0), policy(new, writes.1));
     let sides = Sides { old: &old, new: &new };
-    let expected = brute(sides, requests);
+    let encoded = ENCODED.iter().filter(|_| takes_encoded);
+    let expected = brute(sides, requests.iter().chain(encoded));
     match widening(&old, &new, Budget::ORDINARY) {
         Comparison::NoWider if expected.is_empty() => Ok("no wider"),
         Comparison::NoWider => Err(format!("missed: {expected:?}")),
+        // In paths with an encoded slash, what is wider may be left undecided.
+        Comparison::Undecided if takes_encoded => Ok("undecided"),
         Comparison::Undecided => Err(format!("not decided: {expected:?}")),
         Comparison::Wider(found) => {
             for widening in &found {
                 let request = widening.example.as_ref().and_then(Example::request).ok_or("no request")?;
                 // It shows by itself that it is wider, in that kind.
-                let alone = brute(sides, std::slice::from_ref(&request));
+                let alone = brute(sides, std::iter::once(&request));
                 if !alone.contains_key(&widening.kind) && widening.kind != Kind::Rate {
                     return Err(format!("{widening:?} shows {alone:?}"));
                 }
             }
             let kinds: BTreeSet<Kind> = found.iter().map(|widening| widening.kind).collect();
             let missed: Vec<_> = expected.iter().filter(|(kind, _)| !kinds.contains(kind)).collect();
-            if missed.is_empty() { Ok("wider") } else { Err(format!("missed kinds: {missed:?} in {found:#?}")) }
+            if missed.is_empty() || takes_encoded {
+                Ok("wider")
+            } else {
+                Err(format!("missed kinds: {missed:?} in {found:#?}"))
+            }
         }
     }
 }
@@ -305,7 +330,7 @@ fn cases() -> u32 {
     match (variable("PORTCULLIS_ROUNDS"), variable("PORTCULLIS_SOAK")) {
         (Some(rounds), _) => rounds.parse().unwrap(),
         (None, Some(_)) => 10_000,
-        (None, None) => 100,
+        (None, None) => 30,
     }
 }
 

@@ -21,6 +21,9 @@ use crate::policy::verdict::{Grant, RuleRef, Verdict};
 use crate::request::method::Method;
 use crate::request::path::MAX_SEGMENTS;
 
+/// What it costs to remember a state, in steps, beside its weight: it takes memory as well as time.
+const KEPT: u64 = 200;
+
 /// What came of the search.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -67,6 +70,13 @@ struct Search<'p> {
     skipped: bool,
     is_sure: bool,
     nodes: Nodes,
+}
+
+/// Whether a state was come to already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    First,
+    Before,
 }
 
 /// A beginning of paths.
@@ -123,7 +133,7 @@ impl<'p> Search<'p> {
         for end in [End::Bare, End::Slash] {
             // The root ends in its slash.
             if depth > 0 || end == End::Slash {
-                steps.take()?;
+                steps.take(1 + old.weight() + new.weight())?;
                 self.judge(at, end, &old, &new);
             }
         }
@@ -140,7 +150,7 @@ impl<'p> Search<'p> {
                 self.skipped = true;
                 continue;
             }
-            steps.take()?;
+            steps.take(1)?;
             let spelling = class.spelling();
             if !sides.new.rules.leads_on(&new, spelling.canonical, &mut self.nodes) {
                 continue;
@@ -150,7 +160,11 @@ impl<'p> Search<'p> {
                 continue;
             }
             let old = sides.old.rules.after(&old, spelling, &mut self.nodes);
-            self.visit(at, Some((Rc::clone(&all), index)), depth + 1, old, new);
+            let weight = old.weight() + new.weight();
+            steps.take(weight)?;
+            if self.visit(at, Some((Rc::clone(&all), index)), depth + 1, old, new) == Seen::First {
+                steps.take(KEPT + weight)?;
+            }
         }
         Some(())
     }
@@ -162,12 +176,14 @@ impl<'p> Search<'p> {
         depth: usize,
         mut old: Stage,
         new: Stage,
-    ) {
+    ) -> Seen {
         old.settle(self.methods);
         let (old, new) = (Rc::new(old), Rc::new(new));
         if self.seen.insert((Rc::clone(&old), Rc::clone(&new))) {
             self.visits.push(Visit { before, segment, depth, old, new });
+            return Seen::First;
         }
+        Seen::Before
     }
 
     fn judge(&mut self, visit: usize, end: End, old: &Stage, new: &Stage) {
@@ -332,7 +348,7 @@ fn decided(sides: Sides<'_>, example: &Example) -> Option<(Kind, String, Option<
     let new = verdict(sides.new, example)?;
     let kind = passing(grant(&new)?);
     match verdict(sides.old, example)? {
-        Verdict::Deny(denial) => Some((kind, format!("denied: {}", denial.reason().code()), denial.rule().cloned())),
+        Verdict::Deny(denial) => Some((kind, format!("denied ({})", denial.reason().code()), denial.rule().cloned())),
         Verdict::Allow(_) | Verdict::Hold(_) => None,
     }
 }

@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, compose};
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
-use crate::policy::pattern::{DENY_ENDS, Glob};
+use crate::policy::pattern::DENY_ENDS;
 use crate::policy::trie::stepped::Label;
 use crate::request::fold::{fold_segment, is_ignorable};
 
@@ -86,16 +86,16 @@ pub(super) struct Alphabet {
     fixed: Vec<Token>,
     /// Marks of labels, which change the letter before them, with what each is where there is none.
     marks: Vec<(char, Vec<Token>)>,
-    /// A label may match the digits of `%HH`.
-    digits: bool,
+    /// The digits of `%HH` with which a label may begin to match.
+    digits: BTreeSet<char>,
 }
 
 impl Alphabet {
     pub(super) fn new<'t>(canonical: impl Iterator<Item = Label<'t>>, folded: impl Iterator<Item = Label<'t>>) -> Self {
         let mut known = BTreeSet::new();
-        let mut digits = false;
+        let mut digits = BTreeSet::new();
         for label in canonical {
-            digits |= waits_for_digits(label);
+            digits.extend(digits_of(label));
             escapes(label, &mut known);
         }
         let beyond = |label: Label<'t>| text_of(label).chars().filter(|c| !c.is_ascii()).collect::<Vec<_>>();
@@ -111,7 +111,7 @@ impl Alphabet {
         fixed.extend(PLAIN_BEYOND.chars().find(|plain| !known.contains(plain)).map(Token::encoded));
         let mut marks = Vec::new();
         for character in known.iter().copied() {
-            if !character.is_ascii() && (canonical_combining_class(character) != 0 || follows(character)) {
+            if !character.is_ascii() && (canonical_combining_class(character) != 0 || FOLLOWERS.contains(&character)) {
                 marks.push((character, spellings(character)));
                 let letters = known.iter().filter(|letter| !letter.is_ascii());
                 fixed.extend(letters.map(|letter| Token::of(percent(*letter) + &percent(character), Sort::Name)));
@@ -119,14 +119,13 @@ impl Alphabet {
                 fixed.extend(spellings(character));
             }
         }
-        if digits {
-            fixed.extend(ENCODED_ONLY.chars().chain(EITHER.chars()).map(Token::encoded));
-            fixed.extend(latin());
-            fixed.extend((0x80..=0xf4_u8).map(|byte| Token::new(format!("%{byte:02X}"), "", Sort::Imagined)));
-            fixed.extend(
-                [String::new(), UNSEEN.to_string()]
-                    .map(|folded| Token::new(UNSEEN.to_string(), folded, Sort::Imagined)),
-            );
+        if !digits.is_empty() {
+            let seen = |token: &Token| token.canonical.contains(|c| digits.contains(&c));
+            let ascii = ENCODED_ONLY.chars().chain(EITHER.chars()).map(Token::encoded);
+            let bytes = (0x80..=0xf4_u8).map(|byte| Token::new(format!("%{byte:02X}"), "", Sort::Imagined));
+            fixed.extend(ascii.chain(latin()).chain(left_out()).chain(bytes).filter(seen));
+            let unseen = [String::new(), UNSEEN.to_string()];
+            fixed.extend(unseen.map(|folded| Token::new(UNSEEN.to_string(), folded, Sort::Imagined)));
         }
         Self { fixed, marks, digits }
     }
@@ -178,7 +177,7 @@ impl Alphabet {
 
     /// Everything that a character of a deny form may be on the wire.
     fn spelled(&self, character: char, written: &[char], tokens: &mut Vec<Token>) {
-        if self.digits {
+        if !self.digits.is_empty() {
             tokens.push(Token::new(UNSEEN.to_string(), character.to_string(), Sort::Imagined));
         }
         if !character.is_ascii() {
@@ -225,8 +224,8 @@ pub(super) enum Last {
 /// For each ASCII character, itself with each mark that makes another letter of it.
 static COMPOSED: LazyLock<Vec<Vec<Token>>> = LazyLock::new(|| {
     let composed = |base: char| -> Vec<Token> {
-        let marks = ('\u{300}'..='\u{36f}').filter(|mark| compose(base, *mark).is_some());
-        let tokens = marks.map(|mark| Token::of(format!("{base}{}", percent(mark)), Sort::Name));
+        let marks = FOLLOWERS.iter().filter(|mark| compose(base, **mark).is_some());
+        let tokens = marks.map(|mark| Token::of(format!("{base}{}", percent(*mark)), Sort::Name));
         tokens.filter(|token| !token.folded.starts_with(base.to_ascii_lowercase())).collect()
     };
     ('\0'..='\u{7f}').map(composed).collect()
@@ -248,8 +247,8 @@ fn spellings(character: char) -> Vec<Token> {
     // In a way that no label knows.
     tokens.push(Token::new(UNSEEN.to_string(), inner_fold(&percent(character)), Sort::Imagined));
     // What a mark makes of it.
-    if let Some(mark) = ('\u{300}'..='\u{11fff}').find(|mark| compose(character, *mark).is_some()) {
-        tokens.push(Token::of(percent(character) + &percent(mark), Sort::Name));
+    if let Some(mark) = FOLLOWERS.iter().find(|mark| compose(character, **mark).is_some()) {
+        tokens.push(Token::of(percent(character) + &percent(*mark), Sort::Name));
         tokens.push(Token::new(percent(character), UNSEEN.to_string(), Sort::Imagined));
     }
     tokens
@@ -271,14 +270,20 @@ fn base_of(mark: char, free: impl Fn(&char) -> bool, folded: &[char]) -> Option<
     tokens.find(is_new).map(|(_, token)| token)
 }
 
-/// Whether some letter before it makes another letter with it.
-fn follows(character: char) -> bool {
-    ('\u{300}'..='\u{11fff}').any(|base| compose(base, character).is_some())
-}
+/// The characters that may make another letter of the one before them (NFC_Quick_Check=Maybe, UAX #15).
+static FOLLOWERS: LazyLock<Vec<char>> = LazyLock::new(|| {
+    let may_follow = |c: &char| is_nfc_quick(std::iter::once(*c)) == IsNormalized::Maybe;
+    ('\u{300}'..=char::MAX).filter(may_follow).collect()
+});
 
 /// Letters of the Latin-1 block, for their last two digits on the wire.
 fn latin() -> impl Iterator<Item = Token> {
     ('\u{c0}'..='\u{ff}').map(Token::encoded)
+}
+
+/// Variation selectors with every last byte that there is: they bring digits into a name that they are no part of.
+fn left_out() -> impl Iterator<Item = Token> {
+    ('\u{e0100}'..='\u{e013f}').map(Token::encoded)
 }
 
 /// The full-width form of an ASCII character, which folds to it.
@@ -318,15 +323,15 @@ fn text_of(label: Label<'_>) -> String {
     }
 }
 
-/// Whether a part of the label that may stand anywhere begins with a hexadecimal digit, so that it may begin inside of
+/// The hexadecimal digits with which a part of the label begins that may stand anywhere, so that it may begin inside of
 /// `%HH`.
-fn waits_for_digits(label: Label<'_>) -> bool {
-    let inside = |glob: &Glob| {
-        glob.pieces().skip(1).any(|piece| piece.starts_with(|c: char| matches!(c, '0'..='9' | 'A'..='F')))
-    };
+fn digits_of(label: Label<'_>) -> Vec<char> {
     match label {
-        Label::Literal(_) => false,
-        Label::Glob(glob) => inside(glob),
+        Label::Literal(_) => Vec::new(),
+        Label::Glob(glob) => {
+            let first = glob.pieces().skip(1).filter_map(|piece| piece.chars().next());
+            first.filter(|c| matches!(c, '0'..='9' | 'A'..='F')).collect()
+        }
     }
 }
 

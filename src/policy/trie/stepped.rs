@@ -19,6 +19,11 @@ pub(in crate::policy) enum Label<'t> {
 }
 
 impl Place {
+    /// How many nodes.
+    pub(in crate::policy) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether no pattern goes on from here or ends here.
     pub(in crate::policy) fn is_over(&self) -> bool {
         self.0.is_empty()
