@@ -1,4 +1,7 @@
-//! The path of every call, whatever door it came through: `Gateway::handle` reads top to bottom.
+//! The path of every call, whatever door it came through: `Pipeline::handle` reads top to bottom.
+//!
+//! Promises that a call is judged and ended under one policy: what a policy makes is one [`Pipeline`], which never changes,
+//! and a [`Gateway`] exchanges the whole of it.
 
 mod asking;
 mod closing;
@@ -7,6 +10,7 @@ mod hold;
 mod preview;
 pub mod probe;
 mod question;
+mod reload;
 mod shaping;
 
 use std::panic::AssertUnwindSafe;
@@ -65,26 +69,28 @@ pub struct ToolCall {
     pub arguments: Arc<str>,
 }
 
-/// The gate in front of one API.
+pub use self::reload::{Fault, Fresh, Gateway, Opening, ReloadError, Source};
+
+/// The gate in front of one API under one policy.
 #[derive(Debug)]
-pub struct Gateway {
+pub struct Pipeline {
     agent: Agent,
     policy: Policy,
     toolbox: Toolbox,
     limiter: Limiter,
     confirmer: Confirmer,
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     audit: AuditLog,
     clock: Arc<dyn Clock>,
     store: Store,
     shaping: Lanes,
     tasks: TaskTracker,
-    lanes: Semaphore,
-    frames: FrameCount,
+    lanes: Arc<Semaphore>,
+    frames: Arc<FrameCount>,
     state_dir: Option<PathBuf>,
 }
 
-/// What a gateway is made of.
+/// What a gateway is made of at its start.
 #[derive(Debug)]
 pub struct Parts {
     /// Who is on the other end of the connection.
@@ -107,7 +113,7 @@ pub struct Parts {
     pub state_dir: Option<PathBuf>,
 }
 
-impl Gateway {
+impl Pipeline {
     /// Puts the parts together.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
@@ -118,25 +124,25 @@ impl Gateway {
             toolbox,
             limiter,
             confirmer,
-            upstream,
+            upstream: Arc::new(upstream),
             audit,
             store: Store::new(clock.clone()),
             clock,
             shaping: Lanes::default(),
             tasks: TaskTracker::new(),
-            lanes: Semaphore::new(FLOOD_LANES),
-            frames: FrameCount::default(),
+            lanes: Arc::new(Semaphore::new(FLOOD_LANES)),
+            frames: Arc::default(),
             state_dir,
         }
     }
 
-    /// The policy in force.
+    /// Its policy.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    /// The tools and resources.
+    /// Its tools and resources.
     #[must_use]
     pub fn toolbox(&self) -> &Toolbox {
         &self.toolbox
@@ -454,7 +460,7 @@ mod tests {
         paths = ["/**"]
     "#;
 
-    pub(super) fn gateway(runtime: &Runtime, directory: &Path) -> Gateway {
+    pub(super) fn pipeline(runtime: &Runtime, directory: &Path) -> Pipeline {
         let policy = Policy::parse("test.toml", POLICY).policy.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let (spec, limits) = (policy.upstream(), policy.limits());
@@ -466,16 +472,16 @@ mod tests {
         let toolbox = Toolbox::new(&policy, None);
         let confirmer = Confirmer::new(policy.confirm().clone(), directory, clock.clone(), None).unwrap();
         let agent = Agent::stdio(1);
-        Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir: None })
+        Pipeline::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir: None })
     }
 
     #[test]
     fn a_fault_in_a_call_is_its_answer_and_in_the_log() {
         let directory = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let gateway = gateway(&runtime, directory.path());
+        let pipeline = pipeline(&runtime, directory.path());
         let call = ToolCall { tool: Tool::Generic(crate::catalog::Tool::Get), arguments: r#"{"path": "/a"}"#.into() };
-        let answer = runtime.block_on(gateway.answer(
+        let answer = runtime.block_on(pipeline.answer(
             &call,
             &Unattended,
             async { panic!("a fault on purpose") },
@@ -484,10 +490,10 @@ mod tests {
         let Said::Result(shaped) = answer.into_said() else { panic!("no result") };
         assert!(shaped.is_error && shaped.blocks[0].contains("\"internal\""), "{:?}", shaped.blocks);
         assert!(!shaped.blocks[0].contains("on purpose"), "the cause is for the log");
-        let log = std::fs::read_to_string(gateway.audit.path()).unwrap();
+        let log = std::fs::read_to_string(pipeline.audit.path()).unwrap();
         let of = |kind: &str| log.lines().filter(|line| line.contains(&format!("\"kind\":\"{kind}\""))).count();
         assert_eq!((of("abandoned"), of("question"), of("answer")), (1, 1, 1), "{log}");
         assert!(log.contains("a fault on purpose"));
-        runtime.block_on(gateway.idle());
+        runtime.block_on(pipeline.idle());
     }
 }

@@ -1,6 +1,6 @@
 //! A read-only-by-default, policy-gated MCP gateway for HTTP APIs.
 //!
-//! The life of a request, which [`Gateway::answer`](gateway::Gateway::answer) runs from its second step on. Each step consumes
+//! The life of a request, which [`Pipeline::answer`](gateway::Pipeline::answer) runs from its second step on. Each step consumes
 //! what the one before made, so that a call cannot skip any. ARCHITECTURE.md has the rest: the invariants, and who may use what.
 //!
 //! 1. [`server`] reads a line in one strict pass ([`json`]) and makes a [`ToolCall`](gateway::ToolCall) of it; the

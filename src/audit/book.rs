@@ -40,6 +40,8 @@ pub(super) struct Book {
     bytes: u64,
     /// The hashes of the records that are not yet in the Merkle tree.
     fresh: Vec<Hash>,
+    /// The hash of the policy that took effect last, where that is another than at the start.
+    policy: Option<String>,
     /// So many of them may there be before nothing new begins.
     most_fresh: usize,
     state: State,
@@ -68,6 +70,7 @@ impl Book {
             written: 0,
             bytes: 0,
             fresh: Vec::new(),
+            policy: None,
             most_fresh: MOST_FRESH,
             state: State::Open,
         }
@@ -93,6 +96,11 @@ impl Book {
             State::Open | State::Full | State::Ended => self.add(self.time, &[Fact::Checkpoint { note }]),
             State::Broken => Err(AuditError::Broken),
         }
+    }
+
+    /// The hash of the policy in force, where it is another than at the start.
+    pub(super) fn policy(&self) -> Option<&str> {
+        self.policy.as_deref()
     }
 
     /// Bytes in the file.
@@ -164,7 +172,12 @@ impl Book {
         let (mut seq, mut prev) = (self.seq, None);
         for fact in facts {
             match self.format(time, fact, seq, prev.as_deref()) {
-                Ok(hash) => prev = Some(hash),
+                Ok(hash) => {
+                    prev = Some(hash);
+                    if let Fact::Policy(change) = fact {
+                        self.policy = Some(change.now.to_owned());
+                    }
+                }
                 Err(error) => {
                     self.buffer.truncate(lines);
                     self.fresh.truncate(hashes);

@@ -248,6 +248,8 @@ impl Keeper {
         book.append(time, &[Fact::Rotate { next: &next }])?;
         let (_, note) = self.anchor(&mut book)?;
         let Name { log, policy, policy_hash, key, signer } = &self.name;
+        let in_force = book.policy().unwrap_or(policy_hash).to_owned();
+        let policy_hash = &in_force;
         let peaks = self.tree.peaks().iter().map(|peak| hex(peak)).collect();
         let (before, note) = (&before, &note);
         let first = Continue { log, policy, policy_hash, key, signer, segment: number + 1, before, note, peaks };

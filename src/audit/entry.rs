@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use super::record::{Abandoned, Ask, Fact, Outcome as Line, Person, Question, Subject};
 use super::subject::Teller;
-use super::{AuditError, Safe, Shared, capped};
+use super::{AuditError, AuditLog, Safe, Shared, Told, capped};
 use crate::agent::Agent;
 use crate::answer::Shaped;
 use crate::confirm::person::Form;
-use crate::confirm::{No, Place, Ticket, Witness};
+use crate::confirm::{No, Ticket, Witness};
 use crate::policy::{Authorized, Effect, Grant, Held, RuleRef, Values};
 use crate::refusal::{Code, Refusal};
 use crate::request::Request;
@@ -80,6 +80,7 @@ pub struct Outcome {
 #[derive(Debug)]
 struct Open {
     shared: Arc<Shared>,
+    told: Arc<Told>,
     call: String,
     agent: Agent,
     tool: String,
@@ -106,12 +107,14 @@ const WRITE_UNLOGGED: &str =
     "the request was sent, but its outcome could not be recorded; do not repeat it, tell the operator";
 
 impl Entry {
-    pub(super) fn new(shared: Arc<Shared>, call: String, agent: Agent, tool: String) -> Self {
+    pub(super) fn new(log: &AuditLog, call: String, agent: Agent, tool: String) -> Self {
+        let AuditLog { shared, told } = log.clone();
         let started = shared.clock.monotonic();
         shared.open.fetch_add(1, Ordering::Relaxed);
         let (operation, argument) = (None, None);
         Self(Open {
             shared,
+            told,
             call,
             agent,
             tool,
@@ -284,7 +287,7 @@ impl Entry {
         if let Err(error) = open.shared.settle(seq).await {
             return Err(open.unavailable(&error, UNSENT));
         }
-        match open.shared.safe(seq, effect).await {
+        match open.shared.safe(seq, effect, open.told.patience).await {
             Safe::Yes => Ok(Recorded { asked: Asked { open, effect }, authorized, idempotency_key }),
             Safe::NotOnDisk => Err(open.unavailable(&AuditError::Broken, UNSENT)),
             Safe::NotTaken => Err(open.untaken()),
@@ -402,7 +405,7 @@ impl Open {
             rules: Vec::new(),
             effect: None,
             credential: None,
-            person: self.person.as_ref().map(|(no, witness)| person(*no, witness)),
+            person: self.person.as_ref().map(|(no, witness)| Person::new(*no, witness)),
             idempotency_key: None,
             operation: self.operation.as_deref(),
             argument: self.argument.as_ref().map(|(name, digest)| (*name, digest.as_str())),
@@ -411,7 +414,7 @@ impl Open {
     }
 
     fn subject<'a>(&self, request: &'a Request) -> Subject<'a> {
-        let Shared { key, redact, .. } = &*self.shared;
+        let (key, redact) = (&self.shared.key, &self.told.redact);
         Teller { key, redact, values: self.values }.subject(request)
     }
 
@@ -473,21 +476,6 @@ impl Drop for Open {
     }
 }
 
-fn person(no: Option<No>, witness: &Witness) -> Person {
-    let said = match no {
-        None => "approved",
-        Some(No::Declined) => "declined",
-        Some(No::Dismissed) => "dismissed",
-        Some(No::Unconfirmed) => "unconfirmed",
-    };
-    let (client, uid) = match &witness.place {
-        Place::Client(client) => (client.as_deref().map(super::capped), None),
-        Place::Desk(uid) => (None, Some(*uid)),
-    };
-    let took_ms = u64::try_from(witness.took.as_millis()).unwrap_or(u64::MAX);
-    Person { said, channel: witness.place.as_str(), client, uid, took_ms }
-}
-
 /// The rules whose obligations apply beside the one that granted it.
 fn others(grant: &Grant) -> Vec<&str> {
     grant.obligations().iter().filter(|rule| *rule != grant.rule()).map(RuleRef::id).collect()
@@ -498,7 +486,7 @@ mod tests {
     use futures_util::FutureExt as _;
 
     use super::*;
-    use crate::audit::{AuditLog, FEW_CALLS, Place as At};
+    use crate::audit::{FEW_CALLS, Place as At};
     use crate::clock::SystemClock;
     use crate::policy::Policy;
 

@@ -21,6 +21,7 @@ mod open;
 mod record;
 mod recover;
 mod regular;
+mod reload;
 mod retire;
 mod segment;
 mod subject;
@@ -47,6 +48,7 @@ use entry::Entry;
 use open::create;
 pub use record::SinkState;
 use record::{Decision, Fact, Frame, Stop, Writes};
+pub use reload::By;
 use sync::Syncer;
 use tail::Tail;
 
@@ -147,6 +149,18 @@ pub struct Place<'a> {
 #[derive(Debug, Clone)]
 pub struct AuditLog {
     shared: Arc<Shared>,
+    told: Arc<Told>,
+}
+
+/// What the policy of a call says of its records.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// The policy's SHA-256, in hexadecimal digits.
+    policy: String,
+    /// Members that are not told in clear.
+    redact: Vec<FieldPath>,
+    /// How long a write waits for the sinks that the policy requires.
+    patience: Duration,
 }
 
 /// What every entry of one log shares.
@@ -161,11 +175,7 @@ pub(crate) struct Shared {
     syncer: Syncer,
     key: DigestKey,
     sync: Sync,
-    /// Members that are not told in clear.
-    redact: Vec<FieldPath>,
     tail: Tail,
-    /// How long a write waits for the sinks that the policy requires.
-    patience: Duration,
     clock: Arc<dyn Clock>,
 }
 
@@ -185,7 +195,7 @@ impl AuditLog {
         if write!(id, "{}-{call}", self.shared.id).is_err() {
             id.clone_from(&self.shared.id);
         }
-        Entry::new(self.shared.clone(), id, agent.clone(), capped(tool))
+        Entry::new(self, id, agent.clone(), capped(tool))
     }
 
     /// Records a message that never became a call: a bad frame, an unknown method or tool.
@@ -308,8 +318,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Waits until record `seq` is where it has to be before what it announces is sent.
-    async fn safe(&self, seq: u64, effect: Effect) -> Safe {
+    /// Waits until record `seq` is where it has to be before what it announces is sent, `patience` long for sinks.
+    async fn safe(&self, seq: u64, effect: Effect, patience: Duration) -> Safe {
         let on_disk = match (effect, self.sync) {
             (Effect::Write, _) | (Effect::Read, Sync::Each) => self.syncer.wait(seq).await,
             (Effect::Read, Sync::Writes) => true,
@@ -319,7 +329,7 @@ impl Shared {
             (true, Effect::Write) if self.tail.is_required() => tokio::select! {
                 biased;
                 () = self.tail.taken(seq) => Safe::Yes,
-                () = self.clock.sleep(self.patience) => Safe::NotTaken,
+                () = self.clock.sleep(patience) => Safe::NotTaken,
             },
             (true, Effect::Write | Effect::Read) => Safe::Yes,
         }

@@ -22,7 +22,7 @@ use super::retire::Retention;
 use super::segment::Limits;
 use super::sync::Syncer;
 use super::tail::Tail;
-use super::{AuditError, AuditLog, Place, Shared, hex};
+use super::{AuditError, AuditLog, Place, Shared, Told, hex};
 use crate::clock::Clock;
 use crate::policy::{FieldPath, Policy};
 
@@ -134,10 +134,10 @@ impl AuditLog {
         let (calls, open) = (AtomicU64::new(0), AtomicUsize::new(0));
         let tail = Tail::new(place.audit.sinks.iter().filter(|sink| sink.require).count());
         let syncer = Syncer::start(keeper, tail.clone())?;
-        let (sync, patience, redact) = (place.audit.sync, owner.patience, owner.redact.to_vec());
-        let shared =
-            Shared { id, path: path.to_owned(), calls, open, book, syncer, key, sync, redact, tail, patience, clock };
-        let log = Self { shared: Arc::new(shared) };
+        let sync = place.audit.sync;
+        let told = Told { policy: name.policy_hash.clone(), redact: owner.redact.to_vec(), patience: owner.patience };
+        let shared = Shared { id, path: path.to_owned(), calls, open, book, syncer, key, sync, tail, clock };
+        let log = Self { shared: Arc::new(shared), told: Arc::new(told) };
         let seq = log.shared.write(&first_facts(&name, owner.text, left))?;
         match log.shared.syncer.wait_blocking(seq) {
             true => Ok(log),

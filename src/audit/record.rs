@@ -6,6 +6,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::capped;
+use crate::confirm::{No, Place, Witness};
+
 /// One record's own members, told apart by `kind`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
@@ -20,6 +23,8 @@ pub(super) enum Fact<'a> {
     Ask(Ask<'a>),
     /// The desk answered a question.
     Decision(Decision<'a>),
+    /// Another policy takes effect.
+    Policy(PolicyChange<'a>),
     /// Writes were closed by refusals, or opened by a person.
     Writes(Writes),
     /// A call that ended without an answer, because the gateway was stopped or a handler failed.
@@ -53,7 +58,7 @@ pub(super) enum Fact<'a> {
 impl Fact<'_> {
     /// Whether it begins something that is not let through on a full disk.
     pub(super) fn is_new(&self) -> bool {
-        matches!(self, Self::Question(_) | Self::Ask(_) | Self::Decision(_) | Self::Frame(_))
+        matches!(self, Self::Question(_) | Self::Ask(_) | Self::Decision(_) | Self::Policy(_) | Self::Frame(_))
     }
 }
 
@@ -164,6 +169,24 @@ pub(super) struct Person {
     pub(super) took_ms: u64,
 }
 
+impl Person {
+    /// What they said, and who they are.
+    pub(super) fn new(no: Option<No>, witness: &Witness) -> Self {
+        let said = match no {
+            None => "approved",
+            Some(No::Declined) => "declined",
+            Some(No::Dismissed) => "dismissed",
+            Some(No::Unconfirmed) => "unconfirmed",
+        };
+        let (client, uid) = match &witness.place {
+            Place::Client(client) => (client.as_deref().map(capped), None),
+            Place::Desk(uid) => (None, Some(*uid)),
+        };
+        let took_ms = u64::try_from(witness.took.as_millis()).unwrap_or(u64::MAX);
+        Self { said, channel: witness.place.as_str(), client, uid, took_ms }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(super) struct Ask<'a> {
     pub(super) call: &'a str,
@@ -188,6 +211,23 @@ pub(super) struct Decision<'a> {
     pub(super) said: &'static str,
     pub(super) uid: u32,
     pub(super) took_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct PolicyChange<'a> {
+    /// SHA-256 of the file that was in force.
+    pub(super) before: &'a str,
+    /// And of the one that is from here on.
+    pub(super) now: &'a str,
+    /// As in [`Start`].
+    pub(super) policy_text: &'a str,
+    /// `signal` or `desk`.
+    pub(super) by: &'static str,
+    /// The user at the desk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) uid: Option<u32>,
+    /// Whether a person was shown in what it is wider, or that nobody can tell.
+    pub(super) wider: bool,
 }
 
 #[derive(Debug, Serialize)]

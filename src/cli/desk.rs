@@ -5,6 +5,7 @@
 
 mod gateways;
 mod list;
+pub(super) mod reload;
 pub(super) mod terminal;
 
 use std::io::{self, Write};
@@ -36,7 +37,7 @@ pub(super) enum Consent<'a> {
 enum OrderError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("no gateway that could ask anybody runs below `{}`; name its state directory with --state-dir", quoted(.0))]
+    #[error("no gateway runs below `{}`; name its state directory with --state-dir", quoted(.0))]
     Nobody(PathBuf),
     #[error("no question with the code `{}` waits; `portcullis pending` lists those that do", shown(.0))]
     NoQuestion(String),
@@ -61,6 +62,8 @@ enum OrderError {
     NoTerminal(io::Error),
     #[error("there is no terminal to ask at ({0}); a person has to open writes")]
     NobodyToReopen(io::Error),
+    #[error("there is no terminal to ask at ({0}); a person has to widen a policy")]
+    NobodyToWiden(io::Error),
     #[error("the terminal cannot be used: {0}")]
     Terminal(#[from] io::Error),
 }
@@ -79,6 +82,7 @@ impl OrderError {
             | Self::Unexpected { .. }
             | Self::NoTerminal(_)
             | Self::NobodyToReopen(_)
+            | Self::NobodyToWiden(_)
             | Self::Terminal(_) => unusable,
         }
     }

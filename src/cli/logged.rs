@@ -128,6 +128,11 @@ impl History {
                     }
                 }
                 Item::Event(line) if line.record.kind == "start" => begun = Some(line.record),
+                // Put in force while the gateway ran, which no doctor does.
+                Item::Event(line) if line.record.kind == "policy" => {
+                    begun.take().into_iter().for_each(|start| history.begin(start, &mut newest));
+                    history.force(line.record, &mut newest);
+                }
                 Item::Event(line) if line.record.kind == "continue" => history.name_key(&line.record),
                 Item::Event(_) => {}
             }
@@ -145,9 +150,14 @@ impl History {
 
     fn begin(&mut self, start: Record, newest: &mut String) {
         self.name_key(&start);
-        if start.time >= *newest {
-            newest.clone_from(&start.time);
-            self.policy = Some(start.policy_text);
+        self.force(start, newest);
+    }
+
+    /// Takes the policy of a record for the one in force, if it is the newest.
+    fn force(&mut self, record: Record, newest: &mut String) {
+        if record.time >= *newest {
+            newest.clone_from(&record.time);
+            self.policy = Some(record.policy_text);
         }
     }
 

@@ -195,6 +195,19 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// Put the policy files of running gateways in force, as they are now.
+    ///
+    /// A file with errors changes nothing, nor does one that is wider than the policy in force (as `portcullis diff` finds it), or
+    /// that may be: with --wider each widening is shown at the terminal, and a word is asked for. Writes that wait for a
+    /// person have to be asked for again. Exit 0 when every file is in force, 1 when one is not, 2 when nobody could be
+    /// asked.
+    Reload {
+        /// Show in what a file is wider, and ask.
+        #[arg(long)]
+        wider: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Read audit logs.
     #[command(subcommand)]
     Audit(Box<Audit>),
@@ -368,6 +381,10 @@ pub fn run() -> ExitCode {
         }
         Command::Decline { code, place } => desk::decline(place.state_dir.as_deref(), &code),
         Command::Reopen { place } => desk::reopen(place.state_dir.as_deref()),
+        Command::Reload { wider, place } => {
+            let consent = if wider { desk::reload::Asking::AtTerminal } else { desk::reload::Asking::Nobody };
+            desk::reload::run(place.state_dir.as_deref(), consent)
+        }
         Command::Audit(command) => audit(*command),
         Command::Init(asked) => init::run(&asked),
         Command::Install(asked) => install::run(&asked),

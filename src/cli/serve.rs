@@ -1,5 +1,7 @@
 //! `portcullis serve`: everything is read and checked before the first byte is answered.
 
+mod again;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +20,7 @@ use crate::audit::{AuditError, AuditLog, Place};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment};
 use crate::confirm::{Confirmer, SealError};
-use crate::gateway::{Gateway, Parts};
+use crate::gateway::{Gateway, Parts, Source};
 use crate::limit::{DailyCount, DailyError, Limiter};
 use crate::policy::{Parsed, Policy, SinkSpec};
 use crate::secret;
@@ -29,6 +31,7 @@ use crate::tools::Toolbox;
 use crate::upstream::Upstream;
 use crate::upstream::error::UpstreamSetupError;
 use crate::upstream::source::{SourceError, Surroundings};
+use again::Again;
 
 /// What is logged to standard error unless the environment says otherwise. rmcp logs whole messages below `warn`.
 const LOG_FILTER: &str = "warn,portcullis=info";
@@ -40,11 +43,14 @@ struct Started {
     gateways: Arc<[Gateway]>,
     desks: Vec<Option<Desk>>,
     sinks: Vec<Option<Running>>,
+    /// Where each gateway's policy comes from.
+    files: Vec<Arc<Again>>,
 }
 
 /// One API to serve: its policy, where its file lies, and how many warnings it has.
 struct Api {
     policy: Policy,
+    path: PathBuf,
     beside: PathBuf,
     warnings: usize,
 }
@@ -70,32 +76,35 @@ fn start(paths: &[PathBuf], state_dir: Option<&Path>) -> Result<Started, ExitCod
     let signals = Signals::listen(&runtime).map_err(|error| complain(&error))?;
     let apis = read(paths)?;
     let several = apis.len() > 1;
-    let (mut gateways, mut desks, mut sinks) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut gateways, mut desks, mut sinks, mut files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let root = state_dir.map(std::path::absolute).transpose().map_err(|error| complain(&error))?;
     let root = root.as_deref();
-    for Api { policy, beside, warnings } in apis {
+    for Api { policy, path, beside, warnings } in apis {
         // A directory of its own for each: no log, lock or count is shared.
         let state_dir = state_dir.map(|directory| match several {
             true => directory.join(policy.name()),
             false => directory.to_owned(),
         });
         let file = policy.file().to_owned();
-        let places = Places { beside: &beside, root, state_dir: state_dir.as_deref() };
+        let places = Places { path: &path, beside: &beside, root, state_dir: state_dir.as_deref() };
         let opened = open(&runtime, &environment, policy, &places, warnings);
-        let (gateway, desk, running) = opened.map_err(|error| match several {
+        let Opened { gateway, desk, running, file } = opened.map_err(|error| match several {
             true => complain(&format!("{file}: {error}")),
             false => complain(&error),
         })?;
         gateways.push(gateway);
         desks.push(desk);
         sinks.push(running);
+        files.push(file);
     }
-    Ok(Started { runtime, signals, gateways: gateways.into(), desks, sinks })
+    Ok(Started { runtime, signals, gateways: gateways.into(), desks, sinks, files })
 }
 
 /// Where the files of one API lie.
 struct Places<'a> {
     /// Its policy.
+    path: &'a Path,
+    /// What the policy names by relative paths.
     beside: &'a Path,
     /// The state directory of all APIs, where one was given.
     root: Option<&'a Path>,
@@ -118,14 +127,22 @@ enum OpenError {
     Catalog(#[from] CatalogError),
 }
 
+/// One API that can be served.
+struct Opened {
+    gateway: Gateway,
+    desk: Option<Desk>,
+    running: Option<Running>,
+    file: Arc<Again>,
+}
+
 fn open(
     runtime: &Runtime,
     environment: &Environment,
     policy: Policy,
     places: &Places<'_>,
     warnings: usize,
-) -> Result<(Gateway, Option<Desk>, Option<Running>), OpenError> {
-    let Places { beside, root, state_dir } = *places;
+) -> Result<Opened, OpenError> {
+    let Places { path: policy_path, beside, root, state_dir } = *places;
     let toolbox = Toolbox::new(&policy, catalog::of(&policy, beside)?);
     let directory = config::state_directory(state_dir, environment, policy.name())?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -150,21 +167,41 @@ fn open(
     tracing::info!(api = policy.name(), log = %audit.path().display(), warnings, "ready");
     let agent = Agent::stdio(rustix::process::geteuid().as_raw());
     // Last: a gateway that does not start leaves no socket behind.
-    let desk = match policy.could_hold() {
-        true => Some(runtime.block_on(Desk::open(&directory, clock.wall()))?),
-        false => None,
-    };
-    let state_dir = root.map(Path::to_owned);
-    let gateway = Gateway::new(Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir });
-    Ok((gateway, desk, running))
+    let desk = desk(runtime, &policy, &directory, &*clock)?;
+    let root = root.map(Path::to_owned);
+    let file = Arc::new(Again {
+        path: policy_path.to_owned(),
+        directory,
+        root: root.clone(),
+        environment: environment.clone(),
+        clock: Arc::clone(&clock),
+    });
+    let parts = Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir: root };
+    let gateway = Gateway::new(parts, Arc::clone(&file) as Arc<dyn Source>);
+    Ok(Opened { gateway, desk, running, file })
+}
+
+/// The desk. Where no write could wait at it, only `portcullis reload` is lost without.
+fn desk(runtime: &Runtime, policy: &Policy, directory: &Path, clock: &dyn Clock) -> Result<Option<Desk>, DeskError> {
+    match runtime.block_on(Desk::open(directory, clock.wall())) {
+        Ok(desk) => Ok(Some(desk)),
+        Err(error) if policy.could_hold() => Err(error),
+        Err(error) => {
+            tracing::warn!("{error}; `portcullis reload` does not reach this gateway");
+            Ok(None)
+        }
+    }
 }
 
 impl Started {
     fn serve(self) -> ExitCode {
-        let Self { runtime, signals, gateways, desks, sinks } = self;
+        let Self { runtime, signals, gateways, desks, sinks, files } = self;
         let stop = CancellationToken::new();
         let served = runtime.block_on(async {
-            let told = tokio::spawn(signals.cancel(stop.clone()));
+            let told = tokio::spawn(signals.obey(stop.clone(), gateways.clone()));
+            for (place, file) in files.into_iter().enumerate() {
+                tokio::spawn(again::watch(file, gateways.clone(), place));
+            }
             let served = server::serve(gateways.clone(), desks, stop.clone()).await;
             told.abort();
             served
@@ -172,7 +209,7 @@ impl Started {
         // Ends what still runs, whose records must come before the last one, and waits for no blocking read.
         runtime.shutdown_background();
         let reason = if stop.is_cancelled() { "signal" } else { "end of input" };
-        let closed: Vec<_> = gateways.iter().filter_map(|gateway| gateway.close(reason).err()).collect();
+        let closed: Vec<_> = gateways.iter().filter_map(|gateway| gateway.now().close(reason).err()).collect();
         // All at once, then one after the other, so that none has to wait for another's end.
         sinks.iter().flatten().for_each(Running::stop);
         sinks.into_iter().flatten().for_each(Running::join);
@@ -184,9 +221,10 @@ impl Started {
     }
 }
 
-/// SIGTERM, SIGINT and SIGHUP: each ends the gateway in order.
+/// SIGTERM and SIGINT, each of which ends the gateways in order, and SIGHUP, upon which they read their policies again.
 struct Signals {
-    stop: [Signal; 3],
+    stop: [Signal; 2],
+    reload: Signal,
     /// Heard and ignored, so that a file size limit is an error of the write and not the end of the process.
     _size_limit: Signal,
 }
@@ -194,18 +232,25 @@ struct Signals {
 impl Signals {
     fn listen(runtime: &Runtime) -> io::Result<Self> {
         let _context = runtime.enter();
-        let stop = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
-        let [terminate, interrupt, hangup] = stop;
+        let all = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        let [terminate, interrupt, hangup] = all;
         let size_limit = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-        Ok(Self { stop: [terminate?, interrupt?, hangup?], _size_limit: size_limit })
+        Ok(Self { stop: [terminate?, interrupt?], reload: hangup?, _size_limit: size_limit })
     }
 
-    async fn cancel(self, stop: CancellationToken) {
-        let Self { stop: [mut terminate, mut interrupt, mut hangup], _size_limit } = self;
+    async fn obey(self, stop: CancellationToken, gateways: Arc<[Gateway]>) {
+        let Self { stop: [mut terminate, mut interrupt], mut reload, _size_limit } = self;
+        let reloading = async {
+            while reload.recv().await.is_some() {
+                for gateway in &*gateways {
+                    gateway.hang_up().await;
+                }
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = hangup.recv() => {}
+            () = reloading => {}
         }
         stop.cancel();
     }
@@ -238,7 +283,8 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Api>, ExitCode> {
         let Parsed { policy, findings, hidden } = Policy::parse(&file.name(), &file.text);
         match policy {
             Some(policy) => {
-                apis.push(Api { policy, beside: file.directory().to_owned(), warnings: findings.len() });
+                let (path, beside) = (path.clone(), file.directory().to_owned());
+                apis.push(Api { policy, path, beside, warnings: findings.len() });
             }
             None => wrong.push(Checked { file: file.name(), text: file.text, findings, hidden }),
         }

@@ -93,6 +93,11 @@ impl Closed {
         Self { path: directory.join(FILE), cooldown, clock }
     }
 
+    /// The same, where refusals close writes for another while.
+    pub(super) fn renewed(&self, cooldown: Duration) -> Self {
+        Self { path: self.path.clone(), cooldown, clock: Arc::clone(&self.clock) }
+    }
+
     /// How long writes stay closed; `None` while they are open.
     pub(super) async fn left(&self) -> Result<Option<Duration>, ClosedError> {
         match self.path.try_exists() {

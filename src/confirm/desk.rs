@@ -1,15 +1,19 @@
 //! What the desk and a gateway say to each other over the socket in the state directory: one line of JSON each way.
 
+pub mod reload;
+
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use self::reload::{Change, Width};
 use super::escape::{defused, shown};
 use super::form::{self, Word};
 use super::page::Folded;
 use super::{MAX_PENDING, Question, REFUSALS, Ticket};
+use crate::policy::diff::MOST_WIDENINGS;
 use crate::request::MAX_TARGET;
 use crate::request::body::MAX_BODY;
 use crate::trust::quoted;
@@ -21,6 +25,8 @@ pub const MAX_REQUEST: usize = 4 << 10;
 pub const MAX_REPLY: usize = 5 << 20;
 /// How long either side waits for the other's line.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+/// And for one about another policy, which is read and compared first.
+pub const LONG_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Names, digest, code, numbers and the JSON around them take less than this for each question.
 const REST: usize = 1 << 10;
@@ -97,6 +103,16 @@ pub fn name(name: &str) -> String {
     head.concat() + end
 }
 
+/// In how many things a policy is wider; no more than [`MOST_WIDENINGS`] are counted.
+#[must_use]
+pub fn things(count: usize) -> String {
+    match count {
+        1 => "1 thing".to_owned(),
+        MOST_WIDENINGS.. => format!("{count} things or more"),
+        _ => format!("{count} things"),
+    }
+}
+
 /// A span of time for a person, as `9m 57s`.
 #[must_use]
 pub fn span(seconds: u64) -> String {
@@ -130,6 +146,30 @@ pub enum Order {
     },
     /// Open writes again.
     Reopen {},
+    /// What the policy file would change.
+    Compare {},
+    /// Put the policy file in force.
+    Reload {
+        /// SHA-256 of the policy in force that it was compared with, 64 hexadecimal digits.
+        before: String,
+        /// SHA-256 of the file.
+        now: String,
+        /// What a person was told of it: consent to no more than that.
+        consent: Width,
+    },
+}
+
+impl Order {
+    /// How long its answer may take.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        match self {
+            Self::Pending {} | Self::Show { .. } | Self::Approve { .. } | Self::Decline { .. } | Self::Reopen {} => {
+                PATIENCE
+            }
+            Self::Compare {} | Self::Reload { .. } => LONG_PATIENCE,
+        }
+    }
 }
 
 /// What a gateway answers.
@@ -151,6 +191,10 @@ pub enum Answer {
     Gone,
     /// Writes are open.
     Open,
+    /// What the policy file would change.
+    Compared(Box<Change>),
+    /// It is in force.
+    Reloaded,
     /// It is not done, for this reason.
     Refused {
         /// One sentence.
@@ -182,8 +226,9 @@ impl Answer {
                 closed_seconds,
             }),
             Self::Refused { why } => Self::Refused { why: defused(&why) },
+            Self::Compared(change) => Self::Compared(Box::new(change.printable())),
             // Printed as JSON in ASCII alone.
-            Self::Whole(_) | Self::Decided { .. } | Self::Gone | Self::Open => self,
+            Self::Whole(_) | Self::Decided { .. } | Self::Gone | Self::Open | Self::Reloaded => self,
         }
     }
 }

@@ -98,21 +98,33 @@ pub enum AskError {
     /// Too many wait.
     #[error("{MAX_PENDING} questions wait for an answer already")]
     Full,
+    /// Another policy is in force.
+    #[error("another policy is in force by now")]
+    Retired,
     /// No randomness for the question's number.
     #[error("the system gave no random bytes for a question: {0}")]
     Random(getrandom::Error),
 }
 
-/// The questions of one gateway.
+impl From<table::Closed> for AskError {
+    fn from(closed: table::Closed) -> Self {
+        match closed {
+            table::Closed::Full => Self::Full,
+            table::Closed::Retired => Self::Retired,
+        }
+    }
+}
+
+/// The questions of one gateway under one policy.
 #[derive(Debug)]
 pub struct Confirmer {
     spec: ConfirmSpec,
     clock: Arc<dyn Clock>,
     table: Mutex<Table>,
     closed: Closed,
-    seal: Seal,
+    seal: Arc<Seal>,
     /// Where other processes open what this one seals.
-    used: Option<Used>,
+    used: Option<Arc<Used>>,
 }
 
 impl Confirmer {
@@ -132,10 +144,36 @@ impl Confirmer {
             None => (Seal::new()?, None),
             Some(key) => {
                 let used = Used::open(directory, Arc::clone(&clock))?;
-                (Seal::shared(key, used.id())?, Some(used))
+                (Seal::shared(key, used.id())?, Some(Arc::new(used)))
             }
         };
-        Ok(Self { spec, clock, table: Mutex::default(), closed, seal, used })
+        Ok(Self { spec, clock, table: Mutex::default(), closed, seal: Arc::new(seal), used })
+    }
+
+    /// No questions yet, under another policy with the same key or none. What this one seals opens nothing there, unless
+    /// there is a key.
+    ///
+    /// # Errors
+    /// [`SealError`]: the system gives no randomness.
+    pub fn renewed(&self, spec: ConfirmSpec) -> Result<Self, SealError> {
+        let seal = match self.used {
+            Some(_) => Arc::clone(&self.seal),
+            None => Arc::new(Seal::new()?),
+        };
+        let (clock, used) = (Arc::clone(&self.clock), self.used.clone());
+        Ok(Self { closed: self.closed.renewed(spec.cooldown), spec, clock, table: Mutex::default(), seal, used })
+    }
+
+    /// Ends every question, answered or not, and lets none follow: another policy is in force.
+    pub fn retire(&self) {
+        let carried = self.table().retire();
+        carried.iter().for_each(|ticket| self.void(ticket));
+    }
+
+    /// Whether another policy is in force: no answer counts here any more.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.table().is_retired()
     }
 
     /// `[confirm]`
@@ -181,13 +219,20 @@ impl Confirmer {
         let life = if question.at_desk() { self.spec.desk_ttl.max(self.spec.ttl) } else { self.spec.ttl };
         let seen = question.seen.as_ref().map(|state| self.seal.mark(nonce, state));
         let opened = self.table().open(nonce, question, seen, self.now(), life);
-        opened.map_err(|table::Full| AskError::Full)
+        opened.map_err(AskError::from)
     }
 
     /// Takes a question back whose call was taken back, unless another call waits for the answer.
     pub fn withdraw(&self, ticket: &Ticket) {
         let carried = self.table().withdraw(ticket);
-        let Some(used) = self.used.as_ref().filter(|_| carried) else { return };
+        if carried {
+            self.void(ticket);
+        }
+    }
+
+    /// Uses up the answer to a question whose state a client carries, wherever it is brought.
+    fn void(&self, ticket: &Ticket) {
+        let Some(used) = &self.used else { return };
         match used.claim(ticket.nonce, self.left(ticket)) {
             Ok(Claim::First | Claim::Used) => {}
             Err(error) => tracing::error!(%error, "other gateways could not be told that a question was taken back"),

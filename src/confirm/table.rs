@@ -165,11 +165,18 @@ pub(super) struct Table {
     pending: HashMap<RequestDigest, Pending>,
     /// The codes of the last questions whose answers went to a call, [`MAX_PENDING`] at most.
     taken: VecDeque<String>,
+    /// Another policy is in force: no question may be asked here any more.
+    retired: bool,
 }
 
-/// No room for one more question.
+/// Why no question may be asked.
 #[derive(Debug)]
-pub(super) struct Full;
+pub(super) enum Closed {
+    /// There is no room for one more.
+    Full,
+    /// Another policy is in force.
+    Retired,
+}
 
 impl Table {
     /// Forgets what has ended.
@@ -207,9 +214,12 @@ impl Table {
         seen: Option<Mark>,
         now: Duration,
         life: Duration,
-    ) -> Result<Standing, Full> {
+    ) -> Result<Standing, Closed> {
+        if self.retired {
+            return Err(Closed::Retired);
+        }
         match self.find(question.digest, now) {
-            Standing::New if self.pending.len() >= MAX_PENDING || self.kept(&question) > MAX_KEPT => Err(Full),
+            Standing::New if self.pending.len() >= MAX_PENDING || self.kept(&question) > MAX_KEPT => Err(Closed::Full),
             Standing::New => {
                 let digest = question.digest;
                 let code = self.unused(nonce);
@@ -273,6 +283,23 @@ impl Table {
             self.pending.remove(&ticket.question.digest);
             ticket.changed.notify_waiters();
         }
+    }
+
+    /// Forgets every question, answered or not, and takes none any more: those whose state a client carries.
+    pub(super) fn retire(&mut self) -> Vec<Ticket> {
+        self.retired = true;
+        let ended = std::mem::take(&mut self.pending).into_values();
+        ended
+            .filter_map(|pending| {
+                pending.ticket.changed.notify_waiters();
+                pending.carried.then_some(pending.ticket)
+            })
+            .collect()
+    }
+
+    /// Whether it takes no questions any more.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired
     }
 
     /// A client carries the state of this question from here on.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::hold::{Cleared, Hold, Paid};
+use super::hold::{Cleared, Hold, Paid, retired};
 use super::throttle;
 use crate::audit::entry::Answer;
 use crate::confirm::desk;
@@ -35,10 +35,10 @@ impl<'a> Hold<'a> {
 
     /// Asks in the client where it can, else at the desk.
     pub(super) async fn ask(mut self, ticket: Ticket, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
-        let gateway = self.gateway;
+        let pipeline = self.pipeline;
         let first = ticket.question.call == self.entry.call();
         let reach = self.reach();
-        let until = gateway.confirmer.open_until(&ticket);
+        let until = pipeline.confirmer.open_until(&ticket);
         // One call shows the question; the others wait for its answer, which goes to one of them, or to show it next.
         let showing = match reach {
             Reach::Nobody | Reach::Retry => None,
@@ -50,7 +50,7 @@ impl<'a> Hold<'a> {
         let shown = reach != Reach::Nobody;
         if shown
             && !first
-            && let Err(throttled) = gateway.limiter.prompt(&gateway.agent)
+            && let Err(throttled) = pipeline.limiter.prompt(&pipeline.agent)
         {
             return Err(self.refuse(throttle(throttled)));
         }
@@ -58,7 +58,7 @@ impl<'a> Hold<'a> {
             self.entry = self.entry.asking(&self.held, &ticket, channels(&ticket, reach), self.person.client())?;
         }
         if first && ticket.question.at_desk() {
-            let place = desk::place(gateway.state_dir.as_deref());
+            let place = desk::place(pipeline.state_dir.as_deref());
             tracing::info!("a write waits for a person: portcullis approve {}{place}", ticket.code);
         }
         let end = match reach {
@@ -72,9 +72,10 @@ impl<'a> Hold<'a> {
 
     /// What the end of its question makes of the call.
     async fn ended(self, end: End, ticket: &Ticket, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
-        let confirmer = &self.gateway.confirmer;
+        let confirmer = &self.pipeline.confirmer;
         match end {
             End::Decided(decision) => self.decided(decision, paid).await,
+            End::Desk | End::Expired | End::Unable if confirmer.is_retired() => Err(self.refuse(retired())),
             End::Desk => Err(self.at_desk(ticket)),
             End::Expired => {
                 confirmer.withdraw(ticket);
@@ -96,7 +97,7 @@ impl<'a> Hold<'a> {
 
     /// The client asks while the call is open; whoever answers first counts, the desk too.
     async fn in_client(&self, ticket: &Ticket, within: Duration) -> End {
-        let confirmer = &self.gateway.confirmer;
+        let confirmer = &self.pipeline.confirmer;
         tokio::select! {
             biased;
             () = self.taken_back() => End::Cancelled,
@@ -123,7 +124,7 @@ impl<'a> Hold<'a> {
 
     /// Waits while another call shows the question in the client.
     async fn turn(&self, ticket: &Ticket, until: Duration) -> Result<Showing<'a>, End> {
-        let confirmer = &self.gateway.confirmer;
+        let confirmer = &self.pipeline.confirmer;
         tokio::select! {
             biased;
             showing = confirmer.turn(ticket) => Ok(showing),
@@ -132,12 +133,12 @@ impl<'a> Hold<'a> {
     }
 
     fn left(&self, until: Duration) -> Duration {
-        until.saturating_sub(self.gateway.clock.monotonic())
+        until.saturating_sub(self.pipeline.clock.monotonic())
     }
 
     /// Waits for the desk.
     async fn at_desk_alone(&self, ticket: &Ticket) -> End {
-        self.wait(ticket, self.gateway.confirmer.spec().wait).await
+        self.wait(ticket, self.pipeline.confirmer.spec().wait).await
     }
 
     /// Waits for an answer that is given elsewhere.
@@ -145,30 +146,30 @@ impl<'a> Hold<'a> {
         tokio::select! {
             biased;
             () = self.taken_back() => End::Cancelled,
-            decision = self.gateway.confirmer.answered(ticket, within) => {
+            decision = self.pipeline.confirmer.answered(ticket, within) => {
                 decision.map_or_else(|| self.unanswered(ticket), End::Decided)
             }
         }
     }
 
     fn unanswered(&self, ticket: &Ticket) -> End {
-        let lives = !self.gateway.confirmer.left(ticket).is_zero();
+        let lives = !self.pipeline.confirmer.left(ticket).is_zero();
         if lives && ticket.question.at_desk() { End::Desk } else { End::Expired }
     }
 
     /// The client gets the question in place of an answer.
     fn bring_back(self, ticket: &Ticket) -> Answer {
-        let state = self.gateway.confirmer.state(ticket);
+        let state = self.pipeline.confirmer.state(ticket);
         let rule = Some(self.held.rule().clone());
         let refusal = Refusal::new(Code::ApprovalRequired, "the client asks its person and calls again").by(rule);
         self.entry.ask(&refusal, self.held.request(), ticket.question.form.clone(), state)
     }
 
     fn at_desk(self, ticket: &Ticket) -> Answer {
-        let left = self.gateway.confirmer.left(ticket);
+        let left = self.pipeline.confirmer.left(ticket);
         // The agent has no need to know where on this machine anything lies, and would carry the path to the model: the
         // person, who started the gate there, reads the whole command on standard error.
-        let place = match self.gateway.state_dir {
+        let place = match self.pipeline.state_dir {
             Some(_) => " and the `--state-dir` that the gate was started with",
             None => "",
         };

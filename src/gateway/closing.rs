@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::Gateway;
+use super::Pipeline;
 use crate::confirm::{ClosedError, No, Place, Streak, Witness};
 use crate::refusal::{Code, Refusal};
 
 /// When to try again where somebody has to look at the machine first.
 const AFTER_REPAIR: Duration = Duration::from_secs(60);
 
-impl Gateway {
+impl Pipeline {
     /// Why no write may be sent now, if so.
     pub(super) async fn closed(&self) -> Option<Refusal> {
         match self.confirmer.closed().await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Gateway;
+use super::Pipeline;
 use crate::audit::AuditError;
 use crate::confirm::desk::{self, Answer, Listing, Order, Waiting};
 use crate::confirm::form::Word;
@@ -29,7 +29,7 @@ enum Undone {
     Unrecorded,
 }
 
-impl Gateway {
+impl Pipeline {
     /// Carries out an order of the desk, given by the user `uid`, who may give it.
     #[must_use]
     pub async fn desk(&self, order: Order, uid: u32) -> Answer {
@@ -39,6 +39,8 @@ impl Gateway {
             Order::Approve { code, digest, typed } => self.approve(&code, &digest, typed.as_deref(), uid).await,
             Order::Decline { code } => self.decide(&code, Some(No::Declined), uid).await,
             Order::Reopen {} => self.reopen(uid).await,
+            // Of the gateway, whatever its policy.
+            Order::Compare {} | Order::Reload { .. } => Err(Undone::Gone),
         };
         done.unwrap_or_else(|why| match why {
             Undone::Gone => Answer::Gone,

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use super::{BAD_STATE, Cancel, Gateway, throttle, unless};
+use super::{BAD_STATE, Cancel, Pipeline, throttle, unless};
 use crate::audit::entry::{Answer, Entry};
 use crate::confirm::form::Word;
 use crate::confirm::person::{Person, Reach};
-use crate::confirm::{Decision, Standing};
+use crate::confirm::{AskError, Decision, Standing};
 use crate::limit::{Admitted, Charge, Slot};
 use crate::policy::{Authorized, Channel, Held};
 use crate::refusal::{Code, Refusal};
@@ -26,14 +26,14 @@ pub(super) struct Cleared<'a> {
 
 /// A held call while somebody is asked about it.
 pub(super) struct Hold<'a> {
-    pub(super) gateway: &'a Gateway,
+    pub(super) pipeline: &'a Pipeline,
     pub(super) entry: Entry,
     pub(super) held: Held,
     pub(super) person: &'a dyn Person,
     pub(super) cancel: &'a Cancel,
 }
 
-impl Gateway {
+impl Pipeline {
     /// Brings a held call to a person, or finds what a person said of it.
     pub(super) async fn clear<'a>(
         &'a self,
@@ -43,7 +43,7 @@ impl Gateway {
         person: &'a dyn Person,
         cancel: &'a Cancel,
     ) -> Result<Cleared<'a>, Answer> {
-        let hold = Hold { gateway: self, entry, held, person, cancel };
+        let hold = Hold { pipeline: self, entry, held, person, cancel };
         if let Some(refusal) = self.closed().await {
             return Err(hold.refuse(refusal));
         }
@@ -92,11 +92,11 @@ impl<'a> Hold<'a> {
     fn redeem(self) -> Result<(Self, Option<Decision>), Answer> {
         let Some(retry) = self.person.retry() else { return Ok((self, None)) };
         let (digest, client) = (self.held.digest(), self.person.client());
-        let opened = self.gateway.confirmer.redeem(digest, &retry.state, retry.reply.as_ref(), &self.word(), client);
+        let opened = self.pipeline.confirmer.redeem(digest, &retry.state, retry.reply.as_ref(), &self.word(), client);
         match opened {
             Ok(decision) => Ok((self, decision)),
             Err(error) => {
-                self.gateway.limiter.denied(&self.gateway.agent);
+                self.pipeline.limiter.denied(&self.pipeline.agent);
                 let refusal = Refusal::new(Code::BadRequest, BAD_STATE).because(error.to_string());
                 Err(self.entry.bad_state(&refusal, Some(self.held.request())))
             }
@@ -105,32 +105,33 @@ impl<'a> Hold<'a> {
 
     /// Pays for the call and asks about it.
     async fn begin(self, admitted: Admitted) -> Result<Cleared<'a>, Answer> {
-        let gateway = self.gateway;
+        let pipeline = self.pipeline;
         let charge = Charge { effect: self.held.grant().effect(), rules: self.held.grant().rates() };
         let mut slot =
-            match unless(self.cancel, async { Ok(gateway.limiter.budget(&gateway.agent, admitted, charge).await?) })
+            match unless(self.cancel, async { Ok(pipeline.limiter.budget(&pipeline.agent, admitted, charge).await?) })
                 .await
             {
                 Ok(slot) => slot,
                 Err(refusal) => return Err(self.refuse(refusal)),
             };
         // Before the preview, so that calls nobody could be asked about make no reads at the API.
-        if let Err(throttled) = gateway.limiter.prompt(&gateway.agent) {
+        if let Err(throttled) = pipeline.limiter.prompt(&pipeline.agent) {
             return Err(self.refuse(throttle(throttled)));
         }
-        let shown = match gateway.shown(&self.held, self.cancel).await {
+        let shown = match pipeline.shown(&self.held, self.cancel).await {
             Ok(shown) => shown,
             Err(refusal) => return Err(self.refuse(refusal)),
         };
         let question = self.question(shown);
-        match gateway.confirmer.open(question) {
+        match pipeline.confirmer.open(question) {
             Ok(Standing::Asked(ticket)) => {
                 slot.spend();
                 self.ask(ticket, Paid::Now(slot)).await
             }
             Ok(Standing::Decided(decision)) => self.decided(decision, Paid::Now(slot)).await,
             Ok(Standing::New) => Err(self.refuse(Refusal::new(Code::Internal, "the question was lost"))),
-            Err(error) => {
+            Err(AskError::Retired) => Err(self.refuse(retired())),
+            Err(error @ (AskError::Full | AskError::Random(_))) => {
                 let refusal =
                     Refusal::new(Code::Busy, "too many writes wait for a person already; wait for their answers");
                 Err(self.refuse(refusal.because(error.to_string()).retry_after(AFTER_ANSWERS)))
@@ -139,14 +140,17 @@ impl<'a> Hold<'a> {
     }
 
     pub(super) async fn decided(self, decision: Decision, paid: Paid<'a>) -> Result<Cleared<'a>, Answer> {
-        let Self { gateway, entry, held, cancel, .. } = self;
+        let Self { pipeline, entry, held, cancel, .. } = self;
         let rule = Some(held.rule().clone());
         let (approval, witness) = match decision {
+            Decision::Approved(..) | Decision::Unknown(_) | Decision::Used if pipeline.confirmer.is_retired() => {
+                return Err(entry.refuse(&retired().by(rule), Some(held.request())));
+            }
             Decision::Approved(approval, witness) => (approval, witness),
             Decision::Refused(no, witness) => {
-                gateway.count(&witness, Some(no)).await;
+                pipeline.count(&witness, Some(no)).await;
                 let refusal = Refusal::new(Code::Declined, format!("{no}; the write was not sent")).by(rule);
-                return Err(gateway.refuse(entry.witnessed(Some(no), witness), &refusal, Some(held.request())));
+                return Err(pipeline.refuse(entry.witnessed(Some(no), witness), &refusal, Some(held.request())));
             }
             Decision::Unknown(error) => {
                 tracing::error!(%error, "an answer does not count, because nobody can tell whether it was used before");
@@ -158,31 +162,35 @@ impl<'a> Hold<'a> {
             Decision::Used => {
                 let message =
                     "confirmation already used: one answer lets one call through; the write was not sent again";
-                return Err(gateway.refuse(
+                return Err(pipeline.refuse(
                     entry,
                     &Refusal::new(Code::Declined, message).by(rule),
                     Some(held.request()),
                 ));
             }
         };
-        gateway.count(&witness, None).await;
+        pipeline.count(&witness, None).await;
         let slot = match paid {
             Paid::Now(slot) => slot,
-            Paid::Before(admitted) => gateway.limiter.paid(admitted, &approval),
+            Paid::Before(admitted) => pipeline.limiter.paid(admitted, &approval),
         };
         let entry = entry.witnessed(None, witness);
         let approval = match approval.seen() {
             None => approval,
             Some(seen) => {
-                match gateway.stands(&held, seen, gateway.limiter.looking_again(&slot, &approval), cancel).await {
+                match pipeline.stands(&held, seen, pipeline.limiter.looking_again(&slot, &approval), cancel).await {
                     Ok(now) => approval.at(now),
                     Err(refusal) => return Err(entry.refuse(&refusal.by(rule), Some(held.request()))),
                 }
             }
         };
         // Writes may have been closed while this question waited.
-        if let Some(refusal) = gateway.closed().await {
+        if let Some(refusal) = pipeline.closed().await {
             return Err(entry.refuse(&refusal.by(rule), Some(held.request())));
+        }
+        // Nor does what was approved under another policy than the one in force; nothing is waited for from here to the record.
+        if pipeline.confirmer.is_retired() {
+            return Err(entry.refuse(&retired().by(rule), Some(held.request())));
         }
         match held.release(approval) {
             Ok(authorized) => Ok(Cleared { entry, authorized, slot }),
@@ -193,4 +201,11 @@ impl<'a> Hold<'a> {
             }
         }
     }
+}
+
+/// The end of a held call whose policy is not in force any more.
+pub(super) fn retired() -> Refusal {
+    let message = "the policy was changed before this write was sent, so no approval of it counts any more; it was not sent: \
+        make the call again";
+    Refusal::new(Code::ApprovalExpired, message).because("held: another policy is in force")
 }

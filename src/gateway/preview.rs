@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::shaping::INLINE;
-use super::{Cancel, Gateway, Reply, Sent, deny, enter, failed, unless};
+use super::{Cancel, Pipeline, Reply, Sent, deny, enter, failed, unless};
 use crate::answer::{self, Facts};
 use crate::audit::entry::Outcome;
 use crate::confirm::Ticket;
@@ -104,7 +104,7 @@ impl Unseen {
     }
 }
 
-impl Gateway {
+impl Pipeline {
     /// What the policy wants a person to see beside the request.
     pub(super) async fn shown(&self, held: &Held, cancel: &Cancel) -> Result<Shown, Refusal> {
         let nothing = |unseen| Ok(Shown { change: None, unseen, state: None });

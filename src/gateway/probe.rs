@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::{Cancel, Gateway, deny, enter, throttle, unless};
+use super::{Cancel, Pipeline, deny, enter, throttle, unless};
 use crate::answer::Ask;
 use crate::policy::{Effect, Verdict};
 use crate::refusal::{Code, Refusal};
@@ -41,7 +41,7 @@ pub struct Reached {
     pub now: SystemTime,
 }
 
-impl Gateway {
+impl Pipeline {
     /// Sends one request, where the policy lets it through as a read, and looks at the answer from outside.
     pub async fn probe(&self, request: Request) -> Probed {
         let entry = self.audit.entry(&self.agent, TOOL);

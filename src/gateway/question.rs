@@ -14,7 +14,7 @@ type Header<'a> = (&'a str, &'a str);
 
 impl Hold<'_> {
     pub(super) fn question(&self, shown: Shown) -> Question {
-        let (request, grant, policy) = (self.held.request(), self.held.grant(), &self.gateway.policy);
+        let (request, grant, policy) = (self.held.request(), self.held.grant(), &self.pipeline.policy);
         let digest = self.held.digest();
         let base = policy.upstream().base_url.as_str();
         let base = base.strip_suffix('/').unwrap_or(base);
@@ -62,7 +62,7 @@ impl Hold<'_> {
 
     /// The headers of the agent's choice, but for those that the policy fixes, and the condition of the write.
     fn chosen<'s>(&'s self, shown: &'s Shown) -> Vec<Header<'s>> {
-        let fixed = &self.gateway.policy.upstream().headers;
+        let fixed = &self.pipeline.policy.upstream().headers;
         let chosen = self.held.request().headers().iter();
         let chosen = chosen.filter(|(name, _)| fixed.iter().all(|(fixed, _)| fixed != name));
         let if_match = shown.state.as_ref().and_then(State::if_match).map(|etag| ("if-match", etag));
@@ -71,7 +71,7 @@ impl Hold<'_> {
 
     /// The headers that the policy adds to those.
     fn added(&self, headers: &[Header<'_>]) -> Vec<Header<'_>> {
-        let fixed = self.gateway.policy.upstream().headers.iter();
+        let fixed = self.pipeline.policy.upstream().headers.iter();
         let fixed = fixed.map(|(name, value)| (name.as_str(), value.as_str()));
         let fixed = fixed.filter(|(name, _)| headers.iter().all(|(other, _)| other != name));
         let key = self.held.grant().idempotency_key().then_some(("idempotency-key", "made for this call"));

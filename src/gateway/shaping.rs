@@ -9,7 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::{Cancel, Gateway, replied, unanswered};
+use super::{Cancel, Pipeline, replied, unanswered};
 use crate::answer::{Ask, Rest, Shaped, View};
 use crate::audit::entry::Outcome;
 use crate::policy::Effect;
@@ -22,7 +22,7 @@ pub(super) const INLINE: usize = 128 << 10;
 const LANES: usize = 1;
 
 /// Where large answers are shaped.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Lanes(Arc<Semaphore>);
 
 impl Default for Lanes {
@@ -56,7 +56,7 @@ impl Lanes {
     }
 }
 
-impl Gateway {
+impl Pipeline {
     /// What a reply becomes that is larger than [`INLINE`].
     pub(super) async fn shape_aside(
         &self,
@@ -93,7 +93,7 @@ mod tests {
 
     use tokio::runtime::{Builder, Runtime};
 
-    use super::super::tests::gateway;
+    use super::super::tests::pipeline;
     use super::*;
     use crate::upstream::room::Held;
 
@@ -130,27 +130,27 @@ mod tests {
     #[test]
     fn a_large_answer_leaves_the_event_loop_to_others_while_it_is_shaped() {
         let (runtime, directory) = (runtime(), tempfile::tempdir().unwrap());
-        let gateway = gateway(&runtime, directory.path());
+        let pipeline = pipeline(&runtime, directory.path());
         let body = format!("[{}]", vec!["{\"id\" : 1}"; 100_000].join(","));
         let (ask, cancel) = (Ask::parse("fields=id").unwrap(), Cancel::new());
-        let shaping = gateway.shape_aside(reply(&body), Effect::Read, "c1", ask, &cancel);
+        let shaping = pipeline.shape_aside(reply(&body), Effect::Read, "c1", ask, &cancel);
         let (turned, outcome) = runtime.block_on(turns(shaping));
         assert!(turned > 1, "it was shaped in {turned} turns");
         assert!(!outcome.shaped.is_error && outcome.shaped.blocks[0].starts_with("[{\"id\":1},"));
         assert_eq!((outcome.status, outcome.bytes), (Some(200), Some(body.len() as u64)));
         let notes: serde_json::Value = serde_json::from_str(&outcome.shaped.blocks[1]).unwrap();
-        let rest = gateway.store.take(&gateway.agent, notes["cut"]["next"].as_str().unwrap()).unwrap();
-        let (turned, shaped) = runtime.block_on(turns(gateway.shaping.rest(rest, 200_000)));
+        let rest = pipeline.store.take(&pipeline.agent, notes["cut"]["next"].as_str().unwrap()).unwrap();
+        let (turned, shaped) = runtime.block_on(turns(pipeline.shaping.rest(rest, 200_000)));
         assert!(turned > 1 && shaped.unwrap().blocks[0].len() > 190_000, "{turned}");
     }
 
     #[test]
     fn a_call_that_is_taken_back_while_its_answer_is_shaped_ends_as_a_read_and_goes_on_as_a_write() {
         let (runtime, directory) = (runtime(), tempfile::tempdir().unwrap());
-        let gateway = gateway(&runtime, directory.path());
-        let taken = Arc::clone(&gateway.shaping.0).try_acquire_many_owned(LANES.try_into().unwrap()).unwrap();
+        let pipeline = pipeline(&runtime, directory.path());
+        let taken = Arc::clone(&pipeline.shaping.0).try_acquire_many_owned(LANES.try_into().unwrap()).unwrap();
         let cancel = Cancel::new();
-        let shape = |effect| Box::pin(gateway.shape_aside(reply("{\"a\": 1}"), effect, "c1", Ask::default(), &cancel));
+        let shape = |effect| Box::pin(pipeline.shape_aside(reply("{\"a\": 1}"), effect, "c1", Ask::default(), &cancel));
         let (mut read, mut write) = (shape(Effect::Read), shape(Effect::Write));
         runtime.block_on(async {
             assert!(futures_util::poll!(&mut read).is_pending(), "no more are shaped at a time than there are lanes");

@@ -11,6 +11,16 @@ use crate::policy::{Effect, LimitSpec, Rate};
 use super::bucket::{Bucket, Gate, Receipt};
 use super::{Limit, MAX_AGENTS};
 
+/// Where a rule's rate and its buckets stand.
+pub(super) type Place = usize;
+
+/// A rule's rate under the next policy, and where it stood under this one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Renewed {
+    pub(super) rate: Rate,
+    pub(super) before: Option<Place>,
+}
+
 /// How long the table, once found full of busy agents, is taken to be full. In nanoseconds.
 const FULL_FOR: u64 = 1_000_000_000;
 
@@ -21,41 +31,89 @@ pub(super) struct Books {
     denials: Gate,
     writes: Gate,
     prompts: Gate,
-    /// Of each rule: its rate and the place of its bucket in [`Account::rules`].
-    rules: Vec<Option<(usize, Gate)>>,
-    rated: usize,
+    /// The rates of rules; each agent's buckets have the same places in [`Account::rules`].
+    rules: Vec<Gate>,
+    /// Places of rules that are gone since the policy was exchanged last: calls that were under way may still name them.
+    leaving: Vec<Place>,
+    /// And since before that: they are free for other rules.
+    free: Vec<Place>,
     accounts: HashMap<Agent, Account>,
     full_until: u64,
+    /// How often the policy was exchanged: what was charged before that does not come back.
+    generation: u64,
 }
 
 impl Books {
-    pub(super) fn new(spec: &LimitSpec, rules: &[Option<Rate>]) -> Self {
-        let mut rated = 0;
-        let mut gate = |rate: &Option<Rate>| {
-            let place = rated;
-            rate.map(|rate| {
-                rated += 1;
-                (place, Gate::of(rate))
-            })
-        };
-        let rules = rules.iter().map(&mut gate).collect();
+    /// `rules` are the rates of rules, each at its place.
+    pub(super) fn new(spec: &LimitSpec, rules: impl Iterator<Item = Rate>) -> Self {
         Self {
             rate: Gate::new(spec.rate, spec.burst),
             denials: Gate::of(spec.denials),
             writes: Gate::of(spec.writes),
             prompts: Gate::of(spec.prompts),
-            rules,
-            rated,
+            rules: rules.map(Gate::of).collect(),
+            leaving: Vec::new(),
+            free: Vec::new(),
             accounts: HashMap::new(),
             full_until: 0,
+            generation: 0,
         }
+    }
+
+    /// Goes on under another policy: the place of each of its rates. `gone` are the places of rules that it does not have.
+    ///
+    /// What was spent stays spent, call by call. A rule that was not there before begins with the most that a rule which is
+    /// gone had spent: under another name it would be full again.
+    pub(super) fn renew(&mut self, spec: &LimitSpec, rules: &[Renewed], gone: Vec<Place>, now: u64) -> Vec<Place> {
+        let Self { rate, denials, writes, prompts, accounts, .. } = self;
+        let mut each = |gate: &mut Gate, next: Gate, bucket: fn(&mut Account) -> &mut Bucket| {
+            accounts.values_mut().for_each(|account| carry(bucket(account), gate, &next, now));
+            *gate = next;
+        };
+        each(rate, Gate::new(spec.rate, spec.burst), |account| &mut account.rate);
+        each(denials, Gate::of(spec.denials), |account| &mut account.denials);
+        each(writes, Gate::of(spec.writes), |account| &mut account.writes);
+        each(prompts, Gate::of(spec.prompts), |account| &mut account.prompts);
+        for account in accounts.values_mut() {
+            let spent = |place: &Place| Some(self.rules.get(*place)?.spent(*account.rules.get(*place)?, now));
+            account.left_behind = gone.iter().filter_map(spent).max().unwrap_or_default();
+        }
+        self.free.append(&mut self.leaving);
+        let places = rules.iter().map(|rule| self.place(*rule, now)).collect();
+        self.leaving = gone;
+        self.accounts.values_mut().for_each(Account::settle);
+        self.generation += 1;
+        places
+    }
+
+    fn place(&mut self, rule: Renewed, now: u64) -> Place {
+        let next = Gate::of(rule.rate);
+        if let Some((place, gate)) = rule.before.and_then(|place| Some((place, self.rules.get_mut(place)?))) {
+            let buckets = self.accounts.values_mut().filter_map(|account| account.rules.get_mut(place));
+            buckets.for_each(|bucket| carry(bucket, gate, &next, now));
+            *gate = next;
+            return place;
+        }
+        let place = self.free.pop().unwrap_or(self.rules.len());
+        for account in self.accounts.values_mut() {
+            let bucket = next.without(account.left_behind, now);
+            match account.rules.get_mut(place) {
+                Some(free) => *free = bucket,
+                None => account.rules.push(bucket),
+            }
+        }
+        match self.rules.get_mut(place) {
+            Some(gate) => *gate = next,
+            None => self.rules.push(next),
+        }
+        place
     }
 
     /// Charges a call to `rate` and returns the moment at which it may go on, at most `patience` after `now`. Charges nothing
     /// where it must wait longer, or where the agent has no refused call left.
     pub(super) fn admit(&mut self, agent: &Agent, now: u64, patience: u64) -> Result<u64, Refused> {
         self.make_room(agent, now)?;
-        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rules.len()));
         let heard = self.denials.opens(account.denials, now);
         if heard > now {
             return Err(Refused::later(Limit::Denials, heard, now));
@@ -74,7 +132,7 @@ impl Books {
         if self.make_room(agent, now).is_err() {
             return;
         }
-        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rules.len()));
         self.denials.charge(&mut account.denials, now);
         account.busy_until = account.busy_until.max(account.denials.next);
     }
@@ -82,7 +140,7 @@ impl Books {
     /// Charges a question to a person, or nothing where it would come too soon.
     pub(super) fn prompt(&mut self, agent: &Agent, now: u64) -> Result<(), Refused> {
         self.make_room(agent, now)?;
-        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rules.len()));
         let at = self.prompts.opens(account.prompts, now);
         if at > now {
             return Err(Refused::later(Limit::Prompts, at, now));
@@ -98,12 +156,12 @@ impl Books {
         &mut self,
         agent: &Agent,
         effect: Effect,
-        rules: &[usize],
+        rules: &[Place],
         now: u64,
         patience: u64,
     ) -> Result<(u64, Charged), Refused> {
         self.make_room(agent, now)?;
-        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rated));
+        let account = self.accounts.entry(agent.clone()).or_insert_with(|| Account::new(self.rules.len()));
         // Each bucket's opening is its own affair, so one look at each finds the moment at which all are open.
         let mut last = Refused { limit: Limit::Writes, at: now, now };
         if effect == Effect::Write {
@@ -117,7 +175,7 @@ impl Books {
             return Err(last);
         }
         // All are charged for the moment at which the call goes on: that is what keeps every window within its bound.
-        let mut charged = Charged::default();
+        let mut charged = Charged { generation: self.generation, write: None, rules: Vec::new() };
         if effect == Effect::Write {
             charged.write = Some(self.writes.charge(&mut account.writes, last.at));
             account.busy_until = account.busy_until.max(account.writes.next);
@@ -133,6 +191,9 @@ impl Books {
 
     /// Takes back what [`reserve`](Self::reserve) charged.
     pub(super) fn refund(&mut self, agent: &Agent, charged: Charged) {
+        if charged.generation != self.generation {
+            return;
+        }
         let Some(account) = self.accounts.get_mut(agent) else { return };
         if let Some(receipt) = charged.write {
             self.writes.refund(&mut account.writes, receipt);
@@ -195,10 +256,11 @@ impl Refused {
 }
 
 /// What one call was charged. It allocates only for a rule's rate.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Charged {
+    generation: u64,
     write: Option<Receipt>,
-    rules: Vec<(usize, Receipt)>,
+    rules: Vec<(Place, Receipt)>,
 }
 
 /// What one agent has spent.
@@ -208,7 +270,9 @@ struct Account {
     denials: Bucket,
     writes: Bucket,
     prompts: Bucket,
-    rules: Box<[Bucket]>,
+    rules: Vec<Bucket>,
+    /// The most calls that a rule had taken which was gone when the policy was exchanged last.
+    left_behind: u64,
     /// From here on every bucket is full and the account is as good as a new one.
     busy_until: u64,
 }
@@ -220,18 +284,28 @@ impl Account {
             denials: Bucket::default(),
             writes: Bucket::default(),
             prompts: Bucket::default(),
-            rules: vec![Bucket::default(); rated].into_boxed_slice(),
+            rules: vec![Bucket::default(); rated],
+            left_behind: 0,
             busy_until: 0,
         }
+    }
+
+    /// Looks anew until when it is busy.
+    fn settle(&mut self) {
+        let Self { rate, denials, writes, prompts, rules, left_behind: _, busy_until } = self;
+        let buckets = [rate, denials, writes, prompts].into_iter().chain(rules);
+        *busy_until = buckets.map(|bucket| bucket.next).max().unwrap_or_default();
+    }
+}
+
+/// Makes a bucket one of another rate, with as many calls taken from it.
+fn carry(bucket: &mut Bucket, gate: &Gate, next: &Gate, now: u64) {
+    if !gate.is_like(next) {
+        *bucket = next.without(gate.spent(*bucket, now), now);
     }
 }
 
 /// A rule's rate and an account's bucket of it.
-fn pair<'a>(
-    gates: &'a mut [Option<(usize, Gate)>],
-    buckets: &'a mut [Bucket],
-    rule: usize,
-) -> Option<(&'a mut Gate, &'a mut Bucket)> {
-    let (place, gate) = gates.get_mut(rule)?.as_mut()?;
-    Some((gate, buckets.get_mut(*place)?))
+fn pair<'a>(gates: &'a mut [Gate], buckets: &'a mut [Bucket], place: Place) -> Option<(&'a mut Gate, &'a mut Bucket)> {
+    Some((gates.get_mut(place)?, buckets.get_mut(place)?))
 }

@@ -78,6 +78,22 @@ impl Gate {
         }
     }
 
+    /// How many calls were let through that the clock has not given back yet, rounded up.
+    pub(super) fn spent(&self, bucket: Bucket, now: u64) -> u64 {
+        bucket.next.saturating_sub(now).div_ceil(self.interval)
+    }
+
+    /// The bucket from which so many calls were taken, as far as one can be in debt.
+    pub(super) fn without(&self, calls: u64, now: u64) -> Bucket {
+        let debt = calls.saturating_mul(self.interval).min(self.full.saturating_mul(2));
+        Bucket { next: now.saturating_add(debt), latest: now, given_back: 0 }
+    }
+
+    /// Whether it lets the same through as another.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        (self.interval, self.full) == (other.interval, other.full)
+    }
+
     /// The bucket's state after a call at `at`, or the moment at which one would pass.
     fn ask(&mut self, bucket: Bucket, at: u64) -> Result<u64, u64> {
         let slate = self.gcra.clock();

@@ -37,7 +37,7 @@ const RECORD: usize = 32;
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// Counts the calls of a day. Dropping it gives back what it took and did not spend.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DailyCount {
     shared: Option<Arc<Shared>>,
 }
@@ -59,6 +59,16 @@ impl DailyCount {
         let day = shared.today()?;
         Record::read(&shared.lock()?, &shared.path)?.count_on(day, &shared.path)?;
         Ok(Self { shared: Some(Arc::new(shared)) })
+    }
+
+    /// This one, with the block that it holds, where another counts the same; else the other.
+    pub(super) fn or(&self, other: Self) -> Self {
+        let same = match (&self.shared, &other.shared) {
+            (Some(one), Some(other)) => one.limit == other.limit && one.path == other.path,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if same { self.clone() } else { other }
     }
 
     /// Takes one call of today's. Touches the file only when the block is spent, and then on a thread of its own.

@@ -14,6 +14,7 @@
 mod books;
 mod bucket;
 mod daily;
+mod renew;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::clock::Clock;
 use crate::confirm::approval::Approval;
 use crate::policy::{Effect, LimitSpec, Rate};
 
-use self::books::{Books, Charged, Refused};
+use self::books::{Books, Charged, Place, Refused};
 use self::daily::Unit;
 
 pub use self::daily::{DAILY_FILE, DailyCount, DailyError};
@@ -44,8 +45,12 @@ const AFTER_REPAIR: Duration = Duration::from_secs(60);
 pub struct Limiter {
     clock: Arc<dyn Clock>,
     patience: Duration,
-    books: Mutex<Books>,
+    /// Shared with the limiter of the policy before and after: calls of both are counted together.
+    books: Arc<Mutex<Books>>,
+    /// Where each rule's rate stands in them.
+    places: Box<[Option<Place>]>,
     under_way: Arc<Semaphore>,
+    concurrency: usize,
     daily: DailyCount,
 }
 
@@ -59,12 +64,14 @@ impl Limiter {
         clock: Arc<dyn Clock>,
         daily: DailyCount,
     ) -> Self {
-        let concurrency = usize::try_from(spec.concurrency).unwrap_or(1).clamp(1, Semaphore::MAX_PERMITS);
+        let (concurrency, mut next) = (concurrency(spec), 0..);
         Self {
             clock,
             patience: spec.max_wait.min(timeout),
-            books: Mutex::new(Books::new(spec, rules)),
+            books: Arc::new(Mutex::new(Books::new(spec, rules.iter().copied().flatten()))),
+            places: rules.iter().map(|rate| rate.and_then(|_| next.next())).collect(),
             under_way: Arc::new(Semaphore::new(concurrency)),
+            concurrency,
             daily,
         }
     }
@@ -96,7 +103,12 @@ impl Limiter {
         let unit = self.daily.take().await.map_err(|error| self.no_day(&error))?;
         let now = self.now();
         let Admitted { patience } = admitted;
-        let (at, charged) = self.books()?.reserve(agent, charge.effect, charge.rules, now, nanos(patience))?;
+        let place = |rule: &usize| self.places.get(*rule).copied().flatten();
+        // A rule that has no bucket is a mistake of the caller's; the call is refused rather than let through uncounted.
+        let places: Option<Vec<Place>> = charge.rules.iter().map(place).collect();
+        let places = places.ok_or(Throttled::new(Limit::State, AFTER_REPAIR))?;
+        let reserved = self.books()?.reserve(agent, charge.effect, &places, now, nanos(patience));
+        let (at, charged) = reserved.map_err(|refused| self.by_rule(refused))?;
         let paid = Paid { agent: agent.clone(), charged, unit };
         let mut slot = Slot { limiter: self, paid: Some(paid), patience };
         slot.patience = self.wait(at, now, patience).await;
@@ -123,6 +135,24 @@ impl Limiter {
     /// part of what the question has cost.
     pub fn looking_again(&self, call: &Slot<'_>, _: &Approval) -> Slot<'_> {
         Slot { limiter: self, paid: None, patience: call.patience }
+    }
+
+    /// The same, where a place is named, by the rule that has it.
+    fn by_rule(&self, refused: Refused) -> Throttled {
+        let limit = match refused.limit {
+            Limit::Rule(place) => {
+                Limit::Rule(self.places.iter().position(|other| *other == Some(place)).unwrap_or(place))
+            }
+            limit @ (Limit::Rate
+            | Limit::Denials
+            | Limit::Writes
+            | Limit::Prompts
+            | Limit::Daily
+            | Limit::Concurrency
+            | Limit::Agents
+            | Limit::State) => limit,
+        };
+        Throttled { limit, ..Throttled::from(refused) }
     }
 
     /// Waits until `at` and returns what is left of `patience`.
@@ -328,6 +358,10 @@ impl Limit {
             Self::State => "calls cannot be counted at present",
         }
     }
+}
+
+fn concurrency(spec: &LimitSpec) -> usize {
+    usize::try_from(spec.concurrency).unwrap_or(1).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// Nanoseconds, at most half of what fits (146 years), so that sums of them do not overflow.

@@ -740,3 +740,103 @@ impl Clock for Alarms {
         self.clock.sleep(duration)
     }
 }
+
+/// How many calls pass at once.
+fn passing(limiter: &Limiter, charge: Charge<'_>) -> usize {
+    (0..50).take_while(|_| send(limiter, 1, charge).is_ok()).count()
+}
+
+fn renewed(limiter: &Limiter, spec: &LimitSpec, rules: &[(Option<Rate>, Option<usize>)]) -> Limiter {
+    limiter.renewed(spec, rules, 30 * SECOND, DailyCount::unlimited())
+}
+
+#[test]
+fn what_was_spent_under_one_policy_is_spent_under_the_next() {
+    let of = |count, per, burst| LimitSpec { rate: rate(count, per), burst, ..open() };
+    const HOUR: Duration = Duration::from_secs(3_600);
+    for (before, after, spent, left) in [
+        (of(6, MINUTE, 6), of(6, MINUTE, 6), 4, 2),
+        (of(6, MINUTE, 6), of(6, HOUR, 6), 4, 2),
+        (of(6, HOUR, 6), of(6, MINUTE, 6), 4, 2),
+        (of(6, HOUR, 6), of(6, HOUR, 9), 4, 5),
+        (of(6, HOUR, 6), of(6, HOUR, 4), 4, 0),
+        (of(6, HOUR, 6), of(6, HOUR, 4), 6, 0),
+        (of(6, HOUR, 6), of(60, SECOND, 6), 0, 6),
+    ] {
+        let (first, _) = limiter(&before, &[]);
+        (0..spent).for_each(|_| send(&first, 1, READ).unwrap());
+        let second = renewed(&first, &after, &[]);
+        assert_eq!(passing(&second, READ), left, "{before:?} {after:?} {spent}");
+        assert_eq!(refused(send(&first, 1, READ)).0, Limit::Rate, "the old one counts in the same books");
+    }
+}
+
+#[test]
+fn writes_refusals_and_questions_stay_spent() {
+    let spec = LimitSpec { writes: rate(2, MINUTE), denials: rate(2, MINUTE), prompts: rate(2, MINUTE), ..open() };
+    let next = LimitSpec { writes: rate(3, MINUTE), denials: rate(3, MINUTE), prompts: rate(3, MINUTE), ..open() };
+    let (first, _) = limiter(&spec, &[]);
+    send(&first, 1, WRITE).unwrap();
+    first.prompt(&agent(1)).unwrap();
+    (0..2).for_each(|_| first.denied(&agent(1)));
+    let second = renewed(&first, &next, &[]);
+    assert_eq!(passing(&second, WRITE), 2);
+    assert_eq!((0..9).take_while(|_| second.prompt(&agent(1)).is_ok()).count(), 2);
+    second.denied(&agent(1));
+    assert_eq!(refused(admit(&second, 1)).0, Limit::Denials);
+}
+
+#[test]
+fn a_rule_keeps_its_bucket_and_one_with_a_new_name_has_no_more_left_than_those_that_are_gone() {
+    let (two, four) = (Some(rate(2, MINUTE)), Some(rate(4, MINUTE)));
+    let rule = |index: &'static [usize]| Charge { effect: Effect::Read, rules: index };
+    let (first, _) = limiter(&open(), &[None, two, four]);
+    send(&first, 1, rule(&[1])).unwrap();
+    (0..3).for_each(|_| send(&first, 1, rule(&[2])).unwrap());
+    // The first rated rule comes last; the second is gone; one is new.
+    let second = renewed(&first, &open(), &[(four, None), (None, None), (two, Some(1))]);
+    assert_eq!(passing(&second, rule(&[0])), 1, "3 of 4 were spent by the rule that is gone");
+    assert_eq!(passing(&second, rule(&[2])), 1, "1 of 2 was spent");
+    assert_eq!(refused(send(&second, 1, rule(&[2]))).0, Limit::Rule(2));
+    assert_eq!(refused(send(&first, 1, rule(&[1]))).0, Limit::Rule(1), "calls under the old policy count with it");
+    assert_eq!(refused(send(&second, 1, rule(&[1]))).0, Limit::State);
+    let third = renewed(&second, &open(), &[(four, Some(0)), (two, Some(2)), (two, None)]);
+    assert_eq!(passing(&third, rule(&[2])), 2, "no rule is gone, so a new one begins with all of its own");
+    // Places that are free are given to others, each with a bucket of its own.
+    let fourth = renewed(&third, &open(), &[(two, None)]);
+    assert_eq!(passing(&fourth, rule(&[0])), 0);
+    let fifth = renewed(&fourth, &open(), &[(two, Some(0)), (four, None)]);
+    assert_eq!((passing(&fifth, rule(&[0])), passing(&fifth, rule(&[1]))), (0, 4));
+}
+
+#[test]
+fn what_was_charged_before_a_change_does_not_come_back_after_it() {
+    let spec = LimitSpec { writes: rate(2, MINUTE), ..open() };
+    let (first, _) = limiter(&spec, &[]);
+    let slot = pass(&first, 1, WRITE).unwrap();
+    let second = renewed(&first, &spec, &[]);
+    drop(slot);
+    assert_eq!(passing(&second, WRITE), 1);
+}
+
+#[tokio::test]
+async fn where_fewer_calls_may_be_under_way_no_other_begins_until_enough_have_ended() {
+    let of = |concurrency| LimitSpec { concurrency, ..open() };
+    let (first, _) = limiter(&of(3), &[]);
+    let mut under_way: Vec<_> = (0..3).map(|_| now(pass(&first, 1, READ).unwrap().enter()).unwrap()).collect();
+    let second = renewed(&first, &of(1), &[]);
+    for _ in 0..2 {
+        tokio::task::yield_now().await;
+        assert_eq!(refused(send(&second, 1, READ)).0, Limit::Concurrency);
+        under_way.pop();
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(refused(send(&second, 1, READ)).0, Limit::Concurrency, "one is still under way");
+    under_way.pop();
+    tokio::task::yield_now().await;
+    let held = now(pass(&second, 1, READ).unwrap().enter()).unwrap();
+    assert_eq!(refused(send(&first, 1, READ)).0, Limit::Concurrency, "nor under the old policy");
+    let third = renewed(&second, &of(2), &[]);
+    send(&third, 1, READ).unwrap();
+    drop(held);
+}

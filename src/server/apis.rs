@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::audit::hex;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Pipeline};
 use crate::tools::Tool;
 
 /// The longest name of a tool.
@@ -35,41 +35,63 @@ impl Apis {
     pub(super) fn name(&self, gateway: &Gateway, tool: &str) -> String {
         match self.gateways.len() {
             1 => tool.to_owned(),
-            _ => shortened(format!("{}_{tool}", gateway.policy().name())),
+            _ => shortened(format!("{}_{tool}", gateway.name())),
         }
     }
 
-    /// The tool of that name, listed or not, and whose it is.
-    pub(super) fn find(&self, name: &str) -> Option<(&Gateway, Tool)> {
+    /// The tool of that name, listed or not, and whose it is, under the policy that the call ends under.
+    pub(super) fn find(&self, name: &str) -> Option<(Arc<Pipeline>, Tool)> {
         let (api, own) = match &*self.gateways {
-            [gateway] => return gateway.toolbox().named(name).map(|tool| (gateway, tool)),
+            [gateway] => {
+                let pipeline = gateway.now();
+                return pipeline.toolbox().named(name).map(|tool| (pipeline, tool));
+            }
             _ => name.split_once('_')?,
         };
-        let gateway = self.iter().find(|gateway| gateway.policy().name() == api)?;
-        let toolbox = gateway.toolbox();
+        let gateway = self.iter().find(|gateway| gateway.name() == api)?;
+        let pipeline = gateway.now();
+        let toolbox = pipeline.toolbox();
         let found = toolbox.named(own).or_else(|| {
             // Only a name that was cut is of this length and unknown.
             let mut names =
                 toolbox.operations().map(|(operation, _)| operation.name()).filter(|_| name.len() == MAX_NAME);
             toolbox.named(names.find(|own| self.name(gateway, own) == name)?)
         });
-        found.map(|tool| (gateway, tool))
+        found.map(|tool| (pipeline, tool))
     }
 
     /// The resource of that URI, and whose it is.
-    pub(super) fn resource(&self, uri: &str) -> Option<(&Gateway, Tool)> {
-        self.iter().find_map(|gateway| Some((gateway, gateway.toolbox().resource(uri)?)))
+    pub(super) fn resource(&self, uri: &str) -> Option<(Arc<Pipeline>, Tool)> {
+        self.iter().map(Gateway::now).find_map(|pipeline| {
+            let tool = pipeline.toolbox().resource(uri)?;
+            Some((pipeline, tool))
+        })
+    }
+
+    /// How often the policies were exchanged, all together.
+    pub(super) fn exchanges(&self) -> u64 {
+        self.iter().map(|gateway| *gateway.exchanges().borrow()).sum()
+    }
+
+    /// Resolves once a policy was exchanged after it was so often.
+    pub(super) async fn exchanged(&self, seen: u64) {
+        let mut each: Vec<_> = self.iter().map(Gateway::exchanges).collect();
+        while self.exchanges() == seen {
+            let changes = each.iter_mut().map(|changes| Box::pin(changes.changed()));
+            // A gateway lives as long as this does.
+            futures_util::future::select_all(changes).await.0.ok();
+        }
     }
 
     /// Records a message that never became a call.
     pub(super) fn refused_frame(&self, code: i32, cause: &str, name: Option<&str>) {
-        self.iter().for_each(|gateway| gateway.refused_frame(code, cause, name));
+        self.iter().for_each(|gateway| gateway.now().refused_frame(code, cause, name));
     }
 
     /// Resolves once no call is running; no new one may begin by then.
     pub(super) async fn idle(&self) {
         for gateway in self.iter() {
-            gateway.idle().await;
+            gateway.now().idle().await;
         }
     }
 }

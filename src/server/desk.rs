@@ -114,10 +114,8 @@ impl Desk {
             }
             let gateways = Arc::clone(&gateways);
             let attending = tokio::spawn(async move {
-                match tokio::time::timeout(PATIENCE, attend(stream, gateways, gateway)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => tracing::debug!(%error, "a desk left early"),
-                    Err(_) => tracing::debug!("a desk took too long"),
+                if let Err(error) = attend(stream, gateways, gateway).await {
+                    tracing::debug!(%error, "a desk left early, or took too long");
                 }
             });
             seats.push_back(attending.abort_handle());
@@ -138,8 +136,11 @@ async fn attend(mut stream: UnixStream, gateways: Arc<[Gateway]>, gateway: usize
     let (reader, mut writer) = stream.split();
     // Only its text is kept while a desk takes its time to read it.
     let text = line(&answer(reader, peer, gateways, gateway).await?)?;
-    writer.write_all(&text).await?;
-    writer.shutdown().await
+    let hand_over = async {
+        writer.write_all(&text).await?;
+        writer.shutdown().await
+    };
+    tokio::time::timeout(PATIENCE, hand_over).await?
 }
 
 async fn answer(
@@ -151,9 +152,10 @@ async fn answer(
     if let Err(stranger) = admit(peer, geteuid().as_raw()) {
         return Ok(stranger);
     }
-    let Some(order) = order(reader).await? else {
+    let Some(order) = tokio::time::timeout(PATIENCE, order(reader)).await?? else {
         return Ok(refused("this gateway does not know that order; it may be of another version".to_owned()));
     };
+    let patience = order.patience();
     // On its own: an order that has begun is carried out, whatever becomes of the desk.
     let carried_out = tokio::spawn(async move {
         match gateways.get(gateway) {
@@ -161,7 +163,7 @@ async fn answer(
             None => Answer::Gone,
         }
     });
-    carried_out.await.map_err(io::Error::other)
+    tokio::time::timeout(patience, carried_out).await?.map_err(io::Error::other)
 }
 
 /// Whether the user on the other end is heard; root is none either, who would leave no name of a person in the log.

@@ -184,7 +184,8 @@ impl Envelope {
             | "tools/list"
             | "resources/list"
             | "resources/templates/list"
-            | "resources/read" => match serde_json::from_str(text) {
+            | "resources/read"
+            | "subscriptions/listen" => match serde_json::from_str(text) {
                 Ok(message) => Frame::Request(id, message),
                 Err(_) => refuse(Some(id), ErrorCode::INVALID_PARAMS, "the parameters do not fit the method"),
             },

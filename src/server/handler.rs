@@ -1,18 +1,20 @@
-//! rmcp's view of the gateway: the tool list, and calls that go through [`Gateway::answer`] and nowhere else.
+//! rmcp's view of the gateway: the tool list, and calls that go through [`Pipeline::answer`] and nowhere else.
 //!
-//! [`Gateway::answer`]: crate::gateway::Gateway::answer
+//! [`Pipeline::answer`]: crate::gateway::Pipeline::answer
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock,
     ElicitRequest, ErrorData, Implementation, InitializeRequestParams, InitializeResult, InputRequest,
     InputRequiredResult, ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
-    ReadResourceResponse, ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig, Tool as ToolEntry,
+    ReadResourceResponse, ReadResourceResult, ResourceContents, ServerCapabilities, ServerConfig, ServerNotification,
+    SubscriptionFilter, Tool as ToolEntry, ToolListChangedNotification,
 };
-use rmcp::service::RequestContext;
+use rmcp::service::{Peer, RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::apis::Apis;
@@ -33,6 +35,9 @@ const INSTRUCTIONS: &str = "Calls to this API pass a policy. A refusal is a JSON
     depth), `as=toon` writes rows as a table, `from=100` begins at that element of the largest array; divide them by `;`. \
     A block with `cut` tells what is missing of an answer.";
 
+/// Subscriptions that a client may have open at a time.
+const MAX_LISTENING: usize = 8;
+
 /// Characters of an unknown tool's name that are repeated.
 const NAME_SHOWN: usize = 64;
 
@@ -42,24 +47,96 @@ pub(super) struct Handler {
     apis: Apis,
     calls: Arc<Calls>,
     outbox: Arc<Outbox>,
-    tools: Vec<ToolEntry>,
-    initialized: AtomicBool,
+    tools: Mutex<Listed>,
+    /// Whether the client began with a handshake, and hears notifications without asking for them.
+    initialized: Arc<AtomicBool>,
+    listening: Semaphore,
     /// Cancelled when the client has hung up.
     ended: CancellationToken,
 }
 
 impl Handler {
     pub(super) fn new(apis: Apis, calls: Arc<Calls>, outbox: Arc<Outbox>, ended: CancellationToken) -> Self {
-        let tools = tools::list(&apis);
-        Self { apis, calls, outbox, tools, initialized: AtomicBool::new(false), ended }
+        let tools = Mutex::new(Listed::of(&apis));
+        Self {
+            apis,
+            calls,
+            outbox,
+            tools,
+            initialized: Arc::default(),
+            listening: Semaphore::new(MAX_LISTENING),
+            ended,
+        }
+    }
+
+    /// The tools under the policies in force.
+    fn tools(&self) -> Arc<[ToolEntry]> {
+        let mut listed = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
+        if listed.exchanges != self.apis.exchanges() {
+            *listed = Listed::of(&self.apis);
+        }
+        Arc::clone(&listed.tools)
+    }
+
+    /// Whether the client began with a handshake.
+    pub(super) fn initialized(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.initialized)
+    }
+}
+
+/// A list of tools, and how often policies had been exchanged when it was made.
+#[derive(Debug)]
+struct Listed {
+    exchanges: u64,
+    tools: Arc<[ToolEntry]>,
+}
+
+impl Listed {
+    fn of(apis: &Apis) -> Self {
+        Self { exchanges: apis.exchanges(), tools: tools::list(apis).into() }
+    }
+}
+
+/// Tells a client that began with a handshake whenever its list of tools is another one.
+pub(super) async fn announce(apis: Apis, peer: Peer<RoleServer>, initialized: Arc<AtomicBool>) {
+    let mut changes = Changes::new(&apis);
+    loop {
+        changes.next(&apis).await;
+        if initialized.load(Ordering::Relaxed) && peer.notify_tool_list_changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The changes of a list of tools.
+struct Changes {
+    known: Listed,
+}
+
+impl Changes {
+    fn new(apis: &Apis) -> Self {
+        Self { known: Listed::of(apis) }
+    }
+
+    /// Resolves once the list is another one than it was last.
+    async fn next(&mut self, apis: &Apis) {
+        loop {
+            apis.exchanged(self.known.exchanges).await;
+            let before = std::mem::replace(&mut self.known, Listed::of(apis));
+            if before.tools != self.known.tools {
+                return;
+            }
+        }
     }
 }
 
 impl ServerHandler for Handler {
     fn get_info(&self) -> ServerConfig {
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().enable_resources().build())
-            .with_server_info(Implementation::new("portcullis", env!("CARGO_PKG_VERSION")))
-            .with_instructions(INSTRUCTIONS)
+        ServerConfig::new(
+            ServerCapabilities::builder().enable_tools().enable_tool_list_changed().enable_resources().build(),
+        )
+        .with_server_info(Implementation::new("portcullis", env!("CARGO_PKG_VERSION")))
+        .with_instructions(INSTRUCTIONS)
     }
 
     async fn initialize(
@@ -79,12 +156,41 @@ impl ServerHandler for Handler {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.tools.clone()).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
+        Ok(ListToolsResult::with_all_items(self.tools().to_vec()).with_ttl_ms(0).with_cache_scope(CacheScope::Private))
     }
 
     fn get_tool(&self, name: &str) -> Option<ToolEntry> {
-        let place = self.tools.binary_search_by(|tool| tool.name.as_ref().cmp(name)).ok()?;
-        self.tools.get(place).cloned()
+        let tools = self.tools();
+        let place = tools.binary_search_by(|tool| tool.name.as_ref().cmp(name)).ok()?;
+        tools.get(place).cloned()
+    }
+
+    fn accepted_subscription_filter(&self, _: &SubscriptionFilter) -> Option<SubscriptionFilter> {
+        Some(SubscriptionFilter::builder().tools_list_changed().build())
+    }
+
+    /// MCP 2026-07-28: whoever wants to hear of changes asks for them, by a request that stays open.
+    async fn listen(&self, subscription: SubscriptionContext) -> Result<(), ErrorData> {
+        // Each takes one of the requests that may be open.
+        let Ok(_seat) = self.listening.try_acquire() else {
+            return Err(ErrorData::invalid_request("too many subscriptions are open", None));
+        };
+        if subscription.accepted().tools_list_changed != Some(true) {
+            subscription.cancelled().await;
+            return Ok(());
+        }
+        let mut changes = Changes::new(&self.apis);
+        loop {
+            tokio::select! {
+                () = subscription.cancelled() => return Ok(()),
+                () = self.ended.cancelled() => return Ok(()),
+                () = changes.next(&self.apis) => {}
+            }
+            let changed = ServerNotification::ToolListChangedNotification(ToolListChangedNotification::default());
+            if subscription.sink().send(changed).await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     async fn list_resources(
@@ -101,11 +207,11 @@ impl ServerHandler for Handler {
         request: ReadResourceRequestParams,
         cx: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
-        let Some((gateway, tool)) = self.apis.resource(&request.uri) else {
+        let Some((pipeline, tool)) = self.apis.resource(&request.uri) else {
             return Err(ErrorData::resource_not_found("there is no such resource", None));
         };
         let call = ToolCall { tool, arguments: "{}".into() };
-        let said = gateway.answer(&call, &Unattended, self.outbox.room(), &cx.ct).await.into_said();
+        let said = pipeline.answer(&call, &Unattended, self.outbox.room(), &cx.ct).await.into_said();
         let Said::Result(shaped) = said else {
             return Err(ErrorData::internal_error("a resource asked a question", None));
         };
@@ -125,7 +231,7 @@ impl ServerHandler for Handler {
         cx: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let running = self.calls.run(cx.id.clone());
-        let Some((gateway, tool)) = self.apis.find(&request.name) else {
+        let Some((pipeline, tool)) = self.apis.find(&request.name) else {
             return Err(unknown_tool(&request.name));
         };
         let Some(RawArguments(arguments)) = cx.extensions.get::<RawArguments>().cloned() else {
@@ -134,7 +240,7 @@ impl ServerHandler for Handler {
         };
         let caller = Caller::new(&cx, &self.ended);
         let call = ToolCall { tool, arguments };
-        let answer = gateway.answer(&call, &caller, self.outbox.room(), &cx.ct).await;
+        let answer = pipeline.answer(&call, &caller, self.outbox.room(), &cx.ct).await;
         let response = match answer.into_said() {
             Said::Result(shaped) => Ok(result(shaped).into()),
             Said::Unable(shaped) if !caller.is_modern() => Ok(result(shaped).into()),

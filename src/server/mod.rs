@@ -76,11 +76,16 @@ pub async fn serve(
     let ended = CancellationToken::new();
     let connection = Connection::new(input, outbox.clone(), calls.clone(), apis.clone(), stop, ended.clone());
     // Boxed by `into_dyn`: rmcp moves the future of a request eight times before and after it runs.
-    match Handler::new(apis.clone(), calls, outbox, ended).into_dyn().serve(connection).await {
-        Ok(running) => match running.waiting().await {
-            Ok(reason) => tracing::debug!(?reason, "the connection ended"),
-            Err(error) => tracing::error!(%error, "the connection ended by a fault"),
-        },
+    let handler = Handler::new(apis.clone(), calls, outbox, ended);
+    let initialized = handler.initialized();
+    match handler.into_dyn().serve(connection).await {
+        Ok(running) => {
+            open.spawn(handler::announce(apis.clone(), running.peer().clone(), initialized));
+            match running.waiting().await {
+                Ok(reason) => tracing::debug!(?reason, "the connection ended"),
+                Err(error) => tracing::error!(%error, "the connection ended by a fault"),
+            }
+        }
         Err(ServerInitializeError::ConnectionClosed(_)) => tracing::debug!("the client left before it began"),
         Err(error) => tracing::warn!(%error, "the client did not begin as MCP demands"),
     }

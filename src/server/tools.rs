@@ -9,7 +9,7 @@ use crate::tools::Face;
 /// The tools of every gateway, sorted by name.
 pub(super) fn list(apis: &Apis) -> Vec<ToolEntry> {
     let of = |gateway: &Gateway| -> Vec<ToolEntry> {
-        let faces = gateway.toolbox().faces().into_iter();
+        let faces = gateway.now().toolbox().faces().into_iter();
         faces.map(|face| entry(Face { name: apis.name(gateway, &face.name), ..face })).collect()
     };
     let mut entries: Vec<_> = apis.iter().flat_map(of).collect();
@@ -32,7 +32,7 @@ pub fn entry(face: Face) -> ToolEntry {
 /// The resources of every gateway.
 pub(super) fn resources(apis: &Apis) -> Vec<Resource> {
     apis.iter()
-        .flat_map(|gateway| gateway.toolbox().resources())
+        .flat_map(|gateway| gateway.now().toolbox().resources())
         .map(|shown| {
             Resource::new(shown.uri, shown.name).with_description(shown.description).with_mime_type("text/plain")
         })

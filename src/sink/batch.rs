@@ -85,7 +85,7 @@ impl View {
                 "approval_required" => Severity::Notice,
                 _ => Severity::Error,
             },
-            ("ask" | "decision" | "writes", ..) => Severity::Notice,
+            ("ask" | "decision" | "policy" | "writes", ..) => Severity::Notice,
             ("sink", ..) => Severity::Warning,
             _ => Severity::Info,
         }

@@ -221,7 +221,7 @@ fn a_gateway_that_could_ask_is_heard_at_its_desk() {
         of(&lines, "desk").iter().any(|(_, message)| message.contains("1 of them can be asked"))
     });
     let (_, lines) = scene.doctor(&["--offline"]);
-    says(&lines, "desk", "ok", "a socket for `portcullis approve` can be opened");
+    says(&lines, "desk", "ok", "a socket for `portcullis approve` and `reload` can be opened");
     gate.finish();
 }
 

@@ -271,6 +271,9 @@ fn every_record_is_as_the_schema_and_the_document_say() {
     let mut gate = Gate::start(&policy::a(&upstream));
     gate.send("no JSON");
     assert!(gate.get(GOOD).is_success());
+    gate.home.rewrite(&format!("{}# The same again.\n", policy::a(&upstream)));
+    gate.signal(rustix::process::Signal::HUP);
+    gate.log_until("another policy", |records| records.iter().any(|record| record["kind"] == "policy"));
     let home = std::sync::Arc::clone(&gate.home);
     gate.finish();
     records.extend(home.records());
@@ -283,5 +286,8 @@ fn every_record_is_as_the_schema_and_the_document_say() {
         other["strange"] = json!(1);
         assert!(!fits(&other, &kinds[kind]), "a member too many");
     }
-    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["answer", "checkpoint", "frame", "question", "start", "stop"]);
+    assert_eq!(
+        seen.into_iter().collect::<Vec<_>>(),
+        ["answer", "checkpoint", "frame", "policy", "question", "start", "stop"]
+    );
 }

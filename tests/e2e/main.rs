@@ -66,6 +66,8 @@ mod preview;
 #[cfg(test)]
 mod protocol;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod report;
 #[cfg(test)]
 mod requests;

@@ -25,6 +25,8 @@ pub(super) struct Chain<'k> {
     tree: Tree,
     prev: String,
     time: String,
+    /// The hash of the policy in force.
+    policy: String,
     open: HashSet<String>,
     ends: Ends,
     /// Whether the next record is the first of its file.
@@ -53,6 +55,7 @@ enum Ends {
 struct Start<'a> {
     log: &'a str,
     policy: &'a str,
+    policy_hash: &'a str,
     signer: &'a str,
 }
 
@@ -60,10 +63,17 @@ struct Start<'a> {
 struct Continue<'a> {
     log: &'a str,
     policy: &'a str,
+    policy_hash: &'a str,
     signer: &'a str,
     before: String,
     note: String,
     peaks: Vec<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct PolicyChange<'a> {
+    before: &'a str,
+    now: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -92,6 +102,7 @@ impl<'k> Chain<'k> {
             tree: Tree::default(),
             prev: "0".repeat(64),
             time: String::new(),
+            policy: String::new(),
             open: HashSet::new(),
             ends: Ends::No,
             fresh: true,
@@ -202,6 +213,11 @@ impl<'k> Chain<'k> {
             "ask" => !self.open.contains(line.call),
             "decision" | "writes" | "frame" | "sink" | "torn" | "acknowledge" | "clock" | "full" => true,
             "key" | "retired" => self.claim(line.kind, bytes)?,
+            "policy" => {
+                let change: PolicyChange<'_> = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
+                let known = std::mem::replace(&mut self.policy, change.now.to_owned());
+                change.before == known
+            }
             "rotate" => {
                 let rotate: Rotate = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
                 self.ends = Ends::Almost;
@@ -234,6 +250,7 @@ impl<'k> Chain<'k> {
 
     fn begin(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let start: Start<'_> = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
+        start.policy_hash.clone_into(&mut self.policy);
         self.belongs(start.policy, start.log, start.signer)
     }
 
@@ -265,7 +282,11 @@ impl<'k> Chain<'k> {
         let known = std::mem::take(&mut self.summary.origin);
         self.belongs(first.policy, first.log, first.signer)?;
         let of_this = note.checkpoint.origin == self.summary.origin
-            && if alone { line.seq == tree.size() } else { known == self.summary.origin && tree == self.tree };
+            && if alone {
+                line.seq == tree.size()
+            } else {
+                known == self.summary.origin && tree == self.tree && first.policy_hash == self.policy
+            };
         if !of_this {
             return Err(Fault::Checkpoint);
         }
@@ -276,6 +297,7 @@ impl<'k> Chain<'k> {
             line.prev.clone_into(&mut self.prev);
             self.summary.first = line.seq;
             self.summary.before = Some(FileEnd { file: first.before, hash: line.prev.to_owned() });
+            first.policy_hash.clone_into(&mut self.policy);
             self.tree = tree;
         }
         Ok(())

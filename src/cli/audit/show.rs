@@ -263,6 +263,12 @@ fn event(record: &Record, text: &str) -> (String, Vec<String>) {
             }
             None => (printable(&record.state, 20), vec![user()]),
         },
+        "policy" => {
+            let [before, now] = [&record.before, &record.now].map(|hash| printable(hash, 12));
+            let wider = if record.wider { "wider" } else { "no wider" };
+            let by = if record.uid.is_some() { user() } else { "by SIGHUP".to_owned() };
+            (format!("{before} -> {now}"), vec![wider.to_owned(), by])
+        }
         "stop" => {
             let calls = record.calls.map(|calls| format!("{calls} calls"));
             (printable(&record.reason, 60), calls.into_iter().collect())

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::OrderError;
 use crate::config::{self, Environment};
 use crate::confirm::Decided;
+use crate::confirm::desk::reload::Change;
 use crate::confirm::desk::{self, Answer, Listing, MAX_REPLY, Order, PATIENCE, Waiting, Whole};
 use crate::trust;
 
@@ -55,7 +56,12 @@ impl Gateway {
                 Ok(Decided { left: Duration::from_secs(expires_in_seconds), call_waits })
             }
             Answer::Gone => Err(OrderError::NoQuestion(code.to_owned())),
-            Answer::Pending(_) | Answer::Whole(_) | Answer::Open | Answer::Refused { .. } => Err(self.unexpected()),
+            Answer::Pending(_)
+            | Answer::Whole(_)
+            | Answer::Open
+            | Answer::Compared(_)
+            | Answer::Reloaded
+            | Answer::Refused { .. } => Err(self.unexpected()),
         }
     }
 
@@ -67,9 +73,12 @@ impl Gateway {
         match self.tell(&Order::Show { code: code.to_owned() })? {
             Answer::Whole(whole) => Ok(Some(whole)),
             Answer::Gone => Ok(None),
-            Answer::Pending(_) | Answer::Decided { .. } | Answer::Open | Answer::Refused { .. } => {
-                Err(self.unexpected())
-            }
+            Answer::Pending(_)
+            | Answer::Decided { .. }
+            | Answer::Open
+            | Answer::Compared(_)
+            | Answer::Reloaded
+            | Answer::Refused { .. } => Err(self.unexpected()),
         }
     }
 
@@ -80,9 +89,30 @@ impl Gateway {
     pub(super) fn open_writes(&self) -> Result<(), OrderError> {
         match self.tell(&Order::Reopen {})? {
             Answer::Open => Ok(()),
-            Answer::Pending(_) | Answer::Whole(_) | Answer::Decided { .. } | Answer::Gone | Answer::Refused { .. } => {
-                Err(self.unexpected())
-            }
+            Answer::Pending(_)
+            | Answer::Whole(_)
+            | Answer::Decided { .. }
+            | Answer::Gone
+            | Answer::Compared(_)
+            | Answer::Reloaded
+            | Answer::Refused { .. } => Err(self.unexpected()),
+        }
+    }
+
+    /// Puts the policy file in force that it was compared by.
+    ///
+    /// # Errors
+    /// The gateway refuses or is not heard.
+    pub(super) fn reload(&self, order: &Order) -> Result<(), OrderError> {
+        match self.tell(order)? {
+            Answer::Reloaded => Ok(()),
+            Answer::Pending(_)
+            | Answer::Whole(_)
+            | Answer::Decided { .. }
+            | Answer::Gone
+            | Answer::Open
+            | Answer::Compared(_)
+            | Answer::Refused { .. } => Err(self.unexpected()),
         }
     }
 
@@ -91,16 +121,20 @@ impl Gateway {
         let answer: Answer = serde_json::from_slice(&line).map_err(|_| self.unexpected())?;
         match answer.printable() {
             Answer::Refused { why } => Err(OrderError::Refused(why)),
-            answer @ (Answer::Pending(_) | Answer::Whole(_) | Answer::Decided { .. } | Answer::Gone | Answer::Open) => {
-                Ok(answer)
-            }
+            answer @ (Answer::Pending(_)
+            | Answer::Whole(_)
+            | Answer::Decided { .. }
+            | Answer::Gone
+            | Answer::Open
+            | Answer::Compared(_)
+            | Answer::Reloaded) => Ok(answer),
         }
     }
 
     /// One line each way.
     fn speak(&self, order: &Order) -> io::Result<Vec<u8>> {
         let mut stream = UnixStream::connect(&self.socket)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(order.patience()))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut text = serde_json::to_vec(order)?;
         text.push(b'\n');
@@ -157,9 +191,13 @@ impl Replies<Listing> {
         for (gateway, answer) in answers {
             match answer {
                 Answer::Pending(listing) => replies.answers.push((gateway, listing)),
-                Answer::Whole(_) | Answer::Decided { .. } | Answer::Gone | Answer::Open | Answer::Refused { .. } => {
-                    replies.failed.push(gateway.unexpected());
-                }
+                Answer::Whole(_)
+                | Answer::Decided { .. }
+                | Answer::Gone
+                | Answer::Open
+                | Answer::Compared(_)
+                | Answer::Reloaded
+                | Answer::Refused { .. } => replies.failed.push(gateway.unexpected()),
             }
         }
         Ok(replies)
@@ -187,6 +225,30 @@ impl Replies<Listing> {
     }
 }
 
+impl Replies<Change> {
+    /// What the policy file of every gateway would change.
+    ///
+    /// # Errors
+    /// No place is known.
+    pub(super) fn changes(state_dir: Option<&Path>) -> Result<Self, OrderError> {
+        let Replies { root, answers, failed } = Replies::to(&Order::Compare {}, state_dir)?;
+        let mut replies = Self { root, answers: Vec::new(), failed };
+        for (gateway, answer) in answers {
+            match answer {
+                Answer::Compared(change) => replies.answers.push((gateway, *change)),
+                Answer::Pending(_)
+                | Answer::Whole(_)
+                | Answer::Decided { .. }
+                | Answer::Gone
+                | Answer::Open
+                | Answer::Reloaded
+                | Answer::Refused { .. } => replies.failed.push(gateway.unexpected()),
+            }
+        }
+        Ok(replies)
+    }
+}
+
 impl<T> Replies<T> {
     /// Why there is no question with this code.
     pub(super) fn none(self, code: &str) -> OrderError {
@@ -210,7 +272,7 @@ fn tell_each(gateways: &[Gateway], order: &Order) -> Vec<Result<Answer, OrderErr
     drop(tell);
     let mut replies: Vec<_> =
         gateways.iter().map(|gateway| Err(gateway.unheard(io::ErrorKind::TimedOut.into()))).collect();
-    while let Ok((place, reply)) = told.recv_timeout(PATIENCE + PATIENCE) {
+    while let Ok((place, reply)) = told.recv_timeout(PATIENCE + order.patience()) {
         if let Some(of) = replies.get_mut(place) {
             *of = reply;
         }

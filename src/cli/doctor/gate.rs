@@ -14,7 +14,7 @@ use crate::cli::serve;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Environment;
 use crate::confirm::{Confirmer, SealError};
-use crate::gateway::{Gateway, Parts as GatewayParts};
+use crate::gateway::{Parts as PipelineParts, Pipeline};
 use crate::limit::DailyError;
 use crate::policy::{Parsed, Policy};
 use crate::server::desk::Desk;
@@ -43,7 +43,7 @@ pub(super) fn runtime(about: &mut About<'_>) -> Option<Runtime> {
 }
 
 impl Parts {
-    /// Begins a log of its own, which takes all locks that a gate takes, and opens a desk where the policy needs one.
+    /// Begins a log of its own, which takes all locks that a gate takes, and opens a desk.
     pub(super) fn open(loaded: &Loaded, directory: &Path, about: &mut About<'_>) -> Option<Self> {
         let policy = &loaded.policy;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -56,11 +56,12 @@ impl Parts {
             }
         };
         about.good("log", &format!("can be written: `{}`", quoted(audit.path())));
-        if policy.could_hold()
-            && let Some(runtime) = runtime(about)
-        {
+        if let Some(runtime) = runtime(about) {
             match runtime.block_on(Desk::open(directory, clock.wall())) {
-                Ok(_) => about.good("desk", "a socket for `portcullis approve` can be opened"),
+                Ok(_) => about.good("desk", "a socket for `portcullis approve` and `reload` can be opened"),
+                Err(error) if !policy.could_hold() => {
+                    about.warn("desk", &error.to_string(), "`portcullis reload` does not reach this gate without it");
+                }
                 Err(error) => about.fail("desk", &error.to_string(), "no gate starts there"),
             }
         }
@@ -75,7 +76,7 @@ impl Parts {
         loaded: &Loaded,
         catalog: Option<Catalog>,
         about: &mut About<'_>,
-    ) -> Option<Gateway> {
+    ) -> Option<Pipeline> {
         match self.assemble(runtime, loaded, catalog) {
             Ok(gateway) => gateway,
             Err(error) => {
@@ -90,7 +91,7 @@ impl Parts {
         runtime: &Runtime,
         loaded: &Loaded,
         catalog: Option<Catalog>,
-    ) -> Result<Option<Gateway>, OpenError> {
+    ) -> Result<Option<Pipeline>, OpenError> {
         let Some(audit) = self.audit.clone() else { return Ok(None) };
         // Read again: the loaded policy stays for what is told of it.
         let Parsed { policy: Some(policy), .. } = Policy::parse(&loaded.file.name(), &loaded.file.text) else {
@@ -115,8 +116,8 @@ impl Parts {
         // From here on the gateway ends the log.
         self.audit = None;
         let parts =
-            GatewayParts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir: None };
-        Ok(Some(Gateway::new(parts)))
+            PipelineParts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir: None };
+        Ok(Some(Pipeline::new(parts)))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::cli::call::Call;
 use crate::cli::load::Loaded;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Environment;
-use crate::gateway::Gateway;
+use crate::gateway::Pipeline;
 use crate::gateway::probe::{Probed, Reached};
 use crate::policy::{Effect, Policy, Verdict};
 use crate::request::Request;
@@ -126,7 +126,7 @@ fn is_read(policy: &Policy, request: Request) -> bool {
 }
 
 /// Sends it through the gate, and says what the answer tells.
-pub(super) fn request(runtime: &Runtime, gateway: &Gateway, request: Request, about: &mut About<'_>) {
+pub(super) fn request(runtime: &Runtime, gateway: &Pipeline, request: Request, about: &mut About<'_>) {
     let target = request.target().to_owned();
     match runtime.block_on(gateway.probe(request)) {
         Probed::Answered(reached) => {

@@ -147,10 +147,10 @@ pub fn widening(old: &Policy, new: &Policy, budget: Budget) -> Comparison {
         let mut steps = Steps { left: budget.steps };
         let mut outcome = search::search(sides, &mut steps);
         outcome.found.sort_by_cached_key(Widening::order);
-        // A path with encoded reserved characters can be read in several ways, and the search is about none of them.
+        // A path with encoded reserved characters can be read in several ways, and the search is about none of them; nor is it
+        // about what report mode lets through where a denial is gone, or a rule that called it a write.
         let is_kept = || new.rules.take_no_more_encoded_than(&old.rules) && sides.share_credentials();
-        // The search is about what rules grant, and report mode lets through whatever no denial closes.
-        is_complete = outcome.is_complete && new.report.is_none() && (!new.rules.take_encoded() || is_kept());
+        is_complete = outcome.is_complete && (!new.rules.take_encoded() || is_kept()) && new.report_until().is_none();
         found.append(&mut outcome.found);
     }
     match (found.is_empty(), is_complete) {

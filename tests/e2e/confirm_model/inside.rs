@@ -1,4 +1,4 @@
-//! Gateways inside this process, under a clock that stands still until the story moves it.
+//! Pipelines inside this process, under a clock that stands still until the story moves it.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use portcullis::{
         desk::{self, Order},
         person::{Asked, Asking, Form, Gone, Person, Reach, Reply, Retry},
     },
-    gateway::{Cancel, Gateway, Parts, ToolCall},
+    gateway::{Cancel, Parts, Pipeline, ToolCall},
     limit::{DailyCount, Limiter},
     policy::Policy,
     tools::Toolbox,
@@ -55,7 +55,7 @@ pub(super) struct Inside {
 /// One life of the gateway.
 struct Live {
     runtime: Runtime,
-    gateway: Arc<Gateway>,
+    gateway: Arc<Pipeline>,
     board: Board,
     gone: Cancel,
     number: u64,
@@ -160,7 +160,7 @@ impl Inside {
         let toolbox = Toolbox::new(&policy, None);
         let (agent, state_dir) = (Agent::stdio(1), None);
         let parts = Parts { agent, policy, toolbox, limiter, confirmer, upstream, audit, clock, state_dir };
-        let gateway = Arc::new(Gateway::new(parts));
+        let gateway = Arc::new(Pipeline::new(parts));
         let (board, gone) = (Board::default(), Cancel::new());
         self.live =
             Some(Live { runtime, gateway, board, gone, number: 0, calls: BTreeMap::new(), codes: BTreeMap::new() });
