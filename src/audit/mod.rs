@@ -23,6 +23,7 @@ mod recover;
 mod regular;
 mod retire;
 mod segment;
+mod signers;
 mod subject;
 mod sync;
 pub mod tail;
