@@ -67,9 +67,26 @@ impl Log {
         self.files.iter().rev().find(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
     }
 
+    /// Whether its files are there still and none was begun or put back beside them: known without a look at the whole directory,
+    /// which may hold very many logs.
+    fn is_as_listed(&self) -> bool {
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        let beside = self.files.iter().flat_map(|file| {
+            let (first, number) = segment::first(file);
+            let before = match number {
+                0 | 1 => None,
+                2 => Some(first.clone()),
+                _ => Some(segment::path(&first, number - 1)),
+            };
+            before.into_iter().chain([segment::path(&first, number.saturating_add(1))])
+        });
+        let mut fresh = beside.filter(|file| !self.files.contains(file));
+        self.files.iter().all(|file| is_there(file)) && !fresh.any(|file| is_there(&file))
+    }
+
     /// The log as its directory has it now; `None` where that is the same, or it is gone.
     pub(in crate::audit) fn again(&self) -> Option<Self> {
-        let directory = self.path().parent().filter(|_| self.scope == Scope::All)?;
+        let directory = self.path().parent().filter(|_| self.scope == Scope::All && !self.is_as_listed())?;
         let now = whole_logs(directory).ok()?.into_iter().find(|log| self.is(log))?;
         (now.files != self.files).then_some(now)
     }
