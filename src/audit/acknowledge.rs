@@ -16,13 +16,13 @@ use super::note::{KEY_FILE, Signer};
 use super::open::Owner;
 use super::record::{Acknowledged, Fact};
 use super::recover::Left;
-use super::verify::{Against, verify_file};
+use super::verify::{Against, VerifyError, verify, verify_file, whole_logs};
 use super::{AuditError, AuditLog, MAX_RECORD, Place, hex, regular, segment};
 use crate::clock::Clock;
 use crate::policy::{AuditSpec, Sync};
 
 /// What the names of the logs of acknowledgements begin with.
-const PREFIX: &str = "acknowledge";
+pub(super) const PREFIX: &str = "acknowledge";
 /// The longest reason, in bytes.
 const MOST_REASON: usize = 1_000;
 
@@ -44,7 +44,7 @@ pub fn acknowledge(path: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<P
     }
     regular::open(&real).map_err(open)?;
     let signer = Signer::load(directory)?;
-    let Err(error) = verify_file(&real, &Against::key(signer.public().clone())) else {
+    let Some(error) = wrong(directory, &real, &Against::key(signer.public().clone())) else {
         return Err(AuditError::Verifies { path: path.to_owned() });
     };
     let (file, sha256, error) = (segment::name(&real), digest(&real).map_err(open)?, error.to_string());
@@ -65,6 +65,14 @@ pub fn acknowledge(path: &Path, reason: &str, clock: Arc<dyn Clock>) -> Result<P
     log.shared.write(&[Fact::Acknowledge(fact)])?;
     log.stop("acknowledged", 0)?;
     Ok(log.path().to_owned())
+}
+
+/// What is wrong with a file, alone or among those of its log: a start looks at the whole log.
+fn wrong(directory: &Path, file: &PathBuf, own: &Against) -> Option<VerifyError> {
+    let logs = whole_logs(directory).unwrap_or_default();
+    let log = logs.iter().find(|log| log.files().contains(file));
+    let whole = log.and_then(|log| verify(log, own, &mut |_| ()).err()).filter(|broken| broken.file == *file);
+    whole.map(|broken| broken.error).or_else(|| verify_file(file, own).err())
 }
 
 /// Who knows that a log is bad, and why.

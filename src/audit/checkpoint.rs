@@ -16,7 +16,7 @@ use super::disk::{Disk, Room, is_in_place, replace};
 use super::merkle::Tree;
 use super::note::{Checkpoint, Note, Signer};
 use super::record::{Continue, Fact};
-use super::retire::{Old, Retention, expired};
+use super::retire::{Old, Retention};
 use super::segment::{self, Limits};
 use super::{AuditError, create, hex};
 use crate::clock::Clock;
@@ -107,6 +107,11 @@ pub(super) struct Last {
 }
 
 impl Keeper {
+    /// Whether a search for old files has not told yet what it found.
+    pub(super) fn is_searching(&self) -> bool {
+        self.retention.as_ref().is_some_and(Retention::is_searching)
+    }
+
     /// How long to wait for the next checkpoint of a log of so many records; `None` where nothing is new.
     pub(super) fn wait(&self, records: u64) -> Option<Duration> {
         let every = match records.saturating_sub(self.last.records) {
@@ -167,11 +172,11 @@ impl Keeper {
 
     /// Deletes what the policy does not keep, after this log says so on disk.
     pub(super) fn retire(&mut self) -> Result<Option<u64>, AuditError> {
-        let Some(retention) = &self.retention else { return Ok(None) };
-        if std::mem::replace(&mut self.segment.looked, true) {
-            return Ok(None);
+        let Some(retention) = &mut self.retention else { return Ok(None) };
+        if !retention.is_searching() && !std::mem::replace(&mut self.segment.looked, true) {
+            retention.begin(&self.segment.path, self.clock.wall());
         }
-        let old = expired(&self.segment.path, retention, self.clock.wall());
+        let old = retention.found();
         let facts: Vec<_> =
             old.iter().map(|old| Fact::Retired { file: &old.name, size: old.size, hash: &old.hash }).collect();
         if facts.is_empty() {

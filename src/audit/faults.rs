@@ -17,8 +17,8 @@ use super::note::Signer;
 use super::open::Owner;
 use super::record::{Fact, Outcome, Question};
 use super::recover::{self, Left};
-use super::verify::{Against, verify, whole_logs};
-use super::{AuditLog, Place};
+use super::verify::{Against, VerifyError, verify, whole_logs};
+use super::{AuditError, AuditLog, Place, acknowledge, acknowledgement};
 use crate::clock::SystemClock;
 use crate::policy::{AuditSpec, Sync};
 
@@ -240,6 +240,14 @@ fn one_point(blow: Blow, at: u64, power: Power) -> u64 {
     std::thread::sleep(Duration::from_millis(2));
     let signer = Signer::load(directory).unwrap();
     let key = signer.public().clone();
+    let refused = recover::look(&System, directory, "audit", &key).err().map(|error| {
+        let AuditError::Damaged { broken } = error else { panic!("{what}: {error}") };
+        // Whole records behind a file without its end are nothing that a start mends: it says why, and a person decides.
+        assert!(matches!(power, Power::Uneven(_)), "{what}: {broken}");
+        assert!(matches!(broken.error, VerifyError::Unnamed), "{what}: {broken}");
+        acknowledge(&broken.file, "a power cut", Arc::new(SystemClock::new())).unwrap();
+        broken.file
+    });
     let left = recover::look(&System, directory, "audit", &key).unwrap_or_else(|error| panic!("{what}: {error}"));
     let (audit, clock) = (spec(u64::MAX), Arc::new(SystemClock::new()));
     let place = Place { directory, audit: &audit };
@@ -248,6 +256,10 @@ fn one_point(blow: Blow, at: u64, power: Power) -> u64 {
     log.stop("end of input", 0).unwrap();
     for log in whole_logs(directory).unwrap() {
         let found = verify(&log, &Against::key(key.clone()), &mut |_| ());
+        if refused.as_ref().is_some_and(|file| log.files().contains(file)) {
+            assert!(found.is_err(), "{what}: it stays a doubt");
+            continue;
+        }
         let found = found.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!(found.torn_tail, 0, "{what}: what was torn is set aside");
     }
@@ -493,8 +505,8 @@ fn while_the_end_of_a_full_file_comes_to_disk_calls_go_on_in_the_next_and_nothin
 }
 
 #[test]
-fn a_file_that_follows_one_without_its_end_is_set_aside_unless_a_checkpoint_stands_in_it() {
-    for (checkpoint, mended) in [(false, true), (true, false)] {
+fn a_file_with_a_whole_record_is_never_set_aside_and_one_with_half_a_record_is() {
+    for (records, mended) in [(0, true), (1, false), (3, false)] {
         let directory = tempfile::tempdir().unwrap();
         let directory = directory.path();
         let disk =
@@ -504,31 +516,42 @@ fn a_file_that_follows_one_without_its_end_is_set_aside_unless_a_checkpoint_stan
         let [first, second] = &files[..] else { panic!("two files: {files:?}") };
         let lines = |path: &Path| std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
         let (mut one, two) = (lines(first), lines(second));
-        // The power cut took the last of the first file, which no head file tells of yet.
+        // The end of the first file is gone, by a power cut or by somebody's hand, and no head file tells of it.
         one.truncate(one.len() - 3);
         one.retain(|line| !line.contains("\"kind\":\"rotate\""));
-        let count = if checkpoint { two.len() - 2 } else { 3 };
         assert!(!two[..3].iter().any(|line| line.contains("\"kind\":\"checkpoint\"")));
-        let mut kept = two[..count].to_vec();
-        kept.extend(checkpoint.then(|| two.last().unwrap().clone()));
-        std::fs::write(first, one.join("\n") + "\n{\"v\":2,").unwrap();
-        std::fs::write(second, kept.join("\n") + "\n").unwrap();
+        let half = "{\"v\":2,";
+        let kept: String = two[..records].iter().map(|line| format!("{line}\n")).chain([half.to_owned()]).collect();
+        std::fs::write(first, one.join("\n") + "\n" + half).unwrap();
+        std::fs::write(second, &kept).unwrap();
         std::fs::remove_file(super::segment::head(first)).unwrap();
         std::thread::sleep(Duration::from_millis(2));
         let signer = Signer::load(directory).unwrap();
-        let left = recover::look(&System, directory, "audit", signer.public());
-        assert_eq!(left.is_ok(), mended, "{left:?}");
-        let Ok(left) = left else { continue };
+        let key = signer.public().clone();
+        let left = match recover::look(&System, directory, "audit", &key) {
+            Ok(left) => left,
+            Err(error) => {
+                assert!(!mended, "{error}");
+                let said = error.to_string();
+                assert!(said.contains("does not end by naming") && said.contains("audit acknowledge"), "{said}");
+                acknowledge(second, "a power cut", Arc::new(SystemClock::new())).unwrap();
+                recover::look(&System, directory, "audit", &key).unwrap();
+                assert_eq!(std::fs::read_to_string(second).unwrap(), kept, "nothing was moved");
+                assert!(acknowledgement(second, &Against::key(key)).is_some());
+                continue;
+            }
+        };
+        assert!(mended, "{records} records");
         let audit = spec(u64::MAX);
         let place = Place { directory, audit: &audit };
-        let key = signer.public().clone();
         let log =
             AuditLog::begin(&place, &OWNER, signer, &left, Arc::new(System), Arc::new(SystemClock::new())).unwrap();
         left.set_aside(&System, directory, "audit").unwrap();
         log.stop("end of input", 0).unwrap();
         assert_eq!(lines(first), one, "whole again");
-        assert_eq!(lines(&second.with_extension("torn")), kept);
-        assert_eq!(std::fs::read_to_string(first.with_extension("torn")).unwrap(), "{\"v\":2,");
+        for path in [first, second] {
+            assert_eq!(std::fs::read_to_string(path.with_extension("torn")).unwrap(), half);
+        }
         let torn = lines(log.path()).iter().filter(|line| line.contains("\"kind\":\"torn\"")).count();
         assert_eq!(torn, 2, "the new log says so of both");
         for log in whole_logs(directory).unwrap() {

@@ -24,6 +24,7 @@ mod regular;
 mod reload;
 mod retire;
 mod segment;
+mod signers;
 mod subject;
 mod sync;
 pub mod tail;

@@ -114,7 +114,7 @@ impl AuditLog {
             signer: signer.public().fingerprint(),
         };
         let prefix = place.audit.prefix.clone();
-        let retention = place.audit.keep.map(|keep| Retention { prefix, keep });
+        let retention = place.audit.keep.map(|keep| Retention::new(prefix, keep, signer.public().clone()));
         let offset = Offset::of(&*clock);
         let (tree, last) = (Tree::default(), Last::default());
         let (shared_book, shared_clock) = (book.clone(), clock.clone());
@@ -163,15 +163,10 @@ fn first_facts<'a>(name: &'a Name, text: &'a str, left: &'a Left) -> Vec<Fact<'a
     let Name { log, policy, policy_hash, key, signer } = name;
     let (version, pid) = (env!("CARGO_PKG_VERSION"), std::process::id());
     let mut facts = vec![Fact::Start(Start { log, version, policy, policy_hash, policy_text: text, key, signer, pid })];
-    let before = left.keys.as_ref();
-    for (of, before, now) in [
-        ("digests", before.and_then(|keys| keys.key.as_deref()), key),
-        ("checkpoints", before.and_then(|keys| keys.signer.as_deref()), signer),
-    ] {
-        if let Some(before) = before.filter(|before| before != now) {
-            facts.push(Fact::Key(Key { of, before, now }));
-        }
+    if let Some(before) = left.digests.as_deref().filter(|before| before != key) {
+        facts.push(Fact::Key(Key { of: "digests", before, now: key }));
     }
+    facts.extend(left.signers.iter().map(|before| Fact::Key(Key { of: "checkpoints", before, now: signer })));
     let torn =
         left.torn.iter().map(|torn| Fact::Torn(Torn { file: &torn.name, records: torn.records, bytes: torn.bytes }));
     facts.extend(torn);

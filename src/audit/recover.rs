@@ -1,35 +1,33 @@
 //! What a gateway does at its start with the logs that others have left.
 //!
-//! Promises: a log that another process writes is left alone; one that ended in order is known by its last two records,
-//! and by its name, size and time from then on; any other is checked whole, once. A half-written last record is set
-//! aside, in a file of its own, after this gateway's log says so; so is a file that a power cut left behind one whose end it took. Refuses to go on beside a log that does not verify,
-//! unless a person has acknowledged exactly that file with that content; one that is signed with another key than the own
-//! verifies only where a log of the own key names that key as an earlier one, and then by its chain alone. That a log which ended in order was not
-//! changed, is for `audit verify` to say.
+//! Promises: a log that another process writes is left alone; one that ended in order under the directory's key is known by its last two
+//! records, and by its name, size and time from then on; any other is checked whole, once. Half a record at an end is set aside, in a
+//! file of its own, after this gateway's log says so, and so is a file that holds no more than that behind one that lost its end; a
+//! whole record never is. Refuses to go on beside a log that does not verify, unless a person has acknowledged exactly that file with
+//! that content; `signers` says of which keys a log may be. That a log which ended in order was not changed, is for `audit verify`
+//! to say.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-
-use super::acknowledge::acknowledgement;
 use super::disk::{self, Disk, replace};
 use super::note::PublicKey;
-use super::verify::{Against, Broken, Fault, Log, Summary, VerifyError, closing, verify, whole_logs};
+use super::signers::{Known, Named, Signers, end};
+use super::verify::{Broken, Log, Summary, VerifyError, whole_logs};
 use super::{AuditError, MAX_RECORD, regular, segment};
 use crate::trust;
-
-/// Two records that end a log are shorter than this.
-pub(super) const END: u64 = 8 << 10;
 
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Left {
-    pub(super) keys: Option<Keys>,
+    /// The key of the digests that the newest log named.
+    pub(super) digests: Option<String>,
+    /// The keys of checkpoints that came before the own one, which signs its first log now.
+    pub(super) signers: Vec<String>,
     pub(super) torn: Vec<TornTail>,
     /// The files that were looked at now, and need no look any more.
     closed: Vec<PathBuf>,
@@ -37,13 +35,6 @@ pub(super) struct Left {
     unchanged: BTreeMap<String, String>,
     /// Those of the last time.
     known: BTreeMap<String, String>,
-}
-
-/// The keys that a log named.
-#[derive(Debug, Deserialize)]
-pub(super) struct Keys {
-    pub(super) key: Option<String>,
-    pub(super) signer: Option<String>,
 }
 
 /// What is no part of a log, at its end.
@@ -63,7 +54,7 @@ pub(super) struct TornTail {
 enum Part {
     /// Half a record, at its end.
     End,
-    /// All of it: the file before lost its end, and nothing in this one counted as on disk.
+    /// All of it: half a record and no whole one, behind a file that lost its end.
     Whole,
 }
 
@@ -75,18 +66,19 @@ pub(super) fn look(disk: &dyn Disk, directory: &Path, prefix: &str, key: &Public
         Err(VerifyError::Nothing { .. }) => return Ok(left),
         Err(error) => return Err(damaged(directory, error)),
     };
-    let logs: Vec<_> = logs.into_iter().filter(|log| segment::has_prefix(log.path(), prefix)).collect();
-    if let Some(newest) = logs.last() {
-        left.keys = keys(newest.path());
+    let signers = Signers::of(&logs, key);
+    let of_prefix: Vec<_> = logs.iter().filter(|log| segment::has_prefix(log.path(), prefix)).collect();
+    let newest = of_prefix.last().copied();
+    left.digests = newest.and_then(|newest| Named::by(newest.path()).key);
+    for log in of_prefix {
+        left.look_at(disk, log, &signers)?;
     }
-    for log in logs {
-        left.look_at(disk, log, key)?;
-    }
+    left.signers = signers.before(newest);
     Ok(left)
 }
 
 impl Left {
-    fn look_at(&mut self, disk: &dyn Disk, log: Log, key: &PublicKey) -> Result<(), AuditError> {
+    fn look_at(&mut self, disk: &dyn Disk, log: &Log, signers: &Signers<'_>) -> Result<(), AuditError> {
         let Some(path) = log.files().last() else { return Ok(()) };
         let open = |source| AuditError::Open { path: path.clone(), source };
         let name = segment::name(path);
@@ -103,13 +95,14 @@ impl Left {
         if !disk::lock(&file).map_err(open)? || log.again().is_some_and(|now| now.files().last() != Some(path)) {
             return Ok(());
         }
-        if end(&file).map_err(open)?.as_deref() == Some("stop") {
+        let ended = end(&file).map_err(open)?.filter(|end| end.kind == "stop");
+        if ended.is_some_and(|end| signers.know(log, &end) == Known::Good) {
             self.closed.push(path.clone());
             return Ok(());
         }
-        let (rest, lost) = without_lost(&log).map_err(open)?;
+        let (rest, lost) = without_lost(log).map_err(open)?;
         let Some((end, file)) = end_of(&rest, path, Arc::new(file))? else { return Ok(()) };
-        if let Some(summary) = check(&rest, key)? {
+        if let Some(summary) = signers.check(&rest)? {
             self.mend(disk, end, file, lost, &summary)?;
         }
         self.closed.extend(rest.files().last().cloned());
@@ -185,13 +178,13 @@ impl TornTail {
     }
 }
 
-/// The log without its last file, where that is one which a power cut left behind a file whose end it took. A gateway brings the
-/// end of a file to disk before it signs anything in the next, so that a file with a checkpoint of its own is none.
+/// The log without its last file, where that holds half a record and no whole one, behind a file that lost its end: a power cut
+/// leaves that. A file with records is never left out: who cut the end of the one before would have it taken away.
 fn without_lost(log: &Log) -> io::Result<(Log, Option<PathBuf>)> {
     let [before @ .., last] = log.files() else { return Ok((log.clone(), None)) };
     let Some(previous) = before.last() else { return Ok((log.clone(), None)) };
     let is_empty = last.metadata()?.len() == 0;
-    if is_empty || end(&regular::open(previous)?)?.as_deref() == Some("rotate") || holds_checkpoint(last)? {
+    if is_empty || end(&regular::open(previous)?)?.is_some_and(|end| end.kind == "rotate") || holds_record(last)? {
         return Ok((log.clone(), None));
     }
     Ok((log.first_files(before.len()), Some(last.clone())))
@@ -208,39 +201,11 @@ fn end_of(rest: &Log, last: &Path, lock: Arc<File>) -> Result<Option<(PathBuf, A
     Ok(locked.then(|| (path.clone(), Arc::new(file))))
 }
 
-/// Whether a record of this file is a checkpoint. In a string its quotes would be escaped.
-fn holds_checkpoint(path: &Path) -> io::Result<bool> {
-    let mut reader = BufReader::new(regular::open(path)?);
+/// Whether a line of this file is whole.
+fn holds_record(path: &Path) -> io::Result<bool> {
     let mut line = Vec::new();
-    while (&mut reader).take(MAX_RECORD).read_until(b'\n', &mut line)? > 0 {
-        if memchr::memmem::find(&line, b"\"kind\":\"checkpoint\"").is_some() {
-            return Ok(true);
-        }
-        line.clear();
-    }
-    Ok(false)
-}
-
-/// Checks a whole log. `None` for one that is bad and was acknowledged.
-fn check(log: &Log, key: &PublicKey) -> Result<Option<Summary>, AuditError> {
-    let own = Against::key(key.clone());
-    let mut found = verify(log, &own, &mut |_| ());
-    if let Err(Broken { error: VerifyError::Record { fault: Fault::Signer { .. }, .. }, .. }) = &found {
-        found = verify(log, &Against::key(key.clone()).earlier(earlier_keys(log, &own)), &mut |_| ());
-    }
-    match found {
-        Ok(summary) => Ok(Some(summary)),
-        Err(broken) if acknowledgement(&broken.file, &own).is_some() => Ok(None),
-        Err(broken) => Err(AuditError::Damaged { broken }),
-    }
-}
-
-/// The fingerprints of the earlier keys that other logs beside this one name, under checkpoints that the own key signed. Nothing
-/// else says that a key was this directory's.
-fn earlier_keys(log: &Log, own: &Against) -> Vec<String> {
-    let beside = log.path().parent().and_then(|directory| whole_logs(directory).ok()).unwrap_or_default();
-    let others = beside.iter().filter(|other| !log.is(other));
-    others.filter_map(|other| verify(other, own, &mut |_| ()).ok()).flat_map(|summary| summary.earlier).collect()
+    BufReader::new(regular::open(path)?).take(MAX_RECORD).read_until(b'\n', &mut line)?;
+    Ok(line.ends_with(b"\n") || line.len() as u64 >= MAX_RECORD)
 }
 
 fn damaged(path: &Path, error: VerifyError) -> AuditError {
@@ -256,21 +221,6 @@ pub(super) fn open_log(path: &Path) -> Result<File, AuditError> {
         1 => Ok(file),
         _ => Err(open(io::Error::other("the file has a second name"))),
     }
-}
-
-/// The kind of the record before the checkpoint that a file ends with, where it ends with one.
-fn end(file: &File) -> io::Result<Option<String>> {
-    let size = file.metadata()?.len();
-    let mut end = vec![0; usize::try_from(size.min(END)).unwrap_or_default()];
-    file.read_exact_at(&mut end, size.saturating_sub(END))?;
-    Ok(closing(&end).map(str::to_owned))
-}
-
-/// The keys that the first record of a log names.
-fn keys(path: &Path) -> Option<Keys> {
-    let mut line = Vec::new();
-    BufReader::new(regular::open(path).ok()?).take(MAX_RECORD).read_until(b'\n', &mut line).ok()?;
-    serde_json::from_slice(&line).ok()
 }
 
 /// The file that remembers which logs need no look any more: name, size and time of change of each.

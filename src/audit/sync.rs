@@ -15,6 +15,9 @@ use super::tail::Tail;
 /// Half of the promised 100 ms; the other half is left to the disk.
 const LAZY: Duration = Duration::from_millis(50);
 
+/// While old files are looked for, what was found is asked for so often.
+const SEARCH: Duration = Duration::from_millis(200);
+
 /// The running thread and what it shares with the writers.
 #[derive(Debug)]
 pub(super) struct Syncer {
@@ -184,8 +187,12 @@ fn run(shared: &Shared, mut keeper: Keeper, tail: &Tail) {
     loop {
         let mut due = keeper.wait(state.written);
         while state.written == state.synced && !state.pressed() && due != Some(Duration::ZERO) {
-            state = shared.wait(state, due);
+            let searching = keeper.is_searching();
+            state = shared.wait(state, if searching { Some(due.unwrap_or(SEARCH).min(SEARCH)) } else { due });
             due = keeper.wait(state.written);
+            if searching {
+                break;
+            }
         }
         if state.stop && state.written == state.synced {
             return;

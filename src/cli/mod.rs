@@ -261,7 +261,7 @@ enum Audit {
         /// The public key of the checkpoints; repeat it for several [default: checkpoint.pub beside the log].
         #[arg(long, value_name = "FILE")]
         key: Vec<PathBuf>,
-        /// A checkpoint that was kept elsewhere, or a file that holds one: what the log held then must still be there.
+        /// A checkpoint that was kept elsewhere, or a file with one on each line: what the logs held then must still be there.
         #[arg(long, value_name = "CHECKPOINT")]
         since: Vec<String>,
         /// Records that no signed checkpoint covers are a doubt (exit 1).

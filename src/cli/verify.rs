@@ -13,6 +13,9 @@ use crate::audit;
 use crate::audit::verify::{self, Against, Broken, Found, Log, Signed, Summary, Whole};
 use crate::clock::SystemClock;
 
+/// A checkpoint of which nobody knows who signed it is not worth keeping.
+const UNSIGNED: &str =
+    "no key beside the log (`checkpoint.pub`): whose its checkpoints are is not known, and none is printed";
 /// The progress is shown again after so many bytes.
 const STEP: u64 = 64 << 20;
 
@@ -41,7 +44,9 @@ pub(super) fn run(path: &Path, keys: &[PathBuf], since: &[String], tail: Tail, f
         Format::Json => {
             let list: Vec<_> = whole.logs.iter().map(|found| as_json(found, &whole, &against)).collect();
             let (keys, strays) = (against.fingerprints(), &whole.strays);
-            writeln!(io::stdout(), "{}", json!({ "keys": keys, "logs": list, "missing": unmet, "strays": strays }))
+            let copies: Vec<_> = whole.copies().into_iter().map(|(one, other)| [one.path(), other.path()]).collect();
+            let found = json!({ "keys": keys, "logs": list, "missing": unmet, "strays": strays, "copies": copies });
+            writeln!(io::stdout(), "{found}")
         }
     };
     // A file that was named alone may be any file of its log.
@@ -59,6 +64,10 @@ pub(super) fn checkpoint(path: &Path) -> ExitCode {
         Ok(found) => found,
         Err(error) => return complain(&error),
     };
+    if against.is_empty() {
+        complain(&UNSIGNED);
+        return ExitCode::from(FOUND);
+    }
     let mut code = ExitCode::SUCCESS;
     for log in logs {
         let said = match look(&log, &against) {
@@ -122,6 +131,10 @@ fn say_all(out: &mut impl Write, against: &Against, whole: &Whole, unmet: &[&str
     for head in &whole.strays {
         let head = head.display();
         writeln!(out, "{head}: the log of this checkpoint is not here: it was deleted, or has another name")?;
+    }
+    for (one, other) in whole.copies() {
+        let (one, other) = (one.path().display(), other.path().display());
+        writeln!(out, "{other}: the same log as `{one}`: one of the two is a copy, or another log was there before")?;
     }
     unmet
         .iter()

@@ -57,9 +57,7 @@ fn beside_a_log_of_a_key_that_no_record_names_no_gate_starts_until_a_person_has_
     let home = Home::new(&policy::a(&upstream));
     kill_one(&home);
     let [log] = &home.logs()[..] else { panic!("one log") };
-    for name in KEYS {
-        fs::remove_file(home.state().join(name)).expect("taken away");
-    }
+    forget_the_key(&home);
     let refused = Launch::new(&home).refused();
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     let text = said(&refused);
@@ -79,9 +77,7 @@ fn a_log_of_an_earlier_key_is_taken_where_a_signed_record_names_that_key() {
     fs::rename(crashed, &away).expect("taken away");
     fs::remove_file(crashed.with_extension("head")).ok();
     Launch::new(&home).start().finish();
-    for name in KEYS {
-        fs::remove_file(home.state().join(name)).expect("taken away");
-    }
+    forget_the_key(&home);
     Launch::new(&home).start().leave();
     // The gate with the new key has recorded the old one, so that a log of that is none of a stranger's.
     fs::rename(&away, crashed).expect("put back");
@@ -93,6 +89,106 @@ fn a_log_of_an_earlier_key_is_taken_where_a_signed_record_names_that_key() {
     let [foreign] = &other.logs()[..] else { panic!("one log") };
     fs::copy(foreign, home.state().join(foreign.file_name().expect("a name"))).expect("copied");
     assert_eq!(Launch::new(&home).refused().status.code(), Some(2));
+}
+
+fn forget_the_key(home: &Home) {
+    for name in KEYS {
+        fs::remove_file(home.state().join(name)).expect("taken away");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_an_earlier_one_only_while_the_own_key_has_signed_no_log() {
+    let upstream = Recorder::plain();
+    let (home, other) = (Home::new(&policy::a(&upstream)), Home::new(&policy::a(&upstream)));
+    // Keys that are exchanged: each is named by the first log of the next, and is known from then on.
+    for _ in 0..2 {
+        Launch::new(&home).start().leave();
+        forget_the_key(&home);
+    }
+    Launch::new(&home).start().leave();
+    let of_keys = |home: &Home| {
+        let records = home.records();
+        records.iter().filter(|record| record["kind"] == "key" && record["of"] == "checkpoints").count()
+    };
+    assert_eq!(of_keys(&home), 3, "the second log names one, the third both");
+    fs::remove_file(home.state().join("audit.closed")).expect("removed");
+    Launch::new(&home).start().leave();
+    // And a log that somebody put there, which ended in order as its own key says.
+    Launch::new(&other).start().finish();
+    let [foreign] = &other.logs()[..] else { panic!("one log") };
+    let planted = home.state().join(foreign.file_name().expect("a name"));
+    fs::copy(foreign, &planted).expect("copied");
+    let refused = Launch::new(&home).refused();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let text = said(&refused);
+    for part in ["none of those that are known", "audit acknowledge", &*planted.to_string_lossy()] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(audit(&["acknowledge", "--reason", "it was moved here"], &planted).status.success());
+    Launch::new(&home).start().leave();
+    assert_eq!(of_keys(&home), 3, "an acknowledgement makes no key an earlier one");
+}
+
+#[test]
+fn a_log_that_ended_in_order_is_known_by_a_signed_end_alone() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::a(&upstream));
+    Launch::new(&home).start().finish();
+    let [log] = &home.logs()[..] else { panic!("one log") };
+    let mut text = fs::read(log).expect("a log");
+    // A letter of the last signature.
+    let at = text.len() - 30;
+    text[at] = if text[at] == b'A' { b'B' } else { b'A' };
+    fs::write(log, text).expect("changed");
+    let refused = Launch::new(&home).refused();
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    let text = said(&refused);
+    assert!(text.contains("not signed with the log's key") && text.contains("audit acknowledge"), "{text}");
+}
+
+#[test]
+fn a_log_in_the_place_of_another_is_a_doubt_that_names_both() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::a(&upstream));
+    for _ in 0..2 {
+        Launch::new(&home).start().finish();
+    }
+    let [one, other] = &home.logs()[..] else { panic!("two logs") };
+    for ending in ["jsonl", "head"] {
+        fs::copy(one.with_extension(ending), other.with_extension(ending)).expect("overwritten");
+    }
+    let doubt = audit(&["verify"], &home.state());
+    assert_eq!(doubt.status.code(), Some(1), "{doubt:?}");
+    let text = said(&doubt);
+    assert!(text.contains(&format!("{}: the same log as `{}`", other.display(), one.display())), "{text}");
+    let json = audit(&["verify", "--format", "json"], &home.state());
+    let json: Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["copies"], serde_json::json!([[one, other]]));
+}
+
+#[test]
+fn the_checkpoints_of_several_logs_are_kept_in_one_file() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::a(&upstream));
+    for _ in 0..2 {
+        Launch::new(&home).start().finish();
+    }
+    let kept = home.path().join("kept");
+    let printed = audit(&["checkpoint"], &home.state());
+    assert_eq!(printed.stdout.iter().filter(|byte| **byte == b'\n').count(), 2, "{printed:?}");
+    fs::write(&kept, &printed.stdout).expect("kept");
+    let since = ["verify", "--since", kept.to_str().expect("a name")];
+    let good = audit(&since, &home.state());
+    assert!(good.status.success(), "{good:?}");
+    let gone = &home.logs()[1];
+    for ending in ["jsonl", "head"] {
+        fs::remove_file(gone.with_extension(ending)).expect("deleted");
+    }
+    assert!(audit(&["verify"], &home.state()).status.success(), "nothing else tells");
+    assert_eq!(audit(&since, &home.state()).status.code(), Some(1));
+    fs::write(&kept, [&*printed.stdout, b"nonsense\n"].concat()).expect("kept");
+    assert_eq!(audit(&since, &home.state()).status.code(), Some(2), "a line that is no checkpoint is no file of them");
 }
 
 #[test]

@@ -207,35 +207,3 @@ fn strict_since_and_json_say_what_is_anchored() {
     let (code, said) = run(&["verify", &state, "--since", kept]);
     assert!(code == Some(1) && said.contains("is not here"), "{said}");
 }
-
-#[test]
-fn what_the_policy_does_not_keep_is_deleted_after_a_record_says_so() {
-    let upstream = Recorder::plain();
-    let home = Home::new(&format!("{}\n[audit]\nkeep = \"1d\"\n", policy::a(&upstream)));
-    let mut gate = Launch::new(&home).start();
-    assert!(gate.get(GOOD).is_success());
-    gate.signal(Signal::KILL);
-    gate.expect_killed();
-    for _ in 0..2 {
-        Launch::new(&home).start().finish();
-    }
-    let [crashed, old, young] = &home.logs()[..] else { panic!("three logs") };
-    // As old, and not ended by a checkpoint: that one stays.
-    let text = fs::read(crashed).expect("read");
-    for log in [old, crashed] {
-        let file = fs::OpenOptions::new().write(true).open(log).expect("opened");
-        file.set_modified(std::time::UNIX_EPOCH).expect("an old file");
-    }
-    let mut gate = Launch::new(&home).start();
-    assert!(gate.get(GOOD).is_success());
-    let records = gate.log_until("a file is retired", |records| !of_kind(records, "retired").is_empty());
-    super::common::eventually("it is gone", || !old.exists());
-    gate.leave();
-    let [said] = of_kind(&records, "retired")[..] else { panic!("one: {records:?}") };
-    assert_eq!(said["file"], old.file_name().and_then(|name| name.to_str()).expect("a name"));
-    let place = records.iter().position(|record| record["kind"] == "retired").expect("its place");
-    assert_eq!(records[place + 1]["kind"], "checkpoint", "so that it counts as soon as the file is gone");
-    assert!(said["size"].is_u64() && said["hash"].as_str().is_some_and(|hash| hash.len() == 64), "{said}");
-    assert!(young.exists() && !old.with_extension("head").exists());
-    assert_eq!(fs::read(crashed).expect("kept"), text);
-}

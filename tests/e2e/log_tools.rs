@@ -143,6 +143,54 @@ fn the_last_calls_are_shown_and_those_that_come() {
 }
 
 #[test]
+fn a_log_that_is_cut_or_exchanged_while_it_is_followed_ends_that_with_a_word() {
+    type Change<'a> = &'a dyn Fn(&std::path::Path);
+    let cut = |log: &std::path::Path| {
+        let file = fs::OpenOptions::new().write(true).open(log).expect("opened");
+        file.set_len(100).expect("cut");
+    };
+    let exchanged = |log: &std::path::Path| {
+        let copy = log.with_extension("copy");
+        fs::copy(log, &copy).expect("copied");
+        fs::rename(copy, log).expect("exchanged");
+    };
+    let home = told();
+    let [log] = &home.logs()[..] else { panic!("one log") };
+    for (name, change) in [("exchanged", &exchanged as Change<'_>), ("cut", &cut)] {
+        let mut tail = binary();
+        tail.args(["audit", "tail", "--follow", "-n", "1", "--verdict", "deny"]).arg(home.state());
+        let mut tail = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+        let mut line = String::new();
+        BufReader::new(tail.stdout.take().expect("piped")).read_line(&mut line).expect("text");
+        assert!(line.contains("/api/v1/user/me"), "{name}: {line}");
+        change(log);
+        let ended = tail.wait_with_output().expect("it ends");
+        assert_eq!(ended.status.code(), Some(1), "{name}: {ended:?}");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains("cut or exchanged") && said.contains(&*log.to_string_lossy()), "{name}: {said}");
+    }
+}
+
+#[test]
+fn without_a_key_every_command_says_that_signatures_were_not_checked_and_no_checkpoint_is_printed() {
+    let home = told();
+    for (command, arguments) in [("show", &[][..]), ("tail", &[]), ("stats", &[]), ("export", &["--csv"])] {
+        let signed = audit(&home, command, arguments);
+        assert!(signed.status.success() && signed.stderr.is_empty(), "{command}: {signed:?}");
+    }
+    fs::remove_file(home.state().join("checkpoint.pub")).expect("taken away");
+    for (command, arguments) in [("show", &[][..]), ("tail", &[]), ("stats", &[]), ("export", &["--csv"])] {
+        let unsigned = audit(&home, command, arguments);
+        assert!(unsigned.status.success() && !unsigned.stdout.is_empty(), "{command}: {unsigned:?}");
+        let said = String::from_utf8_lossy(&unsigned.stderr);
+        assert!(said.contains("were not checked") && said.contains("no key"), "{command}: {said}");
+    }
+    let refused = audit(&home, "checkpoint", &[]);
+    assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no key"), "{refused:?}");
+}
+
+#[test]
 fn numbers_add_up() {
     let home = told();
     let stats: Value = serde_json::from_str(&good(&home, "stats", &["--format", "json"])).expect("JSON");

@@ -4,6 +4,7 @@
 //! link or a pipe. No file is read further than a key or a checkpoint is long. Whose file it is, is not asked: an auditor is
 //! another user than the gateway.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ use crate::audit::note::{Note, PUBLIC_FILE, PublicKey};
 use crate::audit::regular::{SMALL, capped, open};
 use crate::audit::segment;
 use crate::trust;
+
+/// More than the checkpoints of all logs of a directory take.
+const KEPT: u64 = 4 << 20;
 
 /// What logs are held against.
 #[derive(Debug, Default)]
@@ -38,7 +42,7 @@ impl Against {
         };
         let keys = match files {
             [] => believed(&beside)?.map(|text| parse(&beside, &text)).into_iter().collect::<Result<_, _>>()?,
-            files => files.iter().map(|path| parse(path, &named(path)?)).collect::<Result<_, _>>()?,
+            files => files.iter().map(|path| parse(path, &named(path, SMALL)?)).collect::<Result<_, _>>()?,
         };
         Ok(Self { keys, ..Self::default() })
     }
@@ -55,17 +59,24 @@ impl Against {
         self
     }
 
-    /// Adds a checkpoint that was kept elsewhere: a file that holds one, or the line itself.
+    /// Whether there is no key to check signatures with.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Adds checkpoints that were kept elsewhere: a file that holds one, or one on each line, or the text itself.
     ///
     /// # Errors
-    /// [`VerifyError`] for a file that cannot be read or holds no checkpoint.
-    pub fn since(mut self, checkpoint: &str) -> Result<Self, VerifyError> {
-        let path = Path::new(checkpoint);
-        let note = match Note::parse(checkpoint) {
-            Some(note) => note,
-            None => parse(path, &named(path)?)?,
+    /// [`VerifyError`] for a file that cannot be read or holds anything else.
+    pub fn since(mut self, checkpoints: &str) -> Result<Self, VerifyError> {
+        let path = Path::new(checkpoints);
+        let strange = || VerifyError::Strange { path: path.to_owned(), what: "checkpoint" };
+        let notes = match notes(checkpoints) {
+            Some(notes) => notes,
+            None => notes(&named(path, KEPT)?).ok_or_else(strange)?,
         };
-        self.since.push(note);
+        self.since.extend(notes);
         Ok(self)
     }
 
@@ -89,14 +100,22 @@ pub(super) fn head(log: &Path) -> Result<Option<Note>, VerifyError> {
     believed(&path)?.map(|text| parse(&path, &text)).transpose()
 }
 
-/// The head file that holds a checkpoint of the log with this origin and has the name of no log beside it.
-pub(super) fn head_elsewhere(log: &Path, origin: &str) -> Option<PathBuf> {
+/// The head files beside this file of a log that have the name of no log there, by the log that their checkpoint names.
+pub(super) fn heads_elsewhere(log: &Path) -> BTreeMap<String, PathBuf> {
     let directory = log.parent().filter(|directory| !directory.as_os_str().is_empty());
-    let strays = stray_heads(directory.unwrap_or(Path::new("."))).ok()?;
-    // What cannot be read there says nothing of this log.
-    strays
-        .into_iter()
-        .find(|stray| head(stray).is_ok_and(|note| note.is_some_and(|note| note.checkpoint.origin == origin)))
+    let strays = stray_heads(directory.unwrap_or(Path::new("."))).unwrap_or_default();
+    // What cannot be read there says nothing of any log.
+    let named = |stray: PathBuf| Some((head(&stray).ok()??.checkpoint.origin, stray));
+    strays.into_iter().filter_map(named).collect()
+}
+
+/// One checkpoint, or one on each line.
+fn notes(text: &str) -> Option<Vec<Note>> {
+    if let Some(note) = Note::parse(text) {
+        return Some(vec![note]);
+    }
+    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.map(Note::parse).collect::<Option<Vec<_>>>().filter(|notes| !notes.is_empty())
 }
 
 fn parse(path: &Path, text: &str) -> Result<Note, VerifyError> {
@@ -115,7 +134,7 @@ fn believed(path: &Path) -> Result<Option<String>, VerifyError> {
 }
 
 /// The text of a small file that a person named.
-fn named(path: &Path) -> Result<String, VerifyError> {
-    let text = File::open(path).and_then(|file| capped(file, SMALL));
+fn named(path: &Path, most: u64) -> Result<String, VerifyError> {
+    let text = File::open(path).and_then(|file| capped(file, most));
     text.map_err(|source| VerifyError::Read { path: path.to_owned(), source })
 }

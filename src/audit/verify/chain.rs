@@ -19,8 +19,9 @@ pub(super) struct Chain<'k> {
     keys: &'k [PublicKey],
     /// The fingerprints of keys that are not there and whose logs are taken all the same.
     earlier: &'k [String],
-    /// Checkpoints from elsewhere, of any log.
-    others: &'k [Note],
+    /// Checkpoints from elsewhere, of any log, and those of this one.
+    all: &'k [Note],
+    others: Vec<&'k Note>,
     key: Option<&'k PublicKey>,
     tree: Tree,
     prev: String,
@@ -93,11 +94,12 @@ struct Checkpoint {
 }
 
 impl<'k> Chain<'k> {
-    pub(super) fn new(against: &'k Against, others: &'k [Note]) -> Self {
+    pub(super) fn new(against: &'k Against, all: &'k [Note]) -> Self {
         Self {
             keys: &against.keys,
             earlier: &against.earlier,
-            others,
+            all,
+            others: Vec::new(),
             key: None,
             tree: Tree::default(),
             prev: "0".repeat(64),
@@ -162,24 +164,22 @@ impl<'k> Chain<'k> {
     /// only this one file was looked at and the log goes on.
     pub(super) fn finish(mut self, scope: Scope) -> Result<Summary, VerifyError> {
         let records = self.tree.size();
-        for note in self.others() {
+        for note in &self.others {
             let size = note.checkpoint.size;
             if !self.believes(note) {
                 return Err(VerifyError::Foreign { size });
             }
-            if size > records && !(scope == Scope::One && self.summary.next.is_some()) {
+            // It was made of a record that is on disk: where that one is missing, the end is. A file that was named alone and goes on
+            // in another need not hold it.
+            let elsewhere = scope == Scope::One && self.summary.next.is_some() && self.has_ended() && size > records;
+            if size >= records && !elsewhere {
                 return Err(VerifyError::Cut { records, size });
             }
         }
         let within = |size: &u64| (self.summary.first..=records).contains(size);
-        self.summary.held = self.others().map(|note| note.checkpoint.size).filter(within).max();
+        self.summary.held = self.others.iter().map(|note| note.checkpoint.size).filter(within).max();
         self.summary.open = self.open.len() as u64;
         Ok(self.summary)
-    }
-
-    /// The checkpoints from elsewhere that are of this log.
-    fn others(&self) -> impl Iterator<Item = &'k Note> {
-        self.others.iter().filter(|note| note.checkpoint.origin == self.summary.origin)
     }
 
     /// Whether the key signed it, where there is a key.
@@ -259,6 +259,7 @@ impl<'k> Chain<'k> {
             return Err(Fault::NotARecord);
         }
         self.summary.origin = format!("portcullis/{policy}/{log}");
+        self.others = self.all.iter().filter(|note| note.checkpoint.origin == self.summary.origin).collect();
         self.key = self.keys.iter().find(|key| key.fingerprint() == signer);
         self.summary.signed = if self.key.is_some() { Signed::Proven } else { Signed::Unproven };
         match self.key.is_some() || self.keys.is_empty() || self.earlier.iter().any(|earlier| earlier == signer) {
@@ -305,8 +306,7 @@ impl<'k> Chain<'k> {
 
     /// Everything in a checkpoint's record is determined by what stands before it and by the key.
     fn anchor(&mut self, line: &Line<'_>, bytes: &[u8]) -> Result<(), Fault> {
-        let Checkpoint { note: text } = serde_json::from_slice(bytes).map_err(|_| Fault::NotARecord)?;
-        let note = Note::parse(&text).filter(|note| note.text() == text).ok_or(Fault::Checkpoint)?;
+        let note = note(bytes).ok_or(Fault::Checkpoint)?;
         let of_this = note.checkpoint.origin == self.summary.origin
             && note.checkpoint.size == self.tree.size()
             && note.checkpoint.root == self.tree.root()
@@ -332,13 +332,19 @@ impl<'k> Chain<'k> {
     /// Holds the log against checkpoints from elsewhere of this very size.
     fn compare(&self) -> Result<(), Fault> {
         let size = self.tree.size();
-        for note in self.others().filter(|note| note.checkpoint.size == size) {
+        for note in self.others.iter().filter(|note| note.checkpoint.size == size) {
             if note.checkpoint.root != self.tree.root() {
                 return Err(Fault::Rewritten { size });
             }
         }
         Ok(())
     }
+}
+
+/// The checkpoint that a record holds, in its one form.
+pub(super) fn note(record: &[u8]) -> Option<Note> {
+    let Checkpoint { note } = serde_json::from_slice(record).ok()?;
+    Note::parse(&note).filter(|parsed| parsed.text() == note)
 }
 
 fn unhex(digits: &str) -> Option<Hash> {

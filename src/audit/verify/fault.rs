@@ -63,13 +63,18 @@ pub enum VerifyError {
         head: PathBuf,
     },
     /// The end of the log was cut off.
-    #[error("the log ends after {records} records and held {size} when the checkpoint was made: its end was cut off")]
+    #[error(
+        "the log ends after {records} records and has no record of the checkpoint of {size} that it is held against: its end was cut off"
+    )]
     Cut {
         /// How many there are.
         records: u64,
-        /// How many there were.
+        /// How many the checkpoint covers, whose own record comes after them.
         size: u64,
     },
+    /// What had been read of the file is not there any more.
+    #[error("the file was cut or exchanged while it was read")]
+    Exchanged,
     /// A checkpoint from elsewhere whose signature is not by the key of the log.
     #[error("the checkpoint of {size} records that the log is held against is not signed with the log's key")]
     Foreign {

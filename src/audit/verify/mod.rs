@@ -16,8 +16,10 @@ mod whole;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 pub use self::against::Against;
 pub use self::fault::{Fault, VerifyError};
@@ -25,11 +27,12 @@ pub use self::place::{Log, logs, whole_logs};
 pub use self::reader::{Each, Reader};
 pub use self::whole::{Found, Whole, verify_all};
 
-use self::against::{head, head_elsewhere};
+use self::against::head;
 use self::line::{Line, sequence};
-use self::place::Scope;
+use self::place::{Scope, Strays};
 use self::whole::TRIES;
-use super::{regular, segment};
+use super::note::Note;
+use super::{hex, regular, segment};
 
 /// What a log was found to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -153,7 +156,7 @@ fn read(log: &Log, against: &Against, progress: &mut dyn FnMut(u64), each: &mut 
         Some(head) if summary.records == 0 => VerifyError::Cut { records: 0, size: head.size },
         Some(head) if head.origin != summary.origin => VerifyError::OtherHead { head: segment::head(last) },
         Some(_) => return Ok(summary),
-        None => match head_elsewhere(last, &summary.origin) {
+        None => match log.strays.of(last, &summary.origin) {
             Some(head) => VerifyError::Renamed { head },
             None => return Ok(summary),
         },
@@ -166,7 +169,7 @@ fn read(log: &Log, against: &Against, progress: &mut dyn FnMut(u64), each: &mut 
 /// # Errors
 /// The first thing that is wrong, with its line.
 pub fn verify_file(path: &Path, against: &Against) -> Result<Summary, VerifyError> {
-    let log = Log { files: vec![path.to_owned()], scope: Scope::One };
+    let log = Log { files: vec![path.to_owned()], scope: Scope::One, strays: Strays::default() };
     verify(&log, against, &mut |_| ()).map_err(|broken| broken.error)
 }
 
@@ -188,12 +191,28 @@ impl Broken {
     }
 }
 
-/// How a file ends, of which these are the last bytes: the kind of the record before the checkpoint that comes last.
-pub(super) fn closing(end: &[u8]) -> Option<&str> {
+/// How a file ends that ends with a checkpoint.
+#[derive(Debug)]
+pub(super) struct End {
+    /// The kind of the record before the checkpoint.
+    pub(super) kind: String,
+    /// When that was written.
+    pub(super) time: SystemTime,
+    /// The hash of the checkpoint's own record, in hex.
+    pub(super) hash: String,
+    /// The checkpoint, whose signature was not checked.
+    pub(super) note: Note,
+}
+
+/// How a file ends, of which these are the last bytes; `None` where its last two records are not a checkpoint and what it covers.
+pub(super) fn closing(end: &[u8]) -> Option<End> {
     let (before, last) = split_last(end.strip_suffix(b"\n")?)?;
-    let kind = |line| Line::read(line).map(|line| line.kind);
     let (_, other) = split_last(before)?;
-    kind(last).filter(|kind| *kind == "checkpoint").and(kind(other))
+    let (line, covered) = (Line::read(last)?, Line::read(other)?);
+    let note = chain::note(last).filter(|note| note.checkpoint.size == line.seq)?;
+    let is_end = line.kind == "checkpoint" && line.prev == hex(&Sha256::digest(other)) && line.time == covered.time;
+    let time = humantime::parse_rfc3339(line.time).ok().filter(|_| is_end)?;
+    Some(End { kind: covered.kind.to_owned(), time, hash: hex(&Sha256::digest(last)), note })
 }
 
 /// A text before its last line end, and what follows.

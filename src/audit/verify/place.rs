@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use super::VerifyError;
+use super::against::heads_elsewhere;
 use crate::audit::{regular, segment};
 
 /// The files of one log, in order; at least one.
@@ -12,6 +14,19 @@ use crate::audit::{regular, segment};
 pub struct Log {
     pub(super) files: Vec<PathBuf>,
     pub(super) scope: Scope,
+    pub(super) strays: Strays,
+}
+
+/// The head files that have the name of no log beside them, by the log that their checkpoint names: looked for once for all the
+/// logs of a list, and only where a log has no head.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Strays(Arc<OnceLock<BTreeMap<String, PathBuf>>>);
+
+impl Strays {
+    /// The one of the log with this origin, of which this is a file.
+    pub(super) fn of(&self, log: &Path, origin: &str) -> Option<PathBuf> {
+        self.0.get_or_init(|| heads_elsewhere(log)).get(origin).cloned()
+    }
 }
 
 /// Which of a log's files there are.
@@ -44,7 +59,7 @@ impl Log {
 
     /// The log as if it ended with its file of this number, counted from 1.
     pub(in crate::audit) fn first_files(&self, count: usize) -> Self {
-        Self { files: self.files.iter().take(count).cloned().collect(), scope: self.scope }
+        Self { files: self.files.iter().take(count).cloned().collect(), ..self.clone() }
     }
 
     /// The last of its files that is not empty.
@@ -52,9 +67,26 @@ impl Log {
         self.files.iter().rev().find(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
     }
 
+    /// Whether its files are there still and none was begun or put back beside them: known without a look at the whole directory,
+    /// which may hold very many logs.
+    fn is_as_listed(&self) -> bool {
+        let is_there = |path: &Path| path.symlink_metadata().is_ok();
+        let beside = self.files.iter().flat_map(|file| {
+            let (first, number) = segment::first(file);
+            let before = match number {
+                0 | 1 => None,
+                2 => Some(first.clone()),
+                _ => Some(segment::path(&first, number - 1)),
+            };
+            before.into_iter().chain([segment::path(&first, number.saturating_add(1))])
+        });
+        let mut fresh = beside.filter(|file| !self.files.contains(file));
+        self.files.iter().all(|file| is_there(file)) && !fresh.any(|file| is_there(&file))
+    }
+
     /// The log as its directory has it now; `None` where that is the same, or it is gone.
     pub(in crate::audit) fn again(&self) -> Option<Self> {
-        let directory = self.path().parent().filter(|_| self.scope == Scope::All)?;
+        let directory = self.path().parent().filter(|_| self.scope == Scope::All && !self.is_as_listed())?;
         let now = whole_logs(directory).ok()?.into_iter().find(|log| self.is(log))?;
         (now.files != self.files).then_some(now)
     }
@@ -105,16 +137,18 @@ fn named(directory: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
 pub fn whole_logs(path: &Path) -> Result<Vec<Log>, VerifyError> {
     let files = logs(path)?;
     if files == [path] {
-        return Ok(vec![Log { files, scope: Scope::One }]);
+        return Ok(vec![Log { files, scope: Scope::One, strays: Strays::default() }]);
     }
     let mut logs: BTreeMap<PathBuf, Vec<(u32, PathBuf)>> = BTreeMap::new();
     for file in files {
         let (first, number) = segment::first(&file);
         logs.entry(first).or_default().push((number, file));
     }
+    let strays = Strays::default();
     let log = |mut files: Vec<(u32, PathBuf)>| {
         files.sort();
-        Log { files: files.into_iter().map(|(_, file)| file).collect(), scope: Scope::All }
+        let files = files.into_iter().map(|(_, file)| file).collect();
+        Log { files, scope: Scope::All, strays: strays.clone() }
     };
     Ok(logs.into_values().map(log).collect())
 }

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
@@ -98,7 +99,8 @@ impl<'k> Reader<'k> {
                 let read = lines.take(&mut self.chain, &mut |done| progress(before + done), &mut |line| {
                     confirmed.next(&path, line, each);
                 });
-                read.map_err(|trouble| Broken { error: trouble.at(&path), file: path.clone() })?;
+                let kept = read.and_then(|()| lines.is_kept(&path));
+                kept.map_err(|trouble| Broken { error: trouble.at(&path), file: path.clone() })?;
             }
             if is_last {
                 return Ok(());
@@ -169,6 +171,20 @@ impl Confirmed {
     fn hand_on(&self, each: &mut Each<'_>) {
         if !self.line.is_empty() {
             each(&self.file, &self.line);
+        }
+    }
+}
+
+impl Lines<BufReader<File>> {
+    /// Whether what was read is in the file still, and the file in its place; it may have been deleted, as the policy says, and lost
+    /// half a record at its end.
+    fn is_kept(&self, path: &Path) -> Result<(), Trouble> {
+        let (file, whole) =
+            (self.source.get_ref().metadata().map_err(Trouble::Read)?, self.done - self.buffer.len() as u64);
+        let other = path.symlink_metadata().is_ok_and(|there| (there.dev(), there.ino()) != (file.dev(), file.ino()));
+        match other || file.len() < whole {
+            true => Err(Trouble::Wrong(VerifyError::Exchanged)),
+            false => Ok(()),
         }
     }
 }

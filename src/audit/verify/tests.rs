@@ -330,6 +330,49 @@ fn a_log_of_several_files_is_whole_and_so_is_each_file_alone() {
 }
 
 #[test]
+fn a_log_without_the_record_of_the_checkpoint_that_its_head_holds_is_cut() {
+    let sample = sample();
+    let lines = sample.lines();
+    let short = lines[..lines.len() - 1].concat();
+    let cut = sample.verify(&short, &sample.head);
+    assert!(matches!(cut, Err(VerifyError::Cut { records: 199, size: 199 })), "{cut:?}");
+    assert!(sample.verify(&short, &[]).is_ok_and(|found| !found.is_anchored()), "nothing tells of it");
+    // The same of a file that was named alone, whose log goes on in another.
+    let sample = three_files();
+    let first = all(&sample).files()[0].clone();
+    let text = std::fs::read_to_string(&first).unwrap();
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    std::fs::write(&first, lines[..lines.len() - 1].concat()).unwrap();
+    assert!(matches!(verify_file(&first, &sample.against), Err(VerifyError::Cut { .. })));
+}
+
+#[test]
+fn a_log_that_is_there_twice_is_a_doubt_that_names_both() {
+    let sample = sample();
+    let path = sample.directory.path();
+    let whole = || verify_all(path, &mut |log| verify(log, &sample.against, &mut |_| ())).unwrap();
+    assert!(whole().is_whole());
+    let (one, other) = (path.join("audit.jsonl"), path.join("other.jsonl"));
+    for link in [false, true] {
+        match link {
+            true => std::fs::hard_link(&one, &other).unwrap(),
+            false => drop(std::fs::copy(&one, &other).unwrap()),
+        }
+        let whole = whole();
+        let copies: Vec<_> = whole.copies().iter().map(|(one, other)| (one.path(), other.path())).collect();
+        assert_eq!(copies, [(&*one, &*other)]);
+        assert_eq!(whole.summaries().count(), 2, "each verifies");
+        assert!(!whole.is_whole());
+        std::fs::remove_file(&other).unwrap();
+    }
+    // Files that gateways had no time to write to are no copies.
+    for name in ["a", "b"] {
+        std::fs::write(path.join(format!("{name}.jsonl")), "").unwrap();
+    }
+    assert!(whole().is_whole());
+}
+
+#[test]
 fn a_file_that_is_missing_or_exchanged_is_found() {
     let (sample, other) = (three_files(), three_files());
     let (log, against) = (all(&sample), &sample.against);

@@ -4,6 +4,7 @@
 //! names it and the very record that it ended with; what is wrong only because files were begun or deleted while they were
 //! read is looked at again.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::place::stray_heads;
@@ -42,10 +43,28 @@ impl Whole {
         summary.before.as_ref().filter(|before| !self.summaries().any(|other| other.retired.contains(before)))
     }
 
-    /// Whether every log verifies and nothing is missing.
+    /// Logs with the name of one before them in their checkpoints, each with that one: a log is written once, so that one of the two
+    /// is a copy, perhaps in the place of another.
+    #[must_use]
+    pub fn copies(&self) -> Vec<(&Log, &Log)> {
+        let mut seen: BTreeMap<&str, &Log> = BTreeMap::new();
+        let mut copies = Vec::new();
+        for found in &self.logs {
+            let origin = found.result.as_ref().map_or("", |summary| summary.origin.as_str());
+            match seen.get(origin) {
+                Some(first) => copies.push((*first, &found.log)),
+                None if origin.is_empty() => {}
+                None => drop(seen.insert(origin, &found.log)),
+            }
+        }
+        copies
+    }
+
+    /// Whether every log verifies and is there once, and nothing is missing.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.strays.is_empty()
+            && self.copies().is_empty()
             && self.summaries().count() == self.logs.len()
             && self.summaries().all(|summary| self.missing(summary).is_none())
     }

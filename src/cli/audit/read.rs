@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::complain;
 use super::calls::{Calls, Item};
 use super::record::Record;
 use super::select::Select;
@@ -34,7 +35,7 @@ pub(in crate::cli) type Each<'a> = dyn FnMut(&Path, Item) -> io::Result<()> + 'a
 /// Hands every wanted call and event of the logs under `path` on, of each log up to the first record that is not as it
 /// was written.
 pub(in crate::cli) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<Hidden, ReadError> {
-    let (mut hidden, against) = (Hidden::default(), Against::keys(&[], path)?);
+    let (mut hidden, against) = (Hidden::default(), against(path)?);
     for log in verify::whole_logs(path)? {
         let mut gathering = Gathering::new(select);
         let verified =
@@ -47,6 +48,17 @@ pub(in crate::cli) fn read(path: &Path, select: &Select, each: &mut Each<'_>) ->
         }
     }
     Ok(hidden)
+}
+
+/// The key beside the logs; where there is none, that is said.
+pub(super) fn against(path: &Path) -> Result<Against, VerifyError> {
+    let against = Against::keys(&[], path)?;
+    if against.is_empty() {
+        let said = "no key beside the log (`checkpoint.pub`): the signatures of its checkpoints were not checked";
+        // The exit code is that of what is found.
+        complain(&said);
+    }
+    Ok(against)
 }
 
 /// Puts the lines of one log together.

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::super::{FOUND, Format, complain};
 use super::calls::{Item, Line};
-use super::read::{Gathering, Hidden, ReadError, read};
+use super::read::{Gathering, Hidden, ReadError, against, read};
 use super::record::{Person, Record};
 use super::select::Select;
 use super::text::{Tone, printable};
-use crate::audit::verify::{self, Against, Reader};
+use crate::audit::verify::{self, Reader};
 use crate::config::Environment;
 
 /// What of the found is printed.
@@ -59,7 +59,7 @@ fn follow(
     out: &mut impl Write,
     printer: &Printer,
 ) -> Result<Hidden, ReadError> {
-    let against = Against::keys(&[], path)?;
+    let against = against(path)?;
     let mut logs: Vec<(Reader<'_>, Gathering<'_>)> = Vec::new();
     let (mut last, mut faults) = (Some(Last::new(most)), Vec::new());
     loop {
