@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io::{self, Read};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::Utf8Error;
 
@@ -96,17 +96,29 @@ pub fn read_document(path: &Path, limit: usize) -> Result<String, ConfigError> {
 /// It cannot be read, or it is too large or no UTF-8 text.
 pub fn read_cases(path: &Path, limit: usize) -> Result<String, ConfigError> {
     let cases = |cause: String| ConfigError::Cases { path: path.to_owned(), cause };
-    let file = std::fs::File::open(path).map_err(|error| cases(error.to_string()))?;
-    if !file.metadata().is_ok_and(|meta| meta.is_file()) {
-        return Err(cases("it is no file".to_owned()));
+    let bytes = read_plain(path, limit).map_err(|error| cases(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|_| cases("it is not UTF-8 text".to_owned()))
+}
+
+/// Reads a plain file of at most `limit` bytes, whoever may write it. What is no plain file is refused before it is read: a pipe
+/// would be waited for, and a device has no end.
+///
+/// # Errors
+/// It cannot be read, is no plain file, or is larger.
+pub fn read_plain(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut open = std::fs::OpenOptions::new();
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = open.read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file"));
     }
     let mut bytes = Vec::new();
     let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(most).read_to_end(&mut bytes).map_err(|error| cases(error.to_string()))?;
+    file.take(most).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
-        return Err(cases(format!("it is larger than {} MiB", limit >> 20)));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} MiB", limit >> 20)));
     }
-    String::from_utf8(bytes).map_err(|_| cases("it is not UTF-8 text".to_owned()))
+    Ok(bytes)
 }
 
 /// Finds or creates (mode 0700) the state directory of the policy called `name`, and checks it and everything above it: `explicit` (`--state-dir`), else

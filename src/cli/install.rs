@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::put::{self, PRIVATE};
 use super::{FOUND, complain, load};
 use crate::clock::{Clock, SystemClock};
-use crate::config::Environment;
+use crate::config::{self, Environment};
 use crate::confirm::escape::{defused, shown};
 use crate::policy::{Policy, SecretSpec, SourceSpec};
 use crate::trust::quoted;
@@ -30,7 +30,7 @@ use settings::{Settings, SettingsError};
 const SEVERAL: &str = "portcullis";
 
 /// The largest configuration that is changed, in bytes.
-const MAX_BYTES: u64 = 16 << 20;
+const MAX_BYTES: usize = 16 << 20;
 
 /// What is installed, and where.
 #[derive(Debug, Args)]
@@ -216,10 +216,10 @@ impl Install {
         match asked.canonicalize() {
             Ok(path) => {
                 let metadata = path.metadata().map_err(unusable)?;
-                if metadata.len() > MAX_BYTES {
+                if metadata.len() > MAX_BYTES as u64 {
                     return Err(InstallError::TooLarge(path));
                 }
-                let bytes = fs::read(&path).map_err(unusable)?;
+                let bytes = config::read_plain(&path, MAX_BYTES).map_err(unusable)?;
                 let text = std::str::from_utf8(&bytes).map_err(|_| InstallError::NotText(path.clone()))?;
                 let settings = Settings::read(text);
                 let mode = metadata.permissions().mode() & 0o7777;
@@ -320,8 +320,8 @@ pub(super) enum Entries {
 
 /// The servers that a client's configuration lists.
 pub(super) fn entries(client: Client, path: &Path) -> Entries {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
+    let text = match config::read_plain(path, MAX_BYTES) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) => return Entries::Unreadable(error.to_string()),
     };
     match Settings::read(&text) {

@@ -66,6 +66,7 @@ struct Learnt {
     calls: u64,
     writes: u64,
     refused: u64,
+    starred: u64,
     untold: u64,
 }
 
@@ -154,7 +155,8 @@ fn base(asked: &Learn, history: &History) -> Result<(Policy, String), ExitCode> 
     let none = "the log does not begin with its first file, so that it holds no policy; name one with --within";
     let text = history.policy.clone().ok_or_else(|| complain(&none))?;
     let Parsed { policy, .. } = Policy::parse("the log's policy", &text);
-    let unreadable = "the policy in the log has errors for this build; name one with --within";
+    let unreadable = "the policy in the log cannot be read again: this build takes it for wrong, or it has fixed headers, whose values no \
+                      log tells; name its file with --within";
     Ok((policy.ok_or_else(|| complain(&unreadable))?, text))
 }
 
@@ -188,6 +190,11 @@ impl Learnt {
 
     /// A request counts by what the policy says of it now, where report mode counts for what it let through then.
     fn take(&mut self, base: &Policy, logged: &Logged, key: Option<&DigestKey>, extent: Extent) {
+        // In a policy this would be every text: no request may write a pattern.
+        if logged.path.contains('*') {
+            self.starred += 1;
+            return;
+        }
         let mut ways: Vec<Fit> =
             logged.again(base, key).into_iter().map(|request| fit(base, request, logged)).collect();
         ways.dedup_by(|a, b| a.name() == b.name());
@@ -218,6 +225,7 @@ impl Learnt {
         for (count, what) in [
             (self.writes, "writes were left out; --writes learns them"),
             (self.refused, "refused calls were left out"),
+            (self.starred, "calls were left out, because no rule can name a path with a `*` in it"),
             (self.untold, "calls were left out, because the log does not tell enough of them"),
         ] {
             if count > 0 {

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::confirm::escape::defused;
 use audit::export::{Form, export};
 use audit::select::Select;
 use audit::show::{Extent, show};
@@ -118,7 +119,7 @@ enum Command {
     /// Say which decisions of a log a policy would make otherwise, with examples.
     ///
     /// Each request of the log is put together again and judged; the values that a rule lists are found by their digests, with
-    /// the key beside the log. What the log does not tell is counted apart. Exit 1 where a decision changes.
+    /// the key beside the log. What the log does not tell is counted apart. Exit 1 where a decision changes or cannot be decided.
     Replay(Box<replay::Replay>),
     /// Print the JSON Schema of the policy, for editors.
     ///
@@ -453,6 +454,7 @@ fn print(text: &str) -> ExitCode {
 fn complain(error: &dyn std::fmt::Display) -> ExitCode {
     use std::io::Write;
     // A closed standard error leaves nobody to tell.
-    drop(writeln!(std::io::stderr(), "portcullis: {error}"));
+    // What is quoted in it, such as a file's name, may hold what a terminal acts upon.
+    drop(writeln!(std::io::stderr(), "portcullis: {}", defused(&error.to_string())));
     ExitCode::from(UNUSABLE)
 }

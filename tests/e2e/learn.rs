@@ -271,3 +271,31 @@ fn a_policy_that_was_only_examined_is_not_the_one_in_force() {
     assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("had 4 rules"));
 }
+
+#[test]
+fn no_request_writes_a_pattern_into_the_policy_and_many_paths_are_several_rules() {
+    let upstream = Recorder::plain();
+    let text_of = |access: &str| format!("{}{OPEN_LIMITS}{}", head(&upstream), RULES.replace("writes = true", access));
+    let home = Home::new(&text_of("writes = true\nreport_until = 2999-12-31"));
+    let mut gate = Launch::new(&home).start();
+    for path in ["/**", "/things/**", "/things/a*/b"] {
+        assert!(gate.call("api_get", &json!({ "path": path })).is_success(), "{path}");
+    }
+    // Names that nothing folds: each with another depth or beginning.
+    for number in 0..300 {
+        let path =
+            format!("/things/{}{}", "x/".repeat(number % 40), ["q", "r", "s", "t", "u", "v", "w", "z"][number / 40]);
+        gate.call("api_get", &json!({ "path": path }));
+    }
+    gate.finish();
+    let (output, learnt) = learn(&home, &[]);
+    let policy = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!policy.contains("**\"") || !policy.contains("seen-"), "{policy}");
+    assert!(!policy.contains("\"/**\"") && !policy.contains("a*/b"), "{policy}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr)
+            .contains("3 calls were left out, because no rule can name a path with a `*` in it")
+    );
+    assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
+}

@@ -16,8 +16,11 @@ use crate::limit::DailyCount;
 use crate::policy::Policy;
 use crate::trust::quoted;
 
-/// The longest first record that is read, in bytes: it holds the policy's text.
-const MAX_FIRST: u64 = 16 << 20;
+/// The longest record that is read, in bytes: one may hold the policy's text.
+const MAX_RECORD: u64 = 16 << 20;
+/// How a record of an exchanged policy begins, after the chain's own members, which take no more than this.
+const KIND: &[u8] = b"\"kind\":\"policy\"";
+const MAX_HEAD: usize = 256;
 
 /// The gateways that run, and whether each still has the policy that the file holds now.
 pub(super) fn running(policy: &Policy, directory: &Path, about: &mut About<'_>) {
@@ -29,18 +32,19 @@ pub(super) fn running(policy: &Policy, directory: &Path, about: &mut About<'_>) 
             return;
         }
     };
-    let running: Vec<PathBuf> = logs.iter().filter(|log| is_written(log)).map(|log| log.path().to_owned()).collect();
+    let running: Vec<PathBuf> =
+        logs.iter().filter(|log| is_written(log)).filter_map(|log| log.files().last().cloned()).collect();
     let now = hex(&policy.hash());
     for log in &running {
         let name = quoted(Path::new(log.file_name().unwrap_or_default()));
-        match first(log).as_ref().and_then(|record| record.get("policy_hash")?.as_str()) {
+        match in_force(log) {
             Some(hash) if hash == now => {
                 about.good("gateways", &format!("one runs under this very policy, log `{name}`"));
             }
             Some(_) => about.warn(
                 "gateways",
-                &format!("one runs under another policy, log `{name}`: the file was changed after it had started"),
-                "it goes on under the old one; start the client anew",
+                &format!("one runs under another policy, log `{name}`: the file was changed since"),
+                "it goes on under the old one; `portcullis reload` puts this one in force",
             ),
             None => about.warn("gateways", &format!("of the log `{name}` the policy cannot be told"), "look at it"),
         }
@@ -63,11 +67,22 @@ fn is_written(log: &Log) -> bool {
     file.is_some_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// The first record of a log.
-fn first(path: &Path) -> Option<Value> {
-    let mut line = Vec::new();
-    BufReader::new(File::open(path).ok()?.take(MAX_FIRST)).read_until(b'\n', &mut line).ok()?;
-    serde_json::from_slice(&line).ok()
+/// The hash of the policy in force, by the newest file of a log: its first record names one, and so does each exchange.
+fn in_force(file: &Path) -> Option<String> {
+    let mut lines = BufReader::new(File::open(file).ok()?);
+    let (mut hash, mut line) = (None, Vec::new());
+    loop {
+        line.clear();
+        if lines.by_ref().take(MAX_RECORD).read_until(b'\n', &mut line).ok()? == 0 {
+            return hash;
+        }
+        let exchange = line.windows(KIND.len()).take(MAX_HEAD).any(|bytes| bytes == KIND);
+        if hash.is_some() && !exchange {
+            continue;
+        }
+        let record: Value = serde_json::from_slice(&line).ok()?;
+        hash = record.get(if exchange { "now" } else { "policy_hash" })?.as_str().map(str::to_owned);
+    }
 }
 
 /// Whether calls can be counted, and whether the lock of the count can be had.

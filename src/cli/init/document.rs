@@ -66,7 +66,23 @@ const SENSITIVE: &[&str] = &[
     "webhook",
 ];
 /// Parts of words that are about access wherever they stand.
-const STEMS: &[&str] = &["apikey", "credential", "password", "secret", "token"];
+const STEMS: &[&str] = &[
+    "accesskey",
+    "access_key",
+    "apikey",
+    "audit",
+    "credential",
+    "environment",
+    "password",
+    "privatekey",
+    "secret",
+    "serviceaccount",
+    "service-account",
+    "service_account",
+    "sshkey",
+    "token",
+    "variable",
+];
 
 /// The rule for them.
 const CLOSED: &str = "sensitive-looking";

@@ -9,6 +9,9 @@ use super::group::{Asked, Bodies, Group, Seen};
 use super::{Budget, Comparison, Policy, widening};
 use crate::policy::{Effect, Preview, REPORT, Rate};
 
+/// The most paths of one rule that a policy may have.
+const MOST_PATHS: usize = 256;
+
 /// A policy and what is known of it.
 #[derive(Debug)]
 pub(super) struct Proposal {
@@ -127,17 +130,42 @@ fn write<'g>(
     }
     // Where the first of them stood.
     let place = old.iter().next().and_then(Table::position);
-    let (mut rules, mut ids) = (ArrayOfTables::new(), Vec::new());
+    let (mut rules, mut ids, mut taken) = (ArrayOfTables::new(), Vec::new(), Vec::new());
     for (group, form) in groups {
         let base = group.rule.as_ref().and_then(|(rule, _)| named(&old, rule.id())).cloned().unwrap_or_default();
-        let id = unused(&group.id(), &group.method, &ids);
-        let mut rule = table(base, &id, group, *form, templates);
-        rule.set_position(place);
-        rules.push(rule);
+        let id = unused(&group.id(), &group.method, &taken);
+        for (part, mut rule) in parts(&table(base, &id, group, *form, templates)).into_iter().enumerate() {
+            if part > 0 {
+                let another = unused(&format!("{id}-more"), &group.method, &taken);
+                set(&mut rule, "id", another.as_str());
+                taken.push(another);
+            }
+            rule.set_position(place);
+            rules.push(rule);
+        }
+        taken.push(id.clone());
         ids.push(id);
     }
     document.insert("allow", Item::ArrayOfTables(rules));
     (document.to_string(), ids)
+}
+
+/// The rule as several, none with more paths than one may have.
+fn parts(rule: &Table) -> Vec<Table> {
+    let all: Vec<Value> = rule.get("paths").and_then(Item::as_array).into_iter().flatten().cloned().collect();
+    if all.len() <= MOST_PATHS {
+        return vec![rule.clone()];
+    }
+    let part = |paths: &[Value]| {
+        let mut part = rule.clone();
+        let mut list: Array = paths.iter().cloned().collect();
+        list.iter_mut().for_each(|path| path.decor_mut().set_prefix("\n  "));
+        list.set_trailing_comma(true);
+        list.set_trailing("\n");
+        part.insert("paths", toml_edit::value(list));
+        part
+    };
+    all.chunks(MOST_PATHS).map(part).collect()
 }
 
 fn named<'t>(tables: &'t ArrayOfTables, id: &str) -> Option<&'t Table> {

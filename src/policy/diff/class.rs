@@ -15,6 +15,8 @@ use crate::request::path::Path;
 
 /// What it costs to remember a beginning of segments, in steps: it takes memory as well as time.
 const KEPT: u64 = 50;
+/// So many places of patterns are looked at in one step.
+const LIGHT: u64 = 8;
 
 /// One segment for all that no label tells from it.
 #[derive(Debug)]
@@ -108,6 +110,12 @@ struct Spot {
     last: Last,
 }
 
+impl Spot {
+    fn weight(&self) -> u64 {
+        self.written.weight() + self.kept.weight() + self.whole.weight()
+    }
+}
+
 /// A segment under way.
 struct Draft {
     spot: Spot,
@@ -152,15 +160,16 @@ impl Sieve {
                 continue;
             };
             self.keep(&draft, &mut found, &mut classes);
+            let weight = draft.spot.weight();
             let awaited = (self.written.awaited(&draft.spot.written), self.folded.awaited(&draft.spot.whole));
             for token in self.alphabet.next(draft.spot.last, &awaited.0, &awaited.1) {
-                steps.take(1)?;
+                steps.take(1 + weight / LIGHT)?;
                 let spot = self.after(&draft.spot, &token);
                 if token.sort == Sort::Imagined && !draft.is_imagined {
-                    steps.take(KEPT)?;
+                    steps.take(KEPT + weight)?;
                     later.push(draft.with(&token, spot));
                 } else if !seen.contains(&spot) {
-                    steps.take(KEPT)?;
+                    steps.take(KEPT + weight)?;
                     seen.insert(spot.clone());
                     open.push_back(draft.with(&token, spot));
                 }

@@ -47,6 +47,13 @@ pub(super) struct Hits {
     begun: Vec<u32>,
 }
 
+impl Reading {
+    /// How much there is to keep and to go on from.
+    pub(super) fn weight(&self) -> u64 {
+        (self.at.len() + self.begun.len()) as u64
+    }
+}
+
 impl Letters {
     pub(super) fn new<'t>(labels: impl Iterator<Item = (Label<'t>, Side)>) -> Self {
         let mut letters = Self { nodes: vec![Node::default()] };

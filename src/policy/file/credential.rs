@@ -109,6 +109,8 @@ pub(super) fn one_of<'a, 'k>(
     let mut given = keys.iter().filter_map(|key| section.get(key).map(|value| (*key, value)));
     let (first, second) = (given.next(), given.next());
     if let (Some((one, _)), Some((two, value))) = (&first, &second) {
+        // Either may be the secret itself; nobody looks into them any more.
+        section.entries().for_each(|(_, _, value)| findings.hide(value.span()));
         let message = format!("give `{one}` or `{two}` in {}, not both", quoted(section.name()));
         findings.error("two-sources", value.span(), message, None);
         return None;

@@ -116,7 +116,10 @@ fn report_syntax(errors: &[toml::de::Error], findings: &mut Findings<'_>) -> boo
 fn hide_values(span: &Range<usize>, findings: &mut Findings<'_>) {
     let line = findings.line_span(findings.place(span.clone()).line);
     let text = findings.text().get(line.clone()).unwrap_or_default();
-    let Some(start) = text.find(['=', ':']) else { return };
+    // Without a sign between them, whatever follows the first word may be its value.
+    let word = text.find(|c: char| !c.is_whitespace()).unwrap_or(0);
+    let after = || text.get(word..).and_then(|rest| rest.find(char::is_whitespace)).map(|at| word + at);
+    let Some(start) = text.find(['=', ':']).or_else(after) else { return };
     let words = text.char_indices().filter(|(at, character)| *at > start && !"\"'[]{},= \t\r".contains(*character));
     let spans: Vec<_> = words.map(|(at, character)| line.start + at..line.start + at + character.len_utf8()).collect();
     spans.into_iter().for_each(|span| findings.hide(span));
