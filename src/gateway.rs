@@ -226,7 +226,7 @@ impl Pipeline {
             }
             Verdict::Deny(denial) => return self.refuse(entry, &deny(&self.policy, &denial), Some(denial.request())),
         };
-        let permit = match unless(cancel, enter(slot, room)).await {
+        let permit = match unless(cancel, self.turn(slot, room, &authorized)).await {
             Ok(permit) => permit,
             Err(refusal) => return entry.refuse(&refusal, Some(authorized.request())),
         };
@@ -243,6 +243,23 @@ impl Pipeline {
             result => self.outcome(result, effect, asked.call(), &ask),
         };
         asked.close(outcome).await
+    }
+
+    /// Waits for the turn of a call. Meanwhile another policy may have come into force: a write is not sent under one that is
+    /// gone. Between this and its intent nothing is waited for.
+    async fn turn(
+        &self,
+        slot: Slot<'_>,
+        room: impl Future<Output = ()>,
+        authorized: &Authorized,
+    ) -> Result<Permit, Refused> {
+        let permit = enter(slot, room).await?;
+        if authorized.grant().effect() == Effect::Read || !self.confirmer.is_retired() {
+            return Ok(permit);
+        }
+        let message = "the policy was changed before this write was sent; it was not sent: make the call again";
+        let refusal = Refusal::new(Code::ApprovalExpired, message).because("waited: another policy is in force");
+        Err(Refused::Closed(refusal))
     }
 
     /// A call that brings the answer to a question which nobody asked about it.
@@ -326,7 +343,7 @@ impl Pipeline {
 /// Why a call may not go on.
 enum Refused {
     Throttled(Throttled),
-    /// Writes are closed.
+    /// Writes are closed, or the policy that let this one through is not in force any more.
     Closed(Refusal),
 }
 

@@ -184,6 +184,24 @@ fn two_with_writes(upstream: &Recorder, wait: &str) -> (String, String) {
 }
 
 #[test]
+fn a_write_that_waits_for_its_turn_is_not_sent_under_a_policy_that_is_gone() {
+    let (upstream, release) = held_upstream();
+    let limits = OPEN_LIMITS.replace("concurrency = 64", "concurrency = 1\nmax_wait = \"20s\"");
+    let writes = "[access]\nwrites = true\n[[allow]]\nid = \"writes\"\nmethods = [\"POST\"]\npaths = [\"/items/*\"]\nconfirm = \"never\"\n";
+    let old = format!("{}{limits}{ITEMS}{writes}", head(&upstream));
+    let mut gate = begun(&old);
+    let read = gate.begin("api_get", r#"{"path":"/items/slow"}"#);
+    upstream.wait_for(1);
+    let write = gate.begin("api_send", r#"{"method":"POST","path":"/items/2","body":{"n":1}}"#);
+    hang_up(&mut gate, &without_writes(&old));
+    release.send(()).ok();
+    assert!(gate.answer(&read).is_success(), "what was sent ends under the old policy");
+    assert_eq!(gate.answer(&write).code(), "approval_expired");
+    assert_eq!(upstream.count(), 1, "the write was not sent");
+    assert_eq!(gate.home.verify().status.code(), Some(0));
+}
+
+#[test]
 fn a_call_that_waits_for_the_desk_dies_with_its_policy() {
     let upstream = Recorder::plain();
     let (wide, narrow) = two_with_writes(&upstream, "30s");

@@ -151,6 +151,10 @@ pub fn widening(old: &Policy, new: &Policy, budget: Budget) -> Comparison {
         // about what report mode lets through where a denial is gone, or a rule that called it a write.
         let is_kept = || new.rules.take_no_more_encoded_than(&old.rules) && sides.share_credentials();
         is_complete = outcome.is_complete && (!new.rules.take_encoded() || is_kept()) && new.report_until().is_none();
+        if !outcome.is_complete && outcome.found.is_empty() {
+            outcome.found = search::plainest(sides);
+            outcome.found.sort_by_cached_key(Widening::order);
+        }
         found.append(&mut outcome.found);
     }
     match (found.is_empty(), is_complete) {

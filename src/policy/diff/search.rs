@@ -8,14 +8,14 @@ use std::rc::Rc;
 
 use super::class::{Class, Classes};
 use super::compare::{Sides, is_held, slack};
-use super::example::{Ask, Example};
+use super::example::{Ask, Content, Example};
 use super::rates::Rates;
 use super::room::{Rival, Room, least};
 use super::{Kind, MOST_WIDENINGS, Steps, Widening};
 use crate::agent::Agent;
 use crate::policy::Policy;
 use crate::policy::decide::stage::{About, End, Labels, Stage};
-use crate::policy::rule::{Allow, Deny, Methods};
+use crate::policy::rule::{Allow, Deny, Methods, RuleKind};
 use crate::policy::trie::Nodes;
 use crate::policy::verdict::{Grant, RuleRef, Verdict};
 use crate::request::method::Method;
@@ -341,6 +341,27 @@ impl Sides<'_> {
         let (old, new) = (verdict(self.old, example)?, verdict(self.new, example)?);
         Some(make(grant(&old)?, grant(&new)?))
     }
+}
+
+/// The plainest requests of NEW's rules, a name in the place of each `*`: what there is to show of the obvious where the search
+/// came to nothing.
+pub(super) fn plainest(sides: Sides<'_>) -> Vec<Widening> {
+    let mut found: BTreeMap<(usize, Kind), Widening> = BTreeMap::new();
+    for info in sides.new.infos.iter().filter(|info| info.kind == RuleKind::Allow) {
+        let ask = |method| match method {
+            Method::Patch => Ask { body: Some(Content::empty()), ..Ask::default() },
+            Method::Get | Method::Head | Method::Post | Method::Put | Method::Delete => Ask::default(),
+        };
+        let paths = info.paths.iter().map(|path| path.text.replace("**", "x").replace('*', "x"));
+        for (path, method) in paths.flat_map(|path| info.methods.iter().map(move |method| (path.clone(), method))) {
+            let example = Example::new(method, &path, &ask(method));
+            let Some((kind, was, old)) = decided(sides, &example) else { continue };
+            let is = if kind == Kind::Held { "held for a person" } else { "allowed" };
+            let widening = Widening::of_rule(kind, info.name.clone(), old, was, is.to_owned(), example);
+            found.entry((info.name.index(), kind)).or_insert(widening);
+        }
+    }
+    found.into_values().take(MOST_WIDENINGS).collect()
 }
 
 /// What a request is that NEW grants and OLD denies, with OLD's reason; `None` where that is not so.

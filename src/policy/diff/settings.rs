@@ -6,16 +6,18 @@ use super::rates::{is_slower, is_within};
 use super::redact::uncovered;
 use super::words::{duration, optional, rate};
 use super::{Kind, Widening};
-use crate::policy::Policy;
 use crate::policy::report::ReportUntil;
 use crate::policy::sink::SinkSpec;
 use crate::policy::spec::{AuditSpec, ConfirmSpec, LimitSpec, ResponseSpec, Sync, UpstreamSpec};
+use crate::policy::{Openapi, Policy};
+use crate::request::method::Method;
 
 /// The settings in which NEW is wider; where requests go comes first.
 pub(super) fn widenings(old: &Policy, new: &Policy) -> Vec<Widening> {
     let mut found = Vec::new();
     report(old.report_until(), new.report_until(), &mut found);
     upstream(old.upstream(), new.upstream(), &mut found);
+    description(old, new, &mut found);
     limits(old.limits(), new.limits(), &mut found);
     confirm(old.confirm(), new.confirm(), &mut found);
     response(old.response(), new.response(), &mut found);
@@ -28,6 +30,20 @@ fn report(old: Option<&ReportUntil>, new: Option<&ReportUntil>, found: &mut Vec<
     let day = |report: Option<&ReportUntil>| optional(report, |report| report.day().to_owned());
     if new.map(|report| report.end) > old.map(|report| report.end) {
         found.push(Widening::of_setting(Kind::Report, "access.report_until", day(old), day(new)));
+    }
+}
+
+/// Which DELETE has a body, the API's description says (R8); otherwise it lets nothing through.
+fn description(old: &Policy, new: &Policy, found: &mut Vec<Widening>) {
+    let (was, is) = (&old.upstream().openapi, &new.upstream().openapi);
+    let told = |openapi: &Option<Openapi>| {
+        optional(openapi.as_ref(), |openapi| match openapi {
+            Openapi::Allstacks => "builtin:allstacks".to_owned(),
+            Openapi::File(path) => path.display().to_string(),
+        })
+    };
+    if was != is && is.is_some() && new.could_send(Method::Delete) {
+        found.push(Widening::of_setting(Kind::Upstream, "upstream.openapi", told(was), told(is)));
     }
 }
 

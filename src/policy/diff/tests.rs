@@ -277,6 +277,13 @@ fn where_the_budget_ends_nothing_is_promised() {
     assert_eq!(widening(&old, &new, Budget::ORDINARY), Comparison::NoWider);
 }
 
+#[test]
+fn what_is_obvious_is_shown_where_the_search_comes_to_nothing() {
+    let (old, new) = (policy(&rules(&["GET /a/b"])), policy(&rules(&["GET /a/b", "POST /a/**", "PATCH /c/d*"])));
+    let found = told(&widening(&old, &new, Budget { steps: 1 }));
+    assert_eq!(found, ["held POST /a/x", "held PATCH /c/dx with the body {}"]);
+}
+
 /// A policy of many rules of the kinds that people write.
 fn ordinary(rules: usize) -> String {
     let line = |n: usize| match n % 6 {
