@@ -209,7 +209,9 @@ fn while_nobody_can_tell_what_was_used_no_answer_counts() {
     let upstream = Recorder::plain();
     let home = home(&upstream);
     let (mut one, mut other) = (start(&home), start(&home));
-    let questions: Vec<_> = (0..4).map(|item| one.ask(&labels(item))).collect();
+    // Both ask, so that both have read the list before it is changed.
+    let questions: Vec<_> =
+        (0..4).map(|item| if item % 2 == 0 { one.ask(&labels(item)) } else { other.ask(&labels(item)) }).collect();
     let file = home.state().join("used");
     let whole = std::fs::read(&file).expect("the list");
     std::fs::write(&file, "nonsense").expect("written");
