@@ -92,6 +92,8 @@ pub(super) struct History {
 
 /// Requests that are kept in memory: a day of a busy agent, and a bound.
 const MOST: usize = 1_000_000;
+/// What they may take of it, in bytes.
+const MOST_BYTES: usize = 512 << 20;
 
 /// What the agent of `portcullis doctor` is called.
 const DOCTOR: &str = "doctor:";
@@ -101,7 +103,7 @@ const DOCTOR: &str = "doctor:";
 pub(super) enum HistoryError {
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("the log holds more than {MOST} requests; choose some with --since and --until")]
+    #[error("the log holds more than {MOST} requests, or {} MB of them; choose some with --since and --until", MOST_BYTES >> 20)]
     TooMany,
 }
 
@@ -110,7 +112,7 @@ impl History {
     /// [`HistoryError`]. What does not verify is left out and stands in `hidden`.
     pub(super) fn read(path: &Path, select: &Select) -> Result<Self, HistoryError> {
         let mut history = Self::default();
-        let (mut newest, mut too_many) = (String::new(), false);
+        let (mut newest, mut bytes) = (String::new(), 0_usize);
         // Of the log that is read: nothing counts of one that only the doctor wrote.
         let mut begun: Option<Record> = None;
         // The beginnings of logs are needed whatever is chosen.
@@ -123,8 +125,9 @@ impl History {
                     if let Some(start) = begun.take() {
                         history.begin(start, &mut newest);
                     }
-                    if select.takes_call(&question.record, answer.as_deref().map(|answer| &answer.record)) {
-                        history.take(&question.record);
+                    let is_wanted = select.takes_call(&question.record, answer.as_deref().map(|answer| &answer.record));
+                    if is_wanted && !is_too_much(history.requests.len(), bytes) {
+                        bytes += history.take(&question.record);
                     }
                 }
                 Item::Event(line) if line.record.kind == "start" => begun = Some(line.record),
@@ -136,11 +139,9 @@ impl History {
                 Item::Event(line) if line.record.kind == "continue" => history.name_key(&line.record),
                 Item::Event(_) => {}
             }
-            too_many |= history.requests.len() > MOST;
-            history.requests.truncate(MOST);
             Ok(())
         })?;
-        if too_many {
+        if is_too_much(history.requests.len(), bytes) {
             return Err(HistoryError::TooMany);
         }
         history.hidden = hidden;
@@ -167,10 +168,11 @@ impl History {
         }
     }
 
-    fn take(&mut self, question: &Record) {
+    /// Keeps a request; how many bytes it takes.
+    fn take(&mut self, question: &Record) -> usize {
         let Some(decided) = Decided::of(question).filter(|_| !question.method.is_empty()) else {
             self.others += 1;
-            return;
+            return 0;
         };
         let clear = question.values == "full";
         let told = |pair: &Vec<String>| {
@@ -182,7 +184,7 @@ impl History {
             };
             Some((pair.first()?.clone(), value))
         };
-        self.requests.push(Logged {
+        let logged = Logged {
             seq: question.seq,
             time: question.time.clone(),
             method: question.method.clone(),
@@ -190,11 +192,32 @@ impl History {
             query: question.query.iter().filter_map(told).collect(),
             body: question.body.clone(),
             decided,
-        });
+        };
+        let bytes = logged.bytes();
+        self.requests.push(logged);
+        bytes
     }
 }
 
+/// Whether a history is beyond its bounds.
+fn is_too_much(requests: usize, bytes: usize) -> bool {
+    requests > MOST || bytes > MOST_BYTES
+}
+
 impl Logged {
+    /// What it takes of memory, about.
+    fn bytes(&self) -> usize {
+        let told = |told: &Told| match told {
+            Told::Digest(text) | Told::Clear(text) => text.len(),
+            Told::Nothing => 0,
+        };
+        let query = self.query.iter().map(|(name, value)| size_of::<(String, Told)>() + name.len() + told(value));
+        let names = self.body.iter().flat_map(|body| &body.names);
+        let body = names.map(|pair| pair.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>());
+        let texts = self.time.len() + self.method.len() + self.path.len();
+        size_of::<Self>() + texts + query.sum::<usize>() + body.sum::<usize>()
+    }
+
     /// Puts it together again, for a decision of this policy: every request that it can have been, as far as a decision can
     /// tell them apart; nothing where these are too many, or where this build takes it for no request. `key` is the one that
     /// its digests were made with.

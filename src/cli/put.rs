@@ -15,26 +15,25 @@ pub(super) const PRIVATE: u32 = 0o600;
 pub(super) fn create(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(path)?;
     let written = file.write_all(content).and_then(|()| settle(&file, mode));
-    if let Err(error) = written {
-        fs::remove_file(path)?;
-        return Err(error);
-    }
-    sync_names(path)
+    written.and_then(|()| sync_names(path)).inspect_err(|_| discard(path))
 }
 
 /// Puts `content` in the place of the file, under its name and with this mode, unless it holds something else than `before` by now.
 ///
 /// # Errors
-/// It changed meanwhile (`ResourceBusy`), or it cannot be replaced; then it is as it was.
+/// It changed meanwhile (`ResourceBusy`), or it cannot be replaced; then it is as it was. Where the directory cannot be brought
+/// to disk, it is replaced, but may not be after a crash.
 pub(super) fn replace(path: &Path, before: &[u8], content: &[u8], mode: u32) -> io::Result<()> {
     let draft = draft(path)?;
     create(&draft, content, mode)?;
-    let replaced = still(path, before).and_then(|()| fs::rename(&draft, path));
-    if let Err(error) = replaced {
-        fs::remove_file(&draft)?;
-        return Err(error);
-    }
+    still(path, before).and_then(|()| fs::rename(&draft, path)).inspect_err(|_| discard(&draft))?;
     sync_names(path)
+}
+
+/// Removes what could not be finished.
+fn discard(path: &Path) {
+    // Why it could not be finished is what is told; that the rest of it could not be removed says no more.
+    fs::remove_file(path).ok();
 }
 
 fn still(path: &Path, before: &[u8]) -> io::Result<()> {

@@ -12,6 +12,7 @@ pub mod headers;
 pub mod method;
 pub mod path;
 pub mod query;
+pub mod template;
 
 mod canonical;
 mod readings;

@@ -4,6 +4,7 @@ use crate::catalog::Catalog;
 use crate::catalog::operation::Operation;
 use crate::policy::{Finding, Opened, Passage, Policy, Severity, nearest};
 use crate::request::method::Method;
+use crate::request::template::globbed;
 
 /// The most operations that a hint names.
 const MOST: usize = 5;
@@ -39,22 +40,4 @@ fn finding(opened: &Opened<'_>, catalog: &Catalog) -> Option<Finding> {
     let message = format!("`**` opens {count} operations today: {}{more}", names.join(", "));
     let help = "list their paths to keep out what the API adds below".to_owned();
     Some(Finding::new(Severity::Hint, "opens-many", message, &path.place, Some(help)))
-}
-
-/// A template with a `*` for each variable.
-fn globbed(template: &str) -> String {
-    let mut glob = String::with_capacity(template.len());
-    let mut inside = false;
-    for character in template.chars() {
-        match character {
-            '{' => {
-                inside = true;
-                glob.push('*');
-            }
-            '}' => inside = false,
-            _ if inside => {}
-            _ => glob.push(character),
-        }
-    }
-    glob
 }

@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, MAX_DOCUMENT};
 use crate::config;
 use crate::confirm::escape::shown;
 use crate::request::method::Method;
+use crate::request::template::globbed;
 
 /// Words of a path that are about access, or about single people.
 const SENSITIVE: &[&str] = &[
@@ -182,16 +183,7 @@ pub(super) fn pattern(segments: &[&str]) -> Option<Vec<String>> {
 }
 
 fn starred(segment: &str) -> Option<String> {
-    let mut pattern = String::new();
-    let mut rest = segment;
-    while let Some((literal, after)) = rest.split_once('{') {
-        pattern.push_str(literal);
-        if !pattern.ends_with('*') {
-            pattern.push('*');
-        }
-        rest = after.split_once('}')?.1;
-    }
-    pattern.push_str(rest);
+    let pattern = globbed(segment);
     let plain = |c: char| c.is_ascii_alphanumeric() || "*._~-:@!$&'()+,=".contains(c);
     let literal = segment.contains('*');
     (pattern.chars().all(plain) && !literal).then_some(pattern)

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::request::template::globbed;
+
 /// Different names in one place after which it is taken for a variable, where nothing says that they are ids.
 const MANY: usize = 4;
 
@@ -14,7 +16,8 @@ pub(super) struct Templates(Vec<(String, Vec<String>)>);
 
 impl Templates {
     pub(super) fn new(operations: impl Iterator<Item = (String, String)>) -> Self {
-        Self(operations.map(|(method, template)| (method, segments(&template).collect())).collect())
+        let starred = |template: &str| segments(&globbed(template)).map(|segment| one_star(&segment)).collect();
+        Self(operations.map(|(method, template)| (method, starred(&template))).collect())
     }
 
     /// The template of a path with the fewest variables.
@@ -38,15 +41,17 @@ fn fits(template: &str, segment: &str) -> bool {
     }
 }
 
-/// The segments of a path, `{name}` of a template as `*`; the last one is empty for a trailing `/`.
+/// The segments of a path; the last one is empty for a trailing `/`.
 fn segments(path: &str) -> impl Iterator<Item = String> {
-    path.strip_prefix('/').unwrap_or(path).split('/').map(|segment| {
-        match segment.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?.1))) {
-            // Several variables in one segment are one.
-            Some((before, after)) => format!("{before}*{}", after.rsplit('}').next().unwrap_or(after)),
-            None => segment.to_owned(),
-        }
-    })
+    path.strip_prefix('/').unwrap_or(path).split('/').map(str::to_owned)
+}
+
+/// Several variables in one segment are one, with what is between them.
+fn one_star(segment: &str) -> String {
+    match (segment.split_once('*'), segment.rsplit_once('*')) {
+        (Some((before, _)), Some((_, after))) => format!("{before}*{after}"),
+        (None, _) | (_, None) => segment.to_owned(),
+    }
 }
 
 /// The pattern of each path, all of them asked with one method.

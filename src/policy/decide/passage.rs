@@ -15,6 +15,7 @@ use crate::request::encoded::Encoded;
 use crate::request::fold::fold_segment;
 use crate::request::method::Method;
 use crate::request::path::canonical_glob_text;
+use crate::request::template::globbed;
 
 /// How the requests of one operation could pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,22 +154,7 @@ pub(super) fn makes_write(rule: &Allow, method: Method) -> bool {
     heard && rule.effect_of(method) == Effect::Write
 }
 
-/// The template as a pattern: a `*` for each variable, and for variables side by side.
-fn globbed(template: &str) -> String {
-    let mut glob = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some((text, (_, after))) = rest.split_once('{').and_then(|(text, of)| Some((text, of.split_once('}')?))) {
-        glob.push_str(text);
-        if !glob.ends_with('*') {
-            glob.push('*');
-        }
-        rest = after;
-    }
-    glob.push_str(rest);
-    glob
-}
-
-/// The same with a `*` for every segment that holds encoded text.
+/// The pattern with a `*` for every segment that holds encoded text.
 fn without_encoded(glob: &str) -> String {
     let segments = glob.split('/').map(|text| if text.contains('%') || !text.is_ascii() { "*" } else { text });
     segments.collect::<Vec<_>>().join("/")
