@@ -148,7 +148,7 @@ impl Sieve {
         for text in &self.literals {
             self.keep(&self.spelled(text), &mut found, &mut classes);
         }
-        let (mut open, mut later) = (VecDeque::from([self.begin()]), Vec::new());
+        let (mut open, mut later, mut imagined) = (VecDeque::from([self.begin()]), Vec::new(), HashSet::new());
         loop {
             let Some(draft) = open.pop_front() else {
                 // What is imagined comes last, so that whatever is real is found as such.
@@ -165,10 +165,15 @@ impl Sieve {
             for token in self.alphabet.next(draft.spot.last, &awaited.0, &awaited.1) {
                 steps.take(1 + weight / LIGHT)?;
                 let spot = self.after(&draft.spot, &token);
+                if seen.contains(&spot) {
+                    continue;
+                }
                 if token.sort == Sort::Imagined && !draft.is_imagined {
-                    steps.take(KEPT + weight)?;
-                    later.push(draft.with(&token, spot));
-                } else if !seen.contains(&spot) {
+                    if imagined.insert(spot.clone()) {
+                        steps.take(KEPT + weight)?;
+                        later.push(draft.with(&token, spot));
+                    }
+                } else {
                     steps.take(KEPT + weight)?;
                     seen.insert(spot.clone());
                     open.push_back(draft.with(&token, spot));

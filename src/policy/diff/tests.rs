@@ -345,3 +345,11 @@ fn a_widening_names_the_rules_and_their_lines() {
     assert_eq!((rule.id(), rule.line(), old_rule.id(), old_rule.line()), ("r0", 11, "r1", 16));
     assert_eq!((widening.was.as_str(), widening.is.as_str()), ("denied (deny_rule)", "allowed"));
 }
+
+#[test]
+fn short_globs_with_and_without_marks_are_told_apart_in_few_steps() {
+    let old = policy(&rules(&["GET /*", "!GET /*a /*9 /*b"]));
+    let new = policy(&rules(&["GET /*", "!GET /*9 /*b /é*"]));
+    let told = told(&widening(&old, &new, Budget { steps: 3_000_000 }));
+    assert_eq!(told, ["passes GET /a"]);
+}

@@ -5,7 +5,7 @@
 //! stands for all, and where composing could make something of neighbours that no list can hold, a piece that no path
 //! can have stands in for it, so that nothing is left out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
@@ -25,6 +25,8 @@ const ORDINARY: &str = "xyzabcdefghijklmnopqrstuvw0123456789_-";
 const PLAIN_BEYOND: &str = "中文字人大小山川";
 /// Stands for encoded text that no label waits for, where it is unknown what it looks like.
 const UNSEEN: char = '\u{1}';
+/// Stands for characters that no label has.
+const OTHER: char = '\u{0}';
 /// A variation selector: it is left out of the deny form.
 const LEFT_OUT: char = '\u{fe0f}';
 /// A space beyond ASCII.
@@ -94,12 +96,13 @@ impl Alphabet {
     pub(super) fn new<'t>(canonical: impl Iterator<Item = Label<'t>>, folded: impl Iterator<Item = Label<'t>>) -> Self {
         let mut known = BTreeSet::new();
         let mut digits = BTreeSet::new();
-        for label in canonical {
+        let (canonical, folded): (Vec<_>, Vec<_>) = (canonical.collect(), folded.collect());
+        for label in canonical.iter().copied() {
             digits.extend(digits_of(label));
             escapes(label, &mut known);
         }
         let beyond = |label: Label<'t>| text_of(label).chars().filter(|c| !c.is_ascii()).collect::<Vec<_>>();
-        known.extend(folded.flat_map(beyond));
+        known.extend(folded.iter().copied().flat_map(beyond));
         let mut fixed = vec![
             Token::raw('.'),
             Token::encoded(' '),
@@ -127,7 +130,15 @@ impl Alphabet {
             let unseen = [String::new(), UNSEEN.to_string()];
             fixed.extend(unseen.map(|folded| Token::new(UNSEEN.to_string(), folded, Sort::Imagined)));
         }
-        Self { fixed, marks, digits }
+        let mut alphabet = Self { fixed: Vec::new(), marks, digits };
+        let (written, folded) = (characters(&canonical), characters(&folded));
+        let mut seen = HashSet::new();
+        fixed.retain(|piece| {
+            let (canonical, folded) = (outline(&piece.canonical, &written), outline(&piece.folded, &folded));
+            seen.insert((canonical, folded, piece.sort, alphabet.last(&piece.canonical)))
+        });
+        alphabet.fixed = fixed;
+        alphabet
     }
 
     /// What stands before the next piece, as far as it matters.
@@ -170,7 +181,7 @@ impl Alphabet {
             }
         }
         tokens.extend(self.fixed.iter().cloned());
-        let mut seen = std::collections::HashSet::with_capacity(tokens.len());
+        let mut seen = HashSet::with_capacity(tokens.len());
         tokens.retain(|token| seen.insert(token.clone()));
         tokens
     }
@@ -297,6 +308,24 @@ fn inner_fold(canonical: &str) -> String {
     let fence = percent('中');
     let folded = fold_segment(&format!("{fence}{canonical}{fence}"));
     folded.strip_prefix('中').and_then(|rest| rest.strip_suffix('中')).unwrap_or_default().to_owned()
+}
+
+fn characters(labels: &[Label<'_>]) -> BTreeSet<char> {
+    labels.iter().flat_map(|label| text_of(*label).chars().collect::<Vec<_>>()).collect()
+}
+
+/// What labels of these characters can tell of a text: which of them it holds and where it ends by R5. Other characters are alike,
+/// and so are one and several of them: none of them goes on from anywhere but a `*`.
+fn outline(text: &str, characters: &BTreeSet<char>) -> String {
+    let mut outline = String::with_capacity(text.len());
+    for character in text.chars() {
+        if characters.contains(&character) || DENY_ENDS.contains(character) {
+            outline.push(character);
+        } else if !outline.ends_with(OTHER) {
+            outline.push(OTHER);
+        }
+    }
+    outline
 }
 
 fn percent(character: char) -> String {
