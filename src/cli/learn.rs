@@ -54,7 +54,7 @@ pub(super) struct Learn {
 
 /// Whether writes are learnt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
+enum Effects {
     Reads,
     All,
 }
@@ -125,8 +125,8 @@ fn learn(asked: &Learn) -> Result<ExitCode, ExitCode> {
     let (base, text) = base(asked, &history)?;
     let key = replay::key(&asked.log, &history).map_err(|error| complain(&error))?;
     let templates = templates(asked, &base)?;
-    let extent = if asked.writes { Extent::All } else { Extent::Reads };
-    let learnt = Learnt::of(&base, &history, key.as_ref(), extent);
+    let effects = if asked.writes { Effects::All } else { Effects::Reads };
+    let learnt = Learnt::of(&base, &history, key.as_ref(), effects);
     if learnt.groups.is_empty() {
         complain(&"the log has no request that this policy lets through, so there is nothing to learn");
         return Ok(ExitCode::from(FOUND));
@@ -180,16 +180,16 @@ fn templates(asked: &Learn, base: &Policy) -> Result<Templates, ExitCode> {
 }
 
 impl Learnt {
-    fn of(base: &Policy, history: &History, key: Option<&DigestKey>, extent: Extent) -> Self {
+    fn of(base: &Policy, history: &History, key: Option<&DigestKey>, effects: Effects) -> Self {
         let mut learnt = Self::default();
         for logged in &history.requests {
-            learnt.take(base, logged, key, extent);
+            learnt.take(base, logged, key, effects);
         }
         learnt
     }
 
     /// A request counts by what the policy says of it now, where report mode counts for what it let through then.
-    fn take(&mut self, base: &Policy, logged: &Logged, key: Option<&DigestKey>, extent: Extent) {
+    fn take(&mut self, base: &Policy, logged: &Logged, key: Option<&DigestKey>, effects: Effects) {
         // In a policy this would be every text: no request may write a pattern.
         if logged.path.contains('*') {
             self.starred += 1;
@@ -204,7 +204,7 @@ impl Learnt {
         };
         match fit {
             Fit::Refused => self.refused += 1,
-            Fit::Write(..) if extent == Extent::Reads => self.writes += 1,
+            Fit::Write(..) if effects == Effects::Reads => self.writes += 1,
             Fit::Read(name, group) | Fit::Write(name, group) => {
                 self.calls += 1;
                 self.groups.entry(name).or_insert(*group).take(logged);

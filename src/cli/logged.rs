@@ -30,14 +30,14 @@ pub(super) struct Logged {
     pub(super) time: String,
     pub(super) method: String,
     pub(super) path: String,
-    pub(super) query: Vec<(String, Told)>,
+    pub(super) query: Vec<(String, Recalled)>,
     pub(super) body: Option<LoggedBody>,
     pub(super) decided: Decided,
 }
 
 /// The value of a name, as far as the log tells it.
 #[derive(Debug, Clone)]
-pub(super) enum Told {
+pub(super) enum Recalled {
     Digest(String),
     Clear(String),
     Nothing,
@@ -177,10 +177,10 @@ impl History {
         let clear = question.values == "full";
         let told = |pair: &Vec<String>| {
             let value = match pair.get(1) {
-                None => Told::Nothing,
-                Some(value) if clear && value == "[redacted]" => Told::Nothing,
-                Some(value) if clear => Told::Clear(value.clone()),
-                Some(digest) => Told::Digest(digest.clone()),
+                None => Recalled::Nothing,
+                Some(value) if clear && value == "[redacted]" => Recalled::Nothing,
+                Some(value) if clear => Recalled::Clear(value.clone()),
+                Some(digest) => Recalled::Digest(digest.clone()),
             };
             Some((pair.first()?.clone(), value))
         };
@@ -207,11 +207,11 @@ fn is_too_much(requests: usize, bytes: usize) -> bool {
 impl Logged {
     /// What it takes of memory, about.
     fn bytes(&self) -> usize {
-        let told = |told: &Told| match told {
-            Told::Digest(text) | Told::Clear(text) => text.len(),
-            Told::Nothing => 0,
+        let told = |told: &Recalled| match told {
+            Recalled::Digest(text) | Recalled::Clear(text) => text.len(),
+            Recalled::Nothing => 0,
         };
-        let query = self.query.iter().map(|(name, value)| size_of::<(String, Told)>() + name.len() + told(value));
+        let query = self.query.iter().map(|(name, value)| size_of::<(String, Recalled)>() + name.len() + told(value));
         let names = self.body.iter().flat_map(|body| &body.names);
         let body = names.map(|pair| pair.iter().map(|text| size_of::<String>() + text.len()).sum::<usize>());
         let texts = self.time.len() + self.method.len() + self.path.len();
@@ -271,18 +271,18 @@ impl Logged {
 }
 
 /// Values of which one gets the verdict that the value in the log would get.
-fn candidates((name, told): &(String, Told), policy: &Policy, key: Option<&DigestKey>) -> Vec<String> {
+fn candidates((name, told): &(String, Recalled), policy: &Policy, key: Option<&DigestKey>) -> Vec<String> {
     let mut listed: Vec<&str> = policy.listed_values(name).collect();
     listed.sort_unstable();
     listed.dedup();
     let any = || listed.iter().copied().chain([UNLISTED]).map(str::to_owned).collect();
     match (told, key) {
-        (Told::Clear(value), _) => vec![value.clone()],
-        (Told::Digest(digest), Some(key)) => {
+        (Recalled::Clear(value), _) => vec![value.clone()],
+        (Recalled::Digest(digest), Some(key)) => {
             let value = listed.iter().find(|value| key.of_query(name, value) == *digest);
             vec![value.copied().unwrap_or(UNLISTED).to_owned()]
         }
-        (Told::Digest(_), None) | (Told::Nothing, _) => any(),
+        (Recalled::Digest(_), None) | (Recalled::Nothing, _) => any(),
     }
 }
 

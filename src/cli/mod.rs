@@ -32,7 +32,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use crate::confirm::escape::defused;
 use audit::export::{Form, export};
 use audit::select::Select;
-use audit::show::{Extent, show};
+use audit::show::{Window, show};
 use audit::stats::stats;
 use desk::Consent;
 
@@ -403,10 +403,10 @@ fn audit(command: Audit) -> ExitCode {
         }
         Audit::Checkpoint { path } => verify::checkpoint(&path),
         Audit::Acknowledge { file, reason } => verify::acknowledge(&file, &reason),
-        Audit::Show { log, select, format } => show(&log, &select, Extent::All, format),
+        Audit::Show { log, select, format } => show(&log, &select, Window::All, format),
         Audit::Tail { log, lines, follow, select, format } => {
-            let extent = if follow { Extent::Follow(lines) } else { Extent::Last(lines) };
-            show(&log, &select, extent, format)
+            let window = if follow { Window::Follow(lines) } else { Window::Last(lines) };
+            show(&log, &select, window, format)
         }
         Audit::Stats { log, select, format } => stats(&log, &select, format),
         Audit::Export { log, ocsf, csv: _, select } => export(&log, &select, if ocsf { Form::Ocsf } else { Form::Csv }),

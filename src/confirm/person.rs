@@ -55,7 +55,7 @@ impl Reply {
 
 /// What came of asking while the call is open.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Asked {
+pub enum Returned {
     /// An answer.
     Replied(Reply),
     /// The client could not ask after all.
@@ -72,7 +72,7 @@ pub struct Retry {
 }
 
 /// An answer that is awaited.
-pub type Asking<'a> = Pin<Box<dyn Future<Output = Asked> + Send + 'a>>;
+pub type Asking<'a> = Pin<Box<dyn Future<Output = Returned> + Send + 'a>>;
 
 /// The end of a connection.
 pub type Gone<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
@@ -113,7 +113,7 @@ impl Person for Unattended {
     }
 
     fn ask<'a>(&'a self, _: &'a Form) -> Asking<'a> {
-        Box::pin(std::future::ready(Asked::Failed))
+        Box::pin(std::future::ready(Returned::Failed))
     }
 
     fn gone(&self) -> Gone<'_> {

@@ -6,7 +6,7 @@ use super::hold::{Cleared, Hold, Paid, retired};
 use super::throttle;
 use crate::audit::entry::Answer;
 use crate::confirm::desk;
-use crate::confirm::person::{Asked, Reach};
+use crate::confirm::person::{Reach, Returned};
 use crate::confirm::{Decision, Showing, Ticket};
 use crate::policy::Channel;
 use crate::refusal::{Code, Refusal};
@@ -106,10 +106,10 @@ impl<'a> Hold<'a> {
             }
             asked = self.person.ask(&ticket.question.form) => match asked {
                 // Its time may have run out in this very moment.
-                Asked::Replied(_) if confirmer.left(ticket).is_zero() => End::Expired,
-                Asked::Replied(reply) => End::Decided(confirmer.settle(ticket, &reply, self.person.client())),
-                Asked::Failed if ticket.question.at_desk() => End::Desk,
-                Asked::Failed => End::Unable,
+                Returned::Replied(_) if confirmer.left(ticket).is_zero() => End::Expired,
+                Returned::Replied(reply) => End::Decided(confirmer.settle(ticket, &reply, self.person.client())),
+                Returned::Failed if ticket.question.at_desk() => End::Desk,
+                Returned::Failed => End::Unable,
             },
         }
     }

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::decide::considered::{Considered, Part};
 pub use self::decide::passage::Passage;
-pub use self::decide::split::{Asked, Extent, Split, Touch};
+pub use self::decide::split::{Mention, Share, Split, Touch};
 pub use self::field::{FieldPath, FieldPathError, Segment};
 pub use self::finding::{Finding, Severity, nearest};
 pub use self::pattern::{PathGlob, PatternError};

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::frame::Brought;
 use super::reply;
 use crate::confirm::form::Word;
-use crate::confirm::person::{Asked, Asking, FIELD, Form, Gone, Person, Reach, Retry};
+use crate::confirm::person::{Asking, FIELD, Form, Gone, Person, Reach, Retry, Returned};
 
 /// What the field is called on the form.
 const YES: &str = "Yes, send this request";
@@ -53,15 +53,15 @@ impl Person for Caller<'_> {
 
     fn ask<'a>(&'a self, form: &'a Form) -> Asking<'a> {
         Box::pin(async move {
-            let Ok(params) = params(form) else { return Asked::Failed };
+            let Ok(params) = params(form) else { return Returned::Failed };
             let request = ServerRequest::ElicitRequest(ElicitRequest::new(params));
             let sent = self.cx.peer.send_cancellable_request(request, PeerRequestOptions::no_options()).await;
-            let Ok(handle) = sent else { return Asked::Failed };
+            let Ok(handle) = sent else { return Returned::Failed };
             let mut open = OpenQuestion { handle: Some(handle) };
-            let Some(handle) = open.handle.as_mut() else { return Asked::Failed };
+            let Some(handle) = open.handle.as_mut() else { return Returned::Failed };
             let answer = (&mut handle.rx).await;
             open.handle = None;
-            answer.ok().and_then(Result::ok).and_then(reply::replied).map_or(Asked::Failed, Asked::Replied)
+            answer.ok().and_then(Result::ok).and_then(reply::replied).map_or(Returned::Failed, Returned::Replied)
         })
     }
 

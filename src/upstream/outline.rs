@@ -13,12 +13,12 @@ pub struct Header {
     /// In lower case.
     pub name: String,
     /// Its value.
-    pub value: Told,
+    pub value: HeaderText,
 }
 
 /// The value of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum HeaderText {
     /// As it is sent.
     Sent(String),
     /// Where it comes from when it is sent.
@@ -29,7 +29,7 @@ pub enum Told {
 /// `content-length`.
 #[must_use]
 pub fn headers(spec: &UpstreamSpec, request: &Request, grant: &Grant) -> Vec<Header> {
-    let sent = |name: &str, value: &str| Header { name: name.to_owned(), value: Told::Sent(value.to_owned()) };
+    let sent = |name: &str, value: &str| Header { name: name.to_owned(), value: HeaderText::Sent(value.to_owned()) };
     let fixed = spec.headers.iter().map(|(name, value)| sent(name, value));
     let mut headers: Vec<Header> = fixed.collect();
     headers.push(sent("user-agent", &spec.user_agent));
@@ -41,7 +41,7 @@ pub fn headers(spec: &UpstreamSpec, request: &Request, grant: &Grant) -> Vec<Hea
         headers.push(sent("content-type", &String::from_utf8_lossy(JSON.as_bytes())));
     }
     headers.push(sent("accept", &String::from_utf8_lossy(DEFAULT_ACCEPT.as_bytes())));
-    let described = |name: &str, words: String| Header { name: name.to_owned(), value: Told::Described(words) };
+    let described = |name: &str, words: String| Header { name: name.to_owned(), value: HeaderText::Described(words) };
     if grant.idempotency_key() {
         headers.push(described("idempotency-key", "made for each write".to_owned()));
     }

@@ -18,7 +18,7 @@ use crate::config::Environment;
 
 /// What of the found is printed.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::cli) enum Extent {
+pub(in crate::cli) enum Window {
     All,
     /// The last so many.
     Last(usize),
@@ -30,19 +30,19 @@ pub(in crate::cli) enum Extent {
 const OFTEN: Duration = Duration::from_millis(250);
 
 /// Exit 0 when everything that was found is verified, 1 where something is hidden, 2 when nothing can be read.
-pub(in crate::cli) fn show(path: &Path, select: &Select, extent: Extent, format: Format) -> ExitCode {
+pub(in crate::cli) fn show(path: &Path, select: &Select, window: Window, format: Format) -> ExitCode {
     let coloured = io::stdout().is_terminal() && !Environment::process().no_color();
     let (mut out, printer) = (io::BufWriter::new(io::stdout()), Printer { format, coloured });
-    let read = match extent {
-        Extent::All => read(path, select, &mut |_, item| printer.print(&mut out, &item)),
-        Extent::Last(most) => {
+    let read = match window {
+        Window::All => read(path, select, &mut |_, item| printer.print(&mut out, &item)),
+        Window::Last(most) => {
             let mut last = Last::new(most);
             read(path, select, &mut |_, item| last.push(item)).and_then(|hidden| {
                 last.print(&mut out, &printer)?;
                 Ok(hidden)
             })
         }
-        Extent::Follow(most) => follow(path, select, most, &mut out, &printer),
+        Window::Follow(most) => follow(path, select, most, &mut out, &printer),
     };
     finish(read.and_then(|hidden| {
         out.flush()?;

@@ -15,7 +15,7 @@ use crate::policy::{
 };
 use crate::request::Request;
 use crate::request::method::Method;
-use crate::upstream::outline::{self, Header, Told};
+use crate::upstream::outline::{self, Header, HeaderText};
 
 /// The longest text of a request's own that is shown on a line, in characters.
 const MOST: usize = 2_000;
@@ -285,8 +285,8 @@ impl Passes {
         writeln!(page.out, "  {} {}", self.method, printable(&self.url, MOST))?;
         for Header { name, value } in &self.headers {
             match value {
-                Told::Sent(value) => writeln!(page.out, "  {name}: {}", printable(value, MOST))?,
-                Told::Described(words) => {
+                HeaderText::Sent(value) => writeln!(page.out, "  {name}: {}", printable(value, MOST))?,
+                HeaderText::Described(words) => {
                     let words = format!("({})", printable(words, MOST));
                     writeln!(page.out, "  {name}: {}", Tone::Faint.paint(&words, page.coloured))?;
                 }
@@ -302,8 +302,8 @@ impl Passes {
         let ids = |rules: &[RuleRef]| rules.iter().map(|rule| rule.id().to_owned()).collect::<Vec<_>>();
         let rates = self.rates.iter().filter_map(|index| policy.rules().get(*index)).map(|rule| rule.id());
         let headers = self.headers.iter().map(|Header { name, value }| match value {
-            Told::Sent(value) => json!({ "name": name, "value": value }),
-            Told::Described(words) => json!({ "name": name, "from": words }),
+            HeaderText::Sent(value) => json!({ "name": name, "value": value }),
+            HeaderText::Described(words) => json!({ "name": name, "from": words }),
         });
         json!({
             "rule": self.grant.id(),

@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::catalog::operation::Operation;
 use crate::cli::Format;
 use crate::cli::audit::text::{Tone, printable};
-use crate::policy::{Asked, Confirm, Extent, Passage, Policy, Split, Touch};
+use crate::policy::{Confirm, Mention, Passage, Policy, Share, Split, Touch};
 
 /// The longest path in a table, in characters.
 const MOST: usize = 120;
@@ -57,10 +57,10 @@ impl Fate {
     }
 }
 
-/// Whether that becomes of all of them, but for those that are denied by a [name](Extent::Named).
+/// Whether that becomes of all of them, but for those that are denied by a [name](Share::Named).
 pub(super) fn is_whole(split: &Split) -> bool {
-    let all = |touches: &[Touch]| touches.iter().any(|touch| about(touch) && touch.extent == Extent::All);
-    let closed = || split.denies.iter().any(|touch| about(touch) && touch.extent != Extent::Named);
+    let all = |touches: &[Touch]| touches.iter().any(|touch| about(touch) && touch.share == Share::All);
+    let closed = || split.denies.iter().any(|touch| about(touch) && touch.share != Share::Named);
     match split.passage {
         Passage::Never => true,
         Passage::Read | Passage::Write => all(&split.allows) && !closed(),
@@ -69,18 +69,18 @@ pub(super) fn is_whole(split: &Split) -> bool {
 
 /// The rules that make it so.
 pub(super) fn deciding(split: &Split) -> Vec<&Touch> {
-    let closing = split.denies.iter().filter(|touch| about(touch) && touch.extent != Extent::Named);
+    let closing = split.denies.iter().filter(|touch| about(touch) && touch.share != Share::Named);
     let closing: Vec<&Touch> = closing.collect();
-    let whole = closing.iter().any(|touch| touch.extent == Extent::All);
+    let whole = closing.iter().any(|touch| touch.share == Share::All);
     match split.passage {
-        Passage::Never if whole => closing.into_iter().filter(|touch| touch.extent == Extent::All).collect(),
+        Passage::Never if whole => closing.into_iter().filter(|touch| touch.share == Share::All).collect(),
         Passage::Never => Vec::new(),
         Passage::Read | Passage::Write => split.allows.iter().filter(|touch| about(touch)).chain(closing).collect(),
     }
 }
 
 fn about(touch: &Touch) -> bool {
-    touch.method == Asked::Listed
+    touch.method == Mention::Listed
 }
 
 /// Why an operation is denied by no denial.
@@ -124,7 +124,7 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, rows: &[(&Operation, Split
         writeln!(page.out, "{word}  {:<6} {path}", operation.method().as_str())?;
         writeln!(page.out, "{:<14}  {}", "", Tone::Faint.paint(&format!("{}: {by}", operation.name()), page.coloured))?;
     }
-    let by_name = |(_, split): &(&Operation, Split)| split.denies.iter().any(|touch| touch.extent == Extent::Named);
+    let by_name = |(_, split): &(&Operation, Split)| split.denies.iter().any(|touch| touch.share == Share::Named);
     if rows.iter().any(by_name) {
         writeln!(
             page.out,
@@ -150,10 +150,10 @@ fn reasons(policy: &Policy, split: &Split) -> String {
 pub(super) fn row(policy: &Policy, operation: &Operation, split: &Split) -> Value {
     let touches = |touches: &[Touch]| {
         let listed = touches.iter().filter(|touch| about(touch));
-        let all = |touch: &Touch| match touch.extent {
-            Extent::All => "all",
-            Extent::Some => "some",
-            Extent::Named => "named",
+        let all = |touch: &Touch| match touch.share {
+            Share::All => "all",
+            Share::Some => "some",
+            Share::Named => "named",
         };
         listed.map(|touch| json!({ "rule": touch.rule.id(), "line": touch.rule.line(), "paths": all(touch) })).collect()
     };

@@ -12,7 +12,7 @@ use crate::cli::audit::text::{Tone, printable};
 use crate::cli::load::Loaded;
 use crate::cli::{Format, complain};
 use crate::json::{self, Numbers};
-use crate::policy::{Asked, Extent, Policy, Split, Touch};
+use crate::policy::{Mention, Policy, Share, Split, Touch};
 use crate::request::{RawRequest, Request};
 use crate::server::frame;
 
@@ -117,7 +117,7 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, operation: &Operation, spl
     for (kind, touch) in touches {
         none = false;
         let (id, line) = (touch.rule.id(), touch.rule.line());
-        writeln!(page.out, "  {kind:<5}  {id:<width$}  line {line:<5} {}", extent(touch))?;
+        writeln!(page.out, "  {kind:<5}  {id:<width$}  line {line:<5} {}", share(touch))?;
     }
     if none {
         writeln!(page.out, "  {}", Tone::Faint.paint("none", page.coloured))?;
@@ -125,11 +125,11 @@ fn told(page: &mut Page<impl Write>, policy: &Policy, operation: &Operation, spl
     Ok(())
 }
 
-fn extent(touch: &Touch) -> &'static str {
-    match (touch.method, touch.extent) {
-        (Asked::Other, _) => "other methods",
-        (Asked::Listed, Extent::All) => "all of its calls",
-        (Asked::Listed, Extent::Named) => "calls in which a variable is a name that it denies anywhere",
-        (Asked::Listed, Extent::Some) => "some of its calls, by what a variable or the query holds",
+fn share(touch: &Touch) -> &'static str {
+    match (touch.method, touch.share) {
+        (Mention::Other, _) => "other methods",
+        (Mention::Listed, Share::All) => "all of its calls",
+        (Mention::Listed, Share::Named) => "calls in which a variable is a name that it denies anywhere",
+        (Mention::Listed, Share::Some) => "some of its calls, by what a variable or the query holds",
     }
 }

@@ -46,7 +46,7 @@ pub(super) enum Bodies {
 
 /// What was asked of the requests: with another one in force they would be another rule's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct Demands {
     pub(super) effect: Effect,
     pub(super) confirm: Confirm,
     pub(super) channel: Channel,
@@ -61,7 +61,7 @@ pub(super) struct Asked {
 #[derive(Debug, Clone)]
 pub(super) struct Group {
     /// The rule that granted them; `None` where report mode let them through.
-    pub(super) rule: Option<(RuleRef, Asked)>,
+    pub(super) rule: Option<(RuleRef, Demands)>,
     pub(super) method: String,
     pub(super) paths: BTreeMap<String, Seen>,
     pub(super) names: BTreeSet<String>,
@@ -73,7 +73,7 @@ impl Group {
     pub(super) fn of(grant: &Grant, logged: &Logged, policy: &Policy) -> (String, Self) {
         let rates = grant.rates().iter().filter_map(|index| policy.rules().get(*index)?.rate());
         let a_day = |rate: &Rate| u128::from(rate.count.get()) * 86_400_000 / rate.per.as_millis().max(1);
-        let asked = Asked {
+        let asked = Demands {
             effect: grant.effect(),
             confirm: grant.confirm(),
             channel: grant.channel(),
@@ -96,7 +96,7 @@ impl Group {
         Some((format!("reported {} {first}", logged.method), Self::new(None, logged)))
     }
 
-    fn new(rule: Option<(RuleRef, Asked)>, logged: &Logged) -> Self {
+    fn new(rule: Option<(RuleRef, Demands)>, logged: &Logged) -> Self {
         let (paths, names) = (BTreeMap::new(), BTreeSet::new());
         Self { rule, method: logged.method.clone(), paths, names, bodies: Bodies::None }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::fold::{Templates, fold};
-use super::group::{Asked, Bodies, Group, Seen};
+use super::group::{Bodies, Demands, Group, Seen};
 use super::{Budget, Comparison, Policy, widening};
 use crate::policy::{Effect, Preview, REPORT, Rate};
 
@@ -264,12 +264,12 @@ fn narrow(table: &mut Table, key: &str, names: &BTreeSet<String>) {
 }
 
 /// What was asked of the requests by all the rules about them, of which this one may be the last.
-fn ask(table: &mut Table, asked: &Asked) {
-    match &asked.credential {
+fn ask(table: &mut Table, demands: &Demands) {
+    match &demands.credential {
         Some(name) => set(table, "credential", name),
         None => drop(table.remove("credential")),
     }
-    if let Some(Rate { count, per }) = asked.rate {
+    if let Some(Rate { count, per }) = demands.rate {
         let unit = match per.as_secs() {
             1 => "s",
             60 => "min",
@@ -278,17 +278,17 @@ fn ask(table: &mut Table, asked: &Asked) {
         };
         set(table, "rate", format!("{count}/{unit}"));
     }
-    if asked.effect == Effect::Read {
+    if demands.effect == Effect::Read {
         return;
     }
-    set(table, "confirm", asked.confirm.as_str());
-    set(table, "channel", asked.channel.as_str());
-    match asked.preview {
+    set(table, "confirm", demands.confirm.as_str());
+    set(table, "channel", demands.channel.as_str());
+    match demands.preview {
         Preview::No => drop(table.remove("preview")),
         Preview::IfPossible => set(table, "preview", "if-possible"),
         Preview::Yes => set(table, "preview", true),
     }
-    if asked.idempotency_key {
+    if demands.idempotency_key {
         set(table, "idempotency_key", true);
     }
 }

@@ -1,7 +1,7 @@
 //! How the rules split the requests of one path template: which of them are about all of those requests, which about some.
 //!
-//! Promises that a rule which it leaves out is about none of them, and that what it calls [`Extent::All`] is about each.
-//! Between the two it may say [`Extent::Some`] of a rule that is about all or none. Pure, like the decision beside it.
+//! Promises that a rule which it leaves out is about none of them, and that what it calls [`Share::All`] is about each.
+//! Between the two it may say [`Share::Some`] of a rule that is about all or none. Pure, like the decision beside it.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -33,14 +33,14 @@ pub struct Touch {
     /// Which.
     pub rule: RuleRef,
     /// Whether it is about the method.
-    pub method: Asked,
+    pub method: Mention,
     /// Whether its paths hold all of theirs.
-    pub extent: Extent,
+    pub share: Share,
 }
 
 /// Whether a rule lists a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum Mention {
     /// It does.
     Listed,
     /// It does not.
@@ -49,7 +49,7 @@ pub enum Asked {
 
 /// How many of some requests a rule is about, by their paths; its constraints are not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Extent {
+pub enum Share {
     /// Those in which a variable is itself a name that is denied wherever it stands, as `/**/users` does; perhaps none. Nearly
     /// every template with a variable has such requests, and nobody makes them.
     Named,
@@ -75,14 +75,14 @@ impl Rules {
         });
         for touch in &mut split.denies {
             let names = self.denies.iter().any(|rule| rule.name == touch.rule && rule.names.is_some());
-            touch.extent = if names { touch.extent.min(Extent::Some) } else { touch.extent };
+            touch.share = if names { touch.share.min(Share::Some) } else { touch.share };
         }
         split.confirm = (split.passage == Passage::Write).then(|| self.confirm(method, &allows));
         split
     }
 
     /// The places of allow rules that share a path with the template, as it is written or in another reading.
-    fn allowing(&self, template: &Template) -> BTreeMap<usize, Extent> {
+    fn allowing(&self, template: &Template) -> BTreeMap<usize, Share> {
         let mut found = BTreeMap::new();
         let open = template.open();
         let forms = [(&self.canonical, &template.written), (&self.folded, &template.folded)];
@@ -91,12 +91,12 @@ impl Rules {
         }
         let mut whole = Vec::new();
         self.canonical.including(&template.written, Reach::Exact, &self.symbols, &mut whole);
-        found.extend(whole.into_iter().filter_map(|number| Some((rule_of(&self.allow_paths, number)?, Extent::All))));
+        found.extend(whole.into_iter().filter_map(|number| Some((rule_of(&self.allow_paths, number)?, Share::All))));
         found
     }
 
     /// The places of deny rules that cover a path of the template.
-    fn denying(&self, template: &Template) -> BTreeMap<usize, Extent> {
+    fn denying(&self, template: &Template) -> BTreeMap<usize, Share> {
         let mut found = BTreeMap::new();
         let mut whole = Vec::new();
         let open = template.open();
@@ -107,7 +107,7 @@ impl Rules {
             }
             trie.including(segments, Reach::Below, &self.symbols, &mut whole);
         }
-        found.extend(whole.into_iter().filter_map(|number| Some((rule_of(&self.deny_paths, number)?, Extent::All))));
+        found.extend(whole.into_iter().filter_map(|number| Some((rule_of(&self.deny_paths, number)?, Share::All))));
         found
     }
 
@@ -117,15 +117,15 @@ impl Rules {
         trie: &Trie,
         segments: &[Segment],
         paths: &[Target],
-        found: &mut BTreeMap<usize, Extent>,
+        found: &mut BTreeMap<usize, Share>,
         kind: RuleKind,
     ) {
         let mut visit = |number: u32| {
             if let Some(target) = paths.get(number as usize) {
                 let named = kind == RuleKind::Deny && target.rank.begins_with_wildcard();
-                let extent = if named { Extent::Named } else { Extent::Some };
-                let before = found.entry(target.rule).or_insert(extent);
-                *before = extent.max(*before);
+                let share = if named { Share::Named } else { Share::Some };
+                let before = found.entry(target.rule).or_insert(share);
+                *before = share.max(*before);
             }
             ControlFlow::Continue(())
         };
@@ -135,14 +135,14 @@ impl Rules {
     }
 
     /// The least and the most confirmation among writes of these rules.
-    fn confirm(&self, method: Method, found: &BTreeMap<usize, Extent>) -> (Confirm, Confirm) {
-        let asked = |least: Extent| {
-            let rules = found.iter().filter(move |(_, extent)| **extent >= least);
+    fn confirm(&self, method: Method, found: &BTreeMap<usize, Share>) -> (Confirm, Confirm) {
+        let asked = |least: Share| {
+            let rules = found.iter().filter(move |(_, share)| **share >= least);
             let rules = rules.filter_map(|(place, _)| self.allows.get(*place));
             rules.filter(move |rule| rule.methods.contains(method)).map(|rule| rule.confirm)
         };
-        let most = asked(Extent::Some).max().unwrap_or(Confirm::Typed);
-        let least = asked(Extent::All).max().or_else(|| asked(Extent::Some).min()).unwrap_or(Confirm::Never);
+        let most = asked(Share::Some).max().unwrap_or(Confirm::Typed);
+        let least = asked(Share::All).max().or_else(|| asked(Share::Some).min()).unwrap_or(Confirm::Never);
         (least, most)
     }
 
@@ -160,10 +160,10 @@ fn rule_of(paths: &[Target], number: u32) -> Option<usize> {
     paths.get(number as usize).map(|target| target.rule)
 }
 
-fn touches(found: &BTreeMap<usize, Extent>, rule: impl Fn(usize) -> Option<(RuleRef, bool)>) -> Vec<Touch> {
-    let touch = |(place, extent): (&usize, &Extent)| {
+fn touches(found: &BTreeMap<usize, Share>, rule: impl Fn(usize) -> Option<(RuleRef, bool)>) -> Vec<Touch> {
+    let touch = |(place, share): (&usize, &Share)| {
         let (rule, listed) = rule(*place)?;
-        Some(Touch { rule, method: if listed { Asked::Listed } else { Asked::Other }, extent: *extent })
+        Some(Touch { rule, method: if listed { Mention::Listed } else { Mention::Other }, share: *share })
     };
     found.iter().filter_map(touch).collect()
 }

@@ -35,11 +35,11 @@ pub(super) struct Outcome {
 /// Looks at every path for requests of which NEW asks for less than OLD.
 pub(super) fn search(sides: Sides<'_>, steps: &mut Steps) -> Outcome {
     let mut classes = Classes::default();
-    let mut real = Search::new(sides, Extent::Real);
+    let mut real = Search::new(sides, Segments::Real);
     real.run(&mut classes, steps);
     let is_complete = if real.found.is_empty() && real.skipped && real.is_sure {
         // What is only imagined would be wider as well, if it were: then nobody knows.
-        let mut imagined = Search::new(sides, Extent::Imagined);
+        let mut imagined = Search::new(sides, Segments::Imagined);
         imagined.run(&mut classes, steps);
         imagined.is_sure
     } else {
@@ -50,7 +50,7 @@ pub(super) fn search(sides: Sides<'_>, steps: &mut Steps) -> Outcome {
 
 /// Which segments are tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Extent {
+enum Segments {
     /// Those of paths.
     Real,
     /// Those that stand for what may not be as well; nothing can be shown of those.
@@ -59,7 +59,7 @@ enum Extent {
 
 struct Search<'p> {
     sides: Sides<'p>,
-    extent: Extent,
+    segments: Segments,
     /// Whose requests are looked at.
     methods: Methods,
     visits: Vec<Visit>,
@@ -98,10 +98,10 @@ struct Case<'c> {
 }
 
 impl<'p> Search<'p> {
-    fn new(sides: Sides<'p>, extent: Extent) -> Self {
+    fn new(sides: Sides<'p>, segments: Segments) -> Self {
         Self {
             sides,
-            extent,
+            segments,
             methods: sides.new.rules.methods(),
             visits: Vec::new(),
             seen: HashSet::new(),
@@ -146,7 +146,7 @@ impl<'p> Search<'p> {
         sides.new.rules.labels(&new, &mut labels);
         let all = classes.of(labels, steps)?;
         for (index, class) in all.iter().enumerate() {
-            if !class.is_real && self.extent == Extent::Real {
+            if !class.is_real && self.segments == Segments::Real {
                 self.skipped = true;
                 continue;
             }
@@ -260,7 +260,7 @@ impl<'p> Search<'p> {
     /// A request of the case; unclear where it can be none, or where nothing can be shown.
     fn example(&mut self, case: &Case<'_>, ask: &Ask) -> Option<Example> {
         let example = Example::new(case.method, &self.path(case), ask);
-        let is_shown = self.extent == Extent::Real && example.request().is_some();
+        let is_shown = self.segments == Segments::Real && example.request().is_some();
         self.is_sure &= is_shown;
         is_shown.then_some(example)
     }

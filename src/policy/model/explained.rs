@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::policy::decide::considered::{Considered, Part};
-use crate::policy::decide::split::{Asked, Extent, Split};
+use crate::policy::decide::split::{Mention, Share, Split};
 use crate::policy::report::{REPORT, ReportUntil};
 use crate::policy::verdict::RuleRef;
 
@@ -40,7 +40,7 @@ fn foretold(split: &Split, considered: &[Considered]) -> Result<(), String> {
             return Err(format!("{} is left out", rule.id()));
         }
     }
-    for touch in touches().filter(|touch| touch.extent == Extent::All && touch.method == Asked::Listed) {
+    for touch in touches().filter(|touch| touch.share == Share::All && touch.method == Mention::Listed) {
         let part = considered.iter().find(|rule| rule.rule == touch.rule).map(|rule| &rule.part);
         if !matches!(part, Some(Part::Denies | Part::Grants | Part::Refuses(_) | Part::Reads)) {
             return Err(format!("{} is about all, and says {part:?}", touch.rule.id()));

@@ -13,7 +13,7 @@ use portcullis::{
     confirm::{
         Confirmer,
         desk::{self, Order},
-        person::{Asked, Asking, Form, Gone, Person, Reach, Reply, Retry},
+        person::{Asking, Form, Gone, Person, Reach, Reply, Retry, Returned},
     },
     gateway::{Cancel, Parts, Pipeline, ToolCall},
     limit::{DailyCount, Limiter},
@@ -103,7 +103,7 @@ impl Person for Scripted {
             let before = locked(&self.board).insert(self.item, (self.call, tell));
             assert!(before.is_none(), "two calls show one question");
             let _shown = Shown(self);
-            said.await.map_or(Asked::Failed, Asked::Replied)
+            said.await.map_or(Returned::Failed, Returned::Replied)
         })
     }
 
