@@ -354,6 +354,7 @@ fn every_widening_is_found_and_none_where_there_is_none() {
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
     let counts = counts.into_inner();
+    println!("{counts:?}");
     let share = |what: &str| counts.get(what).copied().unwrap_or(0) * 100 / cases;
     assert!(share("wider") >= 20 && share("no wider") >= 10, "the pairs say little: {counts:?}");
     let unproved = counts.get(UNPROVED).copied().unwrap_or(0);
