@@ -127,6 +127,7 @@ impl Follower {
             () = self.run() => {}
             () = late => tracing::warn!(sink = self.name, "{REST}"),
         }
+        self.standing.ended();
         self.save();
     }
 

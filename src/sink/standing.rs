@@ -13,6 +13,8 @@ use crate::clock::Clock;
 /// Between two records that say that a sink is behind.
 const PAUSE: Duration = Duration::from_secs(60);
 
+const REFUSED: &str = "a sink refuses records of the audit log; they are noted beside it, and the others go on";
+
 /// How one sink stands.
 #[derive(Debug)]
 pub(super) struct Standing {
@@ -82,13 +84,16 @@ impl Standing {
         }
         self.told = Some(now);
         let refused = std::mem::take(&mut self.refused);
-        tracing::warn!(
-            sink = self.name,
-            refused,
-            detail,
-            "a sink refuses records of the audit log; they are noted beside it, and the others go on"
-        );
+        tracing::warn!(sink = self.name, refused, detail, "{REFUSED}");
         self.record(SinkState { state: "refused", waiting, refused, ..SinkState::default() });
+    }
+
+    /// The process ends: what is not told yet is told, where the log takes no more.
+    pub(super) fn ended(&mut self) {
+        let refused = std::mem::take(&mut self.refused);
+        if refused > 0 {
+            tracing::warn!(sink = self.name, refused, "{REFUSED}");
+        }
     }
 
     fn record(&self, state: SinkState<'_>) {

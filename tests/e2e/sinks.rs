@@ -258,13 +258,22 @@ fn a_record_that_a_sink_refuses_for_good_is_noted_and_the_others_come() {
     calls.iter().for_each(|call| assert!(gate.answer(call).is_success()));
     gate.log_until("the log says that one was refused", |records| states(records).contains(&"refused".to_owned()));
     gate.log_until("and that the sink has caught up", |records| states(records).contains(&"caught_up".to_owned()));
-    gate.finish();
     let log = &home.logs()[0];
+    let note = log.with_extension("hook.refused");
+    let noted = || fs::read_to_string(&note).expect("a note");
+    assert!(gate.get(POISON).is_success());
+    eventually("the second is noted as well", || noted().lines().count() == 2);
+    // Within the minute it is in no record.
+    let said = |gate: &Gate| gate.stderr().matches("a sink refuses records of the audit log").count();
+    assert_eq!(said(&gate), 1);
+    gate.close_stdin();
+    eventually("whoever ends the gate is told", || said(&gate) == 2);
+    gate.finish();
     let text = fs::read_to_string(log).expect("the log");
     let others: String = text.split_inclusive('\n').filter(|line| !line.contains(POISON)).collect();
     assert_eq!(String::from_utf8_lossy(&taken.lock().unwrap_or_else(PoisonError::into_inner)), others);
-    let note = fs::read_to_string(log.with_extension("hook.refused")).expect("a note");
-    let note: Value = serde_json::from_str(&note).expect("one line");
+    let first: Option<Value> = noted().lines().next().and_then(|line| serde_json::from_str(line).ok());
+    let note = first.expect("a line for each");
     let poison = text.lines().position(|line| line.contains(POISON)).expect("the record");
     assert_eq!((&note["seq"], &note["cause"]), (&json!(poison), &json!("status 400")));
     let record = home.records().into_iter().find(|record| record["state"] == "refused").expect("a record");
