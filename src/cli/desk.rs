@@ -51,6 +51,8 @@ enum OrderError {
     Refused(String),
     #[error("no gateway there is believed: {0}")]
     Distrusted(TrustError),
+    #[error("whether a gateway runs in `{}` cannot be seen: {source}", quoted(directory))]
+    Unreadable { directory: PathBuf, source: io::Error },
     #[error("the gateway behind `{}` could not be heard: {source}", quoted(socket))]
     Unheard { socket: PathBuf, source: io::Error },
     #[error(
@@ -78,6 +80,7 @@ impl OrderError {
             | Self::Nobody(_)
             | Self::Ambiguous
             | Self::Distrusted(_)
+            | Self::Unreadable { .. }
             | Self::Unheard { .. }
             | Self::Unexpected { .. }
             | Self::NoTerminal(_)
@@ -205,16 +208,19 @@ fn try_decline(state_dir: Option<&Path>, code: &str) -> Result<ExitCode, OrderEr
 }
 
 fn try_reopen(state_dir: Option<&Path>) -> Result<ExitCode, OrderError> {
-    let Replies { answers, failed, .. } = Replies::listings(state_dir)?;
+    let Replies { root, answers, failed } = Replies::listings(state_dir)?;
+    let somebody_runs = !answers.is_empty();
     let (gateways, listings): (Vec<Gateway>, Vec<Listing>) =
         answers.into_iter().filter(|(_, listing)| listing.closed_seconds.is_some()).unzip();
     if gateways.is_empty() {
         return match failed.into_iter().next() {
             Some(error) => Err(error),
-            None => {
+            None if somebody_runs => {
                 say("writes are open");
                 Ok(ExitCode::SUCCESS)
             }
+            // Writes may be closed there all the same, until one does.
+            None => Err(OrderError::Nobody(root)),
         };
     }
     let mut terminal = Terminal::open().map_err(OrderError::NobodyToReopen)?;

@@ -191,7 +191,7 @@ enum Command {
     /// Open writes again that three refusals in a row have closed.
     ///
     /// Says for how long they would stay closed, and asks at the terminal. Exit 0 when they are open, 1 when they stay
-    /// closed, 2 when nobody could be asked.
+    /// closed, 2 when nobody could be asked or no gateway runs.
     Reopen {
         #[command(flatten)]
         place: Place,

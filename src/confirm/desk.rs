@@ -2,6 +2,7 @@
 
 pub mod reload;
 
+use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,24 +53,27 @@ pub fn socket(directory: &Path, id: u32) -> PathBuf {
 }
 
 /// The files of a directory that are gateways' sockets by kind and name, in the order of their names; links are none.
-/// Nothing where it cannot be read.
-#[must_use]
-pub fn sockets(directory: &Path) -> Vec<PathBuf> {
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn sockets(directory: &Path) -> io::Result<Vec<PathBuf>> {
     found(directory, EXTENSION)
 }
 
 /// The same, for sockets that are being made.
-#[must_use]
-pub fn unfinished(directory: &Path) -> Vec<PathBuf> {
+///
+/// # Errors
+/// The directory cannot be read.
+pub fn unfinished(directory: &Path) -> io::Result<Vec<PathBuf>> {
     found(directory, UNFINISHED)
 }
 
-fn found(directory: &Path, extension: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+fn found(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(directory)?.flatten();
     let found = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
     let mut sockets: Vec<PathBuf> = found.map(|entry| entry.path()).filter(named(extension)).collect();
     sockets.sort();
-    sockets
+    Ok(sockets)
 }
 
 fn named(extension: &str) -> impl Fn(&PathBuf) -> bool {

@@ -76,6 +76,17 @@ impl CredentialSpec {
         };
         [Some(first), second].into_iter().flatten()
     }
+
+    /// Its form and where it comes from, in words.
+    pub(crate) fn origin(&self) -> String {
+        match self {
+            Self::Bearer(secret) => format!("Bearer, {}", secret.origin()),
+            Self::Basic { username, password } => {
+                format!("Basic, {} and {}", username.origin(), password.origin())
+            }
+            Self::Header { value, .. } => value.origin(),
+        }
+    }
 }
 
 /// Where a secret comes from; never the secret.
@@ -89,6 +100,18 @@ pub enum SecretSpec {
     Command(Vec<String>),
     /// A credential that systemd passes (`LoadCredential=`).
     Systemd(String),
+}
+
+impl SecretSpec {
+    /// Where it comes from, in words; of a command the program alone, since its arguments may say too much.
+    fn origin(&self) -> String {
+        match self {
+            Self::Env(name) => format!("from the environment variable {name}"),
+            Self::File(path) => format!("from the file {}", path.display()),
+            Self::Command(words) => format!("from the command {}", words.first().map_or("", String::as_str)),
+            Self::Systemd(name) => format!("from the systemd credential {name}"),
+        }
+    }
 }
 
 /// A file or secret that the policy names, with the place that names it, so that what is found wrong with it can be

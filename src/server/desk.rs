@@ -201,8 +201,9 @@ async fn clear(directory: &Path, now: SystemTime) {
         let made = path.symlink_metadata().and_then(|metadata| metadata.modified());
         made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age >= STALE))
     };
-    let killed = desk::unfinished(directory).into_iter().filter(stale);
-    for path in desk::sockets(directory).into_iter().chain(killed) {
+    // What cannot be seen stays; it is in nobody's way.
+    let killed = desk::unfinished(directory).into_iter().flatten().filter(stale);
+    for path in desk::sockets(directory).into_iter().flatten().chain(killed) {
         let knocked = UnixStream::connect(&path).await;
         if knocked.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
             std::fs::remove_file(&path).ok();

@@ -4,7 +4,7 @@
 //! made or read at that moment: these are told in words. An `if-match`, which only a look at the API can give, is not told.
 
 use super::{DEFAULT_ACCEPT, JSON, body};
-use crate::policy::{CredentialSpec, Grant, SecretSpec, UpstreamSpec};
+use crate::policy::{CredentialSpec, Grant, UpstreamSpec};
 use crate::request::Request;
 
 /// One header of a request.
@@ -50,35 +50,14 @@ pub fn headers(spec: &UpstreamSpec, request: &Request, grant: &Grant) -> Vec<Hea
         None => spec.credential.as_ref(),
     };
     headers.extend(credential.map(|credential| {
-        let (name, words) = shows(credential);
-        described(name, words)
+        let name = match credential {
+            CredentialSpec::Bearer(_) | CredentialSpec::Basic { .. } => "authorization",
+            CredentialSpec::Header { name, .. } => name,
+        };
+        described(name, credential.origin())
     }));
     let mut seen = std::collections::HashSet::new();
     headers.retain(|header| seen.insert(header.name.clone()));
     headers.sort_by(|a, b| a.name.cmp(&b.name));
     headers
-}
-
-/// The header by which a credential shows itself, and where its value comes from.
-fn shows(credential: &CredentialSpec) -> (&str, String) {
-    match credential {
-        CredentialSpec::Bearer(secret) => ("authorization", format!("Bearer, {}", origin(secret))),
-        CredentialSpec::Basic { username, password } => {
-            ("authorization", format!("Basic, {} and {}", origin(username), origin(password)))
-        }
-        CredentialSpec::Header { name, value } => (name, origin(value)),
-    }
-}
-
-/// Where a secret comes from, in words.
-#[must_use]
-pub fn origin(secret: &SecretSpec) -> String {
-    match secret {
-        SecretSpec::Env(name) => format!("from the environment variable {name}"),
-        SecretSpec::File(path) => format!("from the file {}", path.display()),
-        SecretSpec::Command(words) => {
-            format!("from the command {}", words.first().map_or("", String::as_str))
-        }
-        SecretSpec::Systemd(name) => format!("from the systemd credential {name}"),
-    }
 }

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::common::{
     desk::{Desk, PROMPT, digest, held_code, word},
     eventually,
-    gate::{Gate, Home, Launch, cancel},
+    gate::{Gate, Home, Launch, binary, cancel},
     policy,
     recorder::Recorder,
     terminal::{END_OF_INPUT, Terminal},
@@ -489,6 +489,24 @@ fn several_gates_of_one_state_directory_are_one_desk() {
     let listed = desk.run(&["pending"]);
     assert!(listed.status.success(), "nothing waits where nobody asks: {listed:?}");
     assert_eq!(failed(&desk.run(&["decline", &codes[0]])).0, Some(2), "and there is nobody to tell");
+    let (code, said) = failed(&desk.run(&["reopen"]));
+    assert_eq!(
+        (code, said.contains("no gateway runs below")),
+        (Some(2), true),
+        "nor to ask whether writes are open: {said}"
+    );
+}
+
+#[test]
+fn a_place_that_cannot_be_looked_into_is_said_to_be_one() {
+    let upstream = Recorder::plain();
+    let home = Home::new(&policy::b(&upstream, ""));
+    for order in [&["pending"][..], &["pending", "--format", "json"], &["reopen"], &["decline", "K7F-3QD"], &["reload"]]
+    {
+        let output = binary().args(order).arg("--state-dir").arg(home.policy()).output().expect("it runs");
+        let (code, said) = failed(&output);
+        assert_eq!((code, said.contains("whether a gateway runs in")), (Some(2), true), "{order:?}: {said}");
+    }
 }
 
 #[test]

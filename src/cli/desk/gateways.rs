@@ -285,24 +285,31 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }
 
-/// The gateways that live in a directory or one below it, and why others are not believed.
+/// The gateways that live in a directory or one below it, and why others are not believed or not found.
 fn gateways(root: &Path) -> (Vec<Gateway>, Vec<OrderError>) {
+    let (mut gateways, mut failed) = (Vec::new(), Vec::new());
+    let mut directories = vec![root.to_owned()];
+    // Where it cannot be read, that is said below.
     let below = std::fs::read_dir(root).into_iter().flatten().flatten();
     let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut directories: Vec<PathBuf> = below.map(|entry| entry.path()).collect();
-    directories.push(root.to_owned());
+    directories.extend(below.map(|entry| entry.path()));
     directories.sort();
-    let (mut gateways, mut distrusted) = (Vec::new(), Vec::new());
     for directory in directories {
-        let sockets = desk::sockets(&directory);
-        if sockets.is_empty() {
-            continue;
-        }
+        let sockets = match desk::sockets(&directory) {
+            Ok(sockets) if sockets.is_empty() => continue,
+            Ok(sockets) => sockets,
+            // A gateway makes its directory when it starts.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => {
+                failed.push(OrderError::Unreadable { directory, source });
+                continue;
+            }
+        };
         // Whoever may write there may pretend to be a gateway.
         match trust::check_ancestors(&directory).and_then(|()| trust::check_directory(&directory)) {
             Ok(()) => gateways.extend(sockets.into_iter().map(|socket| Gateway { socket })),
-            Err(error) => distrusted.push(OrderError::Distrusted(error)),
+            Err(error) => failed.push(OrderError::Distrusted(error)),
         }
     }
-    (gateways, distrusted)
+    (gateways, failed)
 }

@@ -75,7 +75,11 @@ pub(super) fn slack(sides: Sides<'_>, old: &Grant, new: &Grant) -> Vec<Slack> {
         push(Kind::Log, by(sides, old, |rule| rule.values == old.values), word(old.values), word(new.values));
     }
     if !sides.same_credential(old, new) {
-        push(Kind::Credential, &old.rule, &credential(old), &credential(new));
+        let (was, mut is) = (credential(sides.old, old), credential(sides.new, new));
+        if was == is {
+            is.push_str(", with other arguments");
+        }
+        push(Kind::Credential, &old.rule, &was, &is);
     }
     found
 }
@@ -109,11 +113,16 @@ fn named<'p>(policy: &'p Policy, name: Option<&str>) -> Option<&'p CredentialSpe
     }
 }
 
-/// A credential by its name alone: what a secret is made of stays in the file.
-fn credential(grant: &Grant) -> String {
-    match grant.credential() {
+/// A credential by its name and where it comes from.
+fn credential(policy: &Policy, grant: &Grant) -> String {
+    let name = match grant.credential() {
         Some(name) => format!("upstream.credentials.{name}"),
         None => "upstream.credential".to_owned(),
+    };
+    match named(policy, grant.credential()) {
+        Some(spec @ CredentialSpec::Header { name: header, .. }) => format!("{name}: {header}, {}", spec.origin()),
+        Some(spec) => format!("{name}: {}", spec.origin()),
+        None => "none".to_owned(),
     }
 }
 

@@ -258,9 +258,30 @@ fn a_credential_of_the_same_name_from_another_place_is_another() {
     let rule = rules(&["GET /a | credential = \"one\""]);
     let (old, new) = (policy(&rule), policy(&rule));
     assert_eq!(widening(&old, &new, Budget::ORDINARY), Comparison::NoWider);
-    let text = format!("{HEAD}{rule}").replace("env = \"ONE\"", "env = \"OTHER\"");
-    let new = Policy::parse("p.toml", &text).policy.unwrap();
-    assert_eq!(told(&widening(&old, &new, Budget::ORDINARY)), ["credential GET /a"]);
+    let with = |secret: &str| {
+        let text = format!("{HEAD}{rule}").replace("bearer = { env = \"ONE\" }", secret);
+        Policy::parse("p.toml", &text).policy.unwrap()
+    };
+    let shown = |old: &Policy, new: &Policy| match widening(old, new, Budget::ORDINARY) {
+        Comparison::Wider(found) => found.into_iter().map(|of| (of.kind, of.was, of.is)).collect(),
+        Comparison::NoWider | Comparison::Undecided => Vec::new(),
+    };
+    let from = |words: &str| format!("upstream.credentials.one: {words}");
+    let [one, other, header, long, longer] = [
+        "bearer = { env = \"ONE\" }",
+        "bearer = { env = \"OTHER\" }",
+        "header = { name = \"x-key\", value = { env = \"OTHER\" } }",
+        "bearer = { command = [\"/bin/a\", \"b\"] }",
+        "bearer = { command = [\"/bin/a\", \"c\"] }",
+    ]
+    .map(with);
+    for (old, new, was, is) in [
+        (&one, &other, "Bearer, from the environment variable ONE", "Bearer, from the environment variable OTHER"),
+        (&other, &header, "Bearer, from the environment variable OTHER", "x-key, from the environment variable OTHER"),
+        (&long, &longer, "Bearer, from the command /bin/a", "Bearer, from the command /bin/a, with other arguments"),
+    ] {
+        assert_eq!(shown(old, new), [(Kind::Credential, from(was), from(is))]);
+    }
 }
 
 #[test]
