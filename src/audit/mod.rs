@@ -87,6 +87,18 @@ pub enum AuditError {
         /// The key file.
         path: PathBuf,
     },
+    /// The signing key is gone and its public half is there.
+    #[error(
+        "`{}` is missing, and its public half `{}` is there; restore the key from a copy, or move the public half away to go on with a new key",
+        key.display(),
+        public.display()
+    )]
+    NoKey {
+        /// The file of the key.
+        key: PathBuf,
+        /// The file of its public half.
+        public: PathBuf,
+    },
     /// The public key is not that of the signing key.
     #[error("`{}` is not the public half of the key beside it; restore both from a copy, or move it away to have it written anew", path.display())]
     PublicKey {

@@ -97,7 +97,18 @@ impl Note {
 
 impl Signer {
     /// Reads the key of `directory`, making one, and the file of its public half, when there is none.
+    ///
+    /// # Errors
+    /// A public half without its key: a new key would not be its.
     pub(super) fn load(directory: &Path) -> Result<Self, AuditError> {
+        // The public half is asked for first: whoever makes both makes it last.
+        let there = |name: &str| {
+            let path = directory.join(name);
+            path.try_exists().map_err(|source| AuditError::Open { path, source })
+        };
+        if there(PUBLIC_FILE)? && !there(KEY_FILE)? {
+            return Err(AuditError::NoKey { key: directory.join(KEY_FILE), public: directory.join(PUBLIC_FILE) });
+        }
         let seed = keys::load(directory, KEY_FILE)?;
         let bad = || AuditError::Key { path: directory.join(KEY_FILE) };
         let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| bad())?;
@@ -253,5 +264,16 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
         let error = Signer::load(directory.path()).unwrap_err().to_string();
         assert!(error.contains("chmod go-w"), "others may exchange it: {error}");
+    }
+
+    #[test]
+    fn a_key_that_is_gone_is_said_to_be_and_no_other_takes_its_place() {
+        let (directory, _) = signer();
+        std::fs::remove_file(directory.path().join(KEY_FILE)).unwrap();
+        for _ in 0..2 {
+            assert!(matches!(Signer::load(directory.path()), Err(AuditError::NoKey { .. })));
+        }
+        std::fs::remove_file(directory.path().join(PUBLIC_FILE)).unwrap();
+        assert!(Signer::load(directory.path()).is_ok());
     }
 }

@@ -264,6 +264,17 @@ fn what_is_no_log_does_not_verify() {
         let refused = audit(&["verify"], path);
         assert_eq!(refused.status.code(), Some(2), "{}: {refused:?}", path.display());
     }
+    let other = home.state().join("other.jsonl");
+    for (text, code) in
+        [("nonsense", 1), ("{\"v\":2,\"seq\":0,\"ti", 0), ("{\"v\":2,\"se\0\0\0", 0), ("{\"v\":2,\"se\0x", 1)]
+    {
+        fs::write(&other, text).expect("written");
+        let found = audit(&["verify"], &other);
+        assert_eq!(found.status.code(), Some(code), "{text:?}: {found:?}");
+    }
+    fs::remove_file(&other).expect("removed");
+    let nowhere = audit(&["show"], &home.path().join("nowhere"));
+    assert!(nowhere.status.code() == Some(2) && !said(&nowhere).contains("no key"), "{nowhere:?}");
     let renamed = home.state().join("renamed.jsonl");
     fs::rename(log, &renamed).expect("renamed");
     for path in [home.state(), renamed] {

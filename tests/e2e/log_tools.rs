@@ -188,6 +188,12 @@ fn without_a_key_every_command_says_that_signatures_were_not_checked_and_no_chec
     let refused = audit(&home, "checkpoint", &[]);
     assert_eq!((refused.status.code(), refused.stdout.len()), (Some(1), 0), "{refused:?}");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("no key"), "{refused:?}");
+    let doubted = audit(&home, "verify", &[]);
+    assert_eq!(doubted.status.code(), Some(1), "anybody can have written it: {doubted:?}");
+    assert!(String::from_utf8_lossy(&doubted.stdout).contains("who wrote it cannot be told"), "{doubted:?}");
+    let doubted = audit(&home, "verify", &["--format", "json"]);
+    let json: Value = serde_json::from_slice(&doubted.stdout).expect("JSON");
+    assert_eq!((doubted.status.code(), &json["logs"][0]["ok"]), (Some(1), &json!(false)), "{json}");
 }
 
 #[test]

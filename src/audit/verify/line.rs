@@ -33,6 +33,13 @@ pub(super) fn sequence(line: &[u8]) -> Option<u64> {
     number(from_utf8(digits).ok()?)
 }
 
+/// Whether a half-written record can look like this: the beginning of one, and nothing but zeros where a file system had made room.
+pub(super) fn may_begin(bytes: &[u8]) -> bool {
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let beginning = format!("{{\"v\":{VERSION},\"seq\":");
+    bytes.iter().take(written).zip(beginning.bytes()).all(|(byte, expected)| *byte == expected)
+}
+
 impl<'a> Line<'a> {
     /// Reads a line without its end; `None` for anything but a record in its one form.
     pub(super) fn read(line: &'a [u8]) -> Option<Self> {

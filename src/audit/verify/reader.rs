@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
 use super::fault::{Fault, VerifyError};
+use super::line::may_begin;
 use super::place::{Log, Scope};
 use super::{Against, Broken, Summary};
 use crate::audit::note::Note;
@@ -227,6 +228,9 @@ impl<R: BufRead> Lines<R> {
         }
         if chain.has_ended() {
             return Err(VerifyError::Record { line: self.line + 1, fault: Fault::AfterEnd });
+        }
+        if !may_begin(&self.buffer) {
+            return Err(VerifyError::Record { line: self.line + 1, fault: Fault::NotARecord });
         }
         chain.summary.torn_tail = self.buffer.len() as u64;
         Ok(())

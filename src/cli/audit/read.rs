@@ -35,8 +35,9 @@ pub(in crate::cli) type Each<'a> = dyn FnMut(&Path, Item) -> io::Result<()> + 'a
 /// Hands every wanted call and event of the logs under `path` on, of each log up to the first record that is not as it
 /// was written.
 pub(in crate::cli) fn read(path: &Path, select: &Select, each: &mut Each<'_>) -> Result<Hidden, ReadError> {
+    let logs = verify::whole_logs(path)?;
     let (mut hidden, against) = (Hidden::default(), against(path)?);
-    for log in verify::whole_logs(path)? {
+    for log in logs {
         let mut gathering = Gathering::new(select);
         let verified =
             verify::verify_lines(&log, &against, &mut |_| (), &mut |file, line| gathering.take(file, line, each));

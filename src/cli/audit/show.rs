@@ -59,6 +59,8 @@ fn follow(
     out: &mut impl Write,
     printer: &Printer,
 ) -> Result<Hidden, ReadError> {
+    // A place without a log is said to be one before anything is said of its key.
+    verify::whole_logs(path)?;
     let against = against(path)?;
     let mut logs: Vec<(Reader<'_>, Gathering<'_>)> = Vec::new();
     let (mut last, mut faults) = (Some(Last::new(most)), Vec::new());
