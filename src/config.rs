@@ -197,9 +197,10 @@ impl Environment {
         self.get("PATH").filter(|value| !value.is_empty())
     }
 
-    /// `NO_COLOR`, set to anything but the empty text (no-color.org).
+    /// `NO_COLOR`, set to anything but the empty text (no-color.org), or a terminal that says that it can do nothing.
     pub fn no_color(&self) -> bool {
         self.get("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || self.get("TERM").is_some_and(|term| term == "dumb")
     }
 
     /// The log filter in [`LOG_VARIABLE`].
@@ -463,5 +464,7 @@ mod tests {
         assert!(Environment::of([("NO_COLOR", "1")]).no_color());
         assert!(!Environment::of([("NO_COLOR", "")]).no_color());
         assert!(!Environment::of([]).no_color());
+        assert!(Environment::of([("TERM", "dumb")]).no_color());
+        assert!(!Environment::of([("TERM", "xterm")]).no_color());
     }
 }

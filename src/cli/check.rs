@@ -15,7 +15,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{FOUND, UNUSABLE, complain};
+use super::{FOUND, UNUSABLE, complain, out};
 use crate::config::{self, PolicyFile};
 use crate::policy::{Finding, Parsed, Policy, Severity};
 
@@ -91,17 +91,19 @@ pub fn run(
             }
         }
     }
+    let mut page = io::stdout().lock();
     let written = match form {
         Form::Human => write_human(&mut io::stderr().lock(), &checked, look, hints),
-        Form::Json => write_json(&mut io::stdout().lock(), &checked),
-        Form::Sarif => sarif::write(&mut io::stdout().lock(), &checked),
+        Form::Json => write_json(&mut page, &checked),
+        Form::Sarif => sarif::write(&mut page, &checked),
     };
     let wrong = |finding: &Finding| finding.severity == Severity::Error && finding.code != UNUSABLE_SOURCE;
-    match (checked.iter().any(|file| file.findings.iter().any(wrong)) || written.is_err(), unusable) {
+    let code = match (checked.iter().any(|file| file.findings.iter().any(wrong)), unusable) {
         (true, _) => ExitCode::from(FOUND),
         (false, true) => ExitCode::from(UNUSABLE),
         (false, false) => ExitCode::SUCCESS,
-    }
+    };
+    out::ended(written.and_then(|()| page.flush()), code)
 }
 
 /// Everything that is to be said of one file. A link says where it leads.

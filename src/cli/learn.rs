@@ -20,6 +20,7 @@ use self::propose::{Proposal, ProposeError};
 use super::audit::select::Select;
 use super::audit::text::printable;
 use super::logged::{History, Logged};
+use super::out::counted;
 use super::{FOUND, catalog, complain, load, out, replay};
 use crate::agent::Agent;
 use crate::audit::digest::DigestKey;
@@ -216,10 +217,12 @@ impl Learnt {
         let Proposal { rules, paths, .. } = proposal;
         writeln!(
             out,
-            "learnt {rules} rules with {paths} paths from {} calls; {} had {} rules",
-            self.calls,
+            "learnt {} with {} from {}; {} had {}",
+            counted(*rules, "rule"),
+            counted(*paths, "path"),
+            counted(self.calls, "call"),
             base.file(),
-            base.rules().len()
+            counted(base.rules().len(), "rule")
         )?;
         writeln!(out, "no wider than the policy in force: proved by comparison, as `portcullis diff` makes it")?;
         for (count, what) in [

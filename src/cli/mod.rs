@@ -331,15 +331,16 @@ enum Audit {
         format: Format,
     },
     /// Print calls for other tools, one line each.
+    #[command(group = clap::ArgGroup::new("form").required(true))]
     Export {
         /// A log file or a state directory.
         #[arg(value_name = "PATH")]
         log: PathBuf,
         /// As events of the Open Cybersecurity Schema Framework 1.6.0, class API Activity, one JSON object a line.
-        #[arg(long, required_unless_present = "csv", conflicts_with = "csv")]
+        #[arg(long, group = "form")]
         ocsf: bool,
         /// As comma-separated values (RFC 4180) with a head line.
-        #[arg(long)]
+        #[arg(long, group = "form")]
         csv: bool,
         #[command(flatten)]
         select: Select,
@@ -351,7 +352,7 @@ enum Audit {
 pub enum Format {
     /// For people.
     Human,
-    /// For programs: one JSON document.
+    /// For programs: JSON.
     Json,
 }
 

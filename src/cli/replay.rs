@@ -209,5 +209,5 @@ impl Outcome<'_> {
 }
 
 fn decisions(count: u64) -> String {
-    if count == 1 { "1 decision".to_owned() } else { format!("{count} decisions") }
+    out::counted(count, "decision")
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::audit::text::printable;
-use super::{FOUND, Format, complain};
+use super::out::counted;
+use super::{FOUND, Format, complain, out};
 use crate::audit;
 use crate::audit::verify::{self, Against, Broken, Found, Log, Signed, Summary, Whole};
 use crate::clock::SystemClock;
@@ -54,10 +55,11 @@ pub(super) fn run(path: &Path, keys: &[PathBuf], since: &[String], tail: Tail, f
     let is_whole = whole.is_whole() || (path.is_file() && good.len() == whole.logs.len());
     let is_firm = tail == Tail::Named || good.iter().all(|summary| summary.is_anchored());
     // Without a key anybody can have written all of it.
-    match written.is_ok() && is_whole && is_firm && unmet.is_empty() && !against.is_empty() {
+    let code = match is_whole && is_firm && unmet.is_empty() && !against.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(FOUND),
-    }
+    };
+    out::ended(written.and_then(|()| io::stdout().flush()), code)
 }
 
 /// `audit checkpoint`.
@@ -169,14 +171,18 @@ fn say(out: &mut impl Write, log: &Log, summary: &Summary, whole: &Whole) -> io:
     };
     writeln!(
         out,
-        "{name}: {records} records{files} in an unbroken chain: {questions} calls asked, {answers} answered"
+        "{name}: {}{files} in an unbroken chain: {} asked, {answers} answered",
+        counted(*records, "record"),
+        counted(*questions, "call")
     )?;
     match (checkpoints, summary.signed) {
         (0, _) => writeln!(out, "  no checkpoint yet")?,
+        (1, Signed::Proven) => writeln!(out, "  1 checkpoint, signed with the key")?,
         (count, Signed::Proven) => writeln!(out, "  {count} checkpoints, all signed with the key")?,
         (count, Signed::Unproven) => writeln!(
             out,
-            "  {count} checkpoints; no key: that they are the gateway's own, and the log was not written anew, is not proven"
+            "  {}; no key: that they are the gateway's own, and the log was not written anew, is not proven",
+            counted(*count, "checkpoint")
         )?,
     }
     match summary.held {

@@ -42,6 +42,19 @@ fn a_path_that_the_description_does_not_have_is_found_and_the_right_one_suggeste
 }
 
 #[test]
+fn an_answer_that_cannot_be_written_is_no_answer() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("policy.toml");
+    fs::write(&file, POLICY).expect("the policy is written");
+    for form in ["json", "sarif"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+        let output = binary().args(["check", "--format", form]).arg(&file).stdout(full).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(2), "{form}: {output:?}");
+        assert!(told(&output).contains("the answer cannot be written"), "{form}: {output:?}");
+    }
+}
+
+#[test]
 fn hints_are_counted_for_people_until_they_ask_and_told_to_programs() {
     let hint = "`**` opens 3 operations today: get_dashboard_names, get_org_dashboard, list_org_dashboards";
     assert!(!told(&check(&[])).contains(hint));

@@ -84,4 +84,6 @@ mod sinks_syslog;
 #[cfg(test)]
 mod tools;
 #[cfg(test)]
+mod tutorial;
+#[cfg(test)]
 mod upstream;

@@ -210,7 +210,7 @@ impl Row {
     fn print(&self, out: &mut impl Write, coloured: bool) -> io::Result<()> {
         let Self { time, word, tone, result, what, more } = self;
         let (time, word) = (Tone::Faint.paint(time, coloured), format!("{word:<8}"));
-        let line = format!("{time}  {} {result:<12} {what}", tone.paint(&word, coloured));
+        let line = format!("{time}  {} {result:<17} {what}", tone.paint(&word, coloured));
         let more = if more.is_empty() { String::new() } else { format!("  ({})", more.join("; ")) };
         writeln!(out, "{}{}", line.trim_end(), Tone::Faint.paint(&more, coloured))
     }

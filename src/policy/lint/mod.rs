@@ -55,8 +55,12 @@ fn check_opening(allow: &Written<Allow>, writes: bool, findings: &mut Findings<'
         None => check_asked_of_reads(places, findings),
         Some(_) => check_asked_of_writes(allow, findings),
     }
-    if let (Some(method), false) = (first_write, writes) {
-        let message = format!("{method} sleeps here: it is a write, and `access.writes` is false");
+    if let (Some(_), false) = (first_write, writes) {
+        let methods: Vec<&str> = written_methods(rule).map(Method::as_str).collect();
+        let message = match &methods[..] {
+            [method] => format!("{method} sleeps here: it is a write, and `access.writes` is false"),
+            many => format!("{} sleep here: they are writes, and `access.writes` is false", many.join(", ")),
+        };
         findings.warn("asleep", places.methods.clone(), message, None);
     }
     if let Some(span) = places.encoded.clone().filter(|_| rule.encoded != Encoded::NONE) {
