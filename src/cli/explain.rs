@@ -23,6 +23,9 @@ use crate::config::Environment;
 
 /// What is asked.
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "portcullis explain [OPTIONS] FILE METHOD PATH\n       portcullis explain [OPTIONS] FILE <--tool NAME|--writes|--all>"
+)]
 pub(super) struct Explain {
     /// The policy file.
     #[arg(value_name = "FILE")]
