@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::audit::text::printable;
 use super::{FOUND, Format, load, out};
 use crate::config::PolicyFile;
-use crate::policy::diff::{Budget, Comparison, Example, Widening, widening};
+use crate::confirm::desk::things;
+use crate::policy::diff::{Budget, Comparison, Example, Rest, Widening, Widenings, widening};
 use crate::policy::{Finding, Place, Policy, RuleRef, Severity};
 
 /// The bytes of a body that JSON repeats.
@@ -59,6 +60,10 @@ pub(super) fn run(old: &Path, new: &Path, format: Format) -> ExitCode {
 pub(super) fn within(ceiling: &Policy, file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
     let error =
         |code, message, place: &Place, help: String| Finding::new(Severity::Error, code, message, place, Some(help));
+    let undecided = |message: &str| {
+        let help = "docs/policy-diff.md says why that can be".to_owned();
+        error(UNDECIDED, message.to_owned(), &line_at(&file.text, 1), help)
+    };
     match widening(ceiling, policy, Budget::ORDINARY) {
         Comparison::NoWider => Vec::new(),
         Comparison::Wider(found) => {
@@ -70,13 +75,10 @@ pub(super) fn within(ceiling: &Policy, file: &PolicyFile, policy: &Policy) -> Ve
                 let help = format!("narrow it, or widen the ceiling {}", printable(ceiling.file(), MOST_LINE));
                 error(WIDER, printable(&message, MOST_LINE), &place(&file.text, widening), help)
             };
-            found.iter().map(finding).collect()
+            let more = || undecided("it could not be told whether this policy is wider than the ceiling in more");
+            found.iter().map(finding).chain((found.rest() == Rest::Unknown).then(more)).collect()
         }
-        Comparison::Undecided => {
-            let message = "it could not be told whether this policy is wider than the ceiling".to_owned();
-            let help = "docs/policy-diff.md says why that can be".to_owned();
-            vec![error(UNDECIDED, message, &line_at(&file.text, 1), help)]
-        }
+        Comparison::Undecided => vec![undecided("it could not be told whether this policy is wider than the ceiling")],
     }
 }
 
@@ -92,8 +94,8 @@ impl Pair {
         if let Some(more) = narrower.len().checked_sub(MOST_NARROWER).filter(|more| *more > 0) {
             writeln!(out, "narrower in {more} more")?;
         }
-        if self.wider == Comparison::Undecided || self.narrower == Comparison::Undecided {
-            writeln!(out, "what is undecided may be either: docs/policy-diff.md says why that can be")?;
+        if is_open(&self.wider) || is_open(&self.narrower) {
+            writeln!(out, "nobody can tell whether that is all: docs/policy-diff.md says why that can be")?;
         }
         let names = [&self.new, &self.old].map(|policy| printable(policy.file(), MOST_LINE));
         let [new, old] = names;
@@ -109,7 +111,7 @@ impl Pair {
     }
 
     fn summary(&self) -> String {
-        let things = |found: &[Widening]| format!("{} thing{}", found.len(), if found.len() == 1 { "" } else { "s" });
+        let things = |found: &Widenings| things(found.len(), found.rest());
         let wider = match &self.wider {
             Comparison::NoWider => "no wider".to_owned(),
             Comparison::Wider(found) => format!("wider in {}", things(found)),
@@ -132,8 +134,10 @@ impl Pair {
             "new": self.new.file(),
             "result": word(&self.wider, "no-wider", "wider"),
             "wider": list(&self.wider, Widening::clone),
+            "complete": !is_open(&self.wider),
             "reverse": word(&self.narrower, "no-narrower", "narrower"),
             "narrower": list(&self.narrower, turned),
+            "reverse_complete": !is_open(&self.narrower),
         })
     }
 }
@@ -142,6 +146,15 @@ fn list(comparison: &Comparison) -> &[Widening] {
     match comparison {
         Comparison::Wider(found) => found,
         Comparison::NoWider | Comparison::Undecided => &[],
+    }
+}
+
+/// Whether there may be something that was not found.
+fn is_open(comparison: &Comparison) -> bool {
+    match comparison {
+        Comparison::NoWider => false,
+        Comparison::Wider(found) => found.rest() == Rest::Unknown,
+        Comparison::Undecided => true,
     }
 }
 

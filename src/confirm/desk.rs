@@ -14,7 +14,7 @@ use super::escape::{defused, shown};
 use super::form::{self, Word};
 use super::page::Folded;
 use super::{MAX_PENDING, Question, REFUSALS, Ticket};
-use crate::policy::diff::MOST_WIDENINGS;
+use crate::policy::diff::Rest;
 use crate::request::MAX_TARGET;
 use crate::request::body::MAX_BODY;
 use crate::trust::quoted;
@@ -107,13 +107,13 @@ pub fn name(name: &str) -> String {
     head.concat() + end
 }
 
-/// In how many things a policy is wider; no more than [`MOST_WIDENINGS`] are counted.
+/// In how many things a policy is wider, where so many were found.
 #[must_use]
-pub fn things(count: usize) -> String {
-    match count {
-        1 => "1 thing".to_owned(),
-        MOST_WIDENINGS.. => format!("{count} things or more"),
-        _ => format!("{count} things"),
+pub fn things(count: usize, rest: Rest) -> String {
+    let things = if count == 1 { "thing" } else { "things" };
+    match rest {
+        Rest::Nothing => format!("{count} {things}"),
+        Rest::Unknown => format!("{count} {things} or more"),
     }
 }
 

@@ -19,7 +19,7 @@ use crate::confirm::desk::reload::{Change, Widened, Width};
 use crate::confirm::desk::{Answer, MAX_REPLY, Order, things};
 use crate::confirm::{Confirmer, SealError};
 use crate::limit::DailyCount;
-use crate::policy::diff::{Budget, Comparison, MOST_WIDENINGS, Widening, widening};
+use crate::policy::diff::{Budget, Comparison, MOST_WIDENINGS, Rest, Widening, widening};
 use crate::policy::{Policy, RuleInfo};
 use crate::tools::Toolbox;
 use crate::upstream::Upstream;
@@ -177,20 +177,26 @@ impl Gateway {
     /// What the file would change.
     async fn compare(&self) -> Result<Change, ReloadError> {
         let current = self.now();
-        let change = |now, width, widened| Change {
+        let change = |now, width, widened, rest| Change {
             api: self.name.clone(),
             file: current.policy.file().to_owned(),
             before: hex(&current.policy),
             now,
             width,
             widened,
+            rest,
         };
+        let none = Vec::new;
         Ok(match self.read(&current).await? {
-            Compared::Same => change(hex(&current.policy), Width::Same, Vec::new()),
-            Compared::Other(fresh, Comparison::NoWider) => change(hex(&fresh.policy), Width::NoWider, Vec::new()),
-            Compared::Other(fresh, Comparison::Undecided) => change(hex(&fresh.policy), Width::Undecided, Vec::new()),
+            Compared::Same => change(hex(&current.policy), Width::Same, none(), Rest::Nothing),
+            Compared::Other(fresh, Comparison::NoWider) => {
+                change(hex(&fresh.policy), Width::NoWider, none(), Rest::Nothing)
+            }
+            Compared::Other(fresh, Comparison::Undecided) => {
+                change(hex(&fresh.policy), Width::Undecided, none(), Rest::Unknown)
+            }
             Compared::Other(fresh, Comparison::Wider(found)) => {
-                change(hex(&fresh.policy), Width::Wider, found.iter().map(widened).collect())
+                change(hex(&fresh.policy), Width::Wider, found.iter().map(widened).collect(), found.rest())
             }
         })
     }
@@ -318,7 +324,9 @@ fn permitted(comparison: &Comparison, consent: Width) -> Result<bool, ReloadErro
     match (comparison, consent) {
         (Comparison::NoWider, _) => Ok(false),
         (Comparison::Wider(_) | Comparison::Undecided, Width::Wider | Width::Undecided) => Ok(true),
-        (Comparison::Wider(found), Width::Same | Width::NoWider) => Err(ReloadError::Wider(things(found.len()))),
+        (Comparison::Wider(found), Width::Same | Width::NoWider) => {
+            Err(ReloadError::Wider(things(found.len(), found.rest())))
+        }
         (Comparison::Undecided, Width::Same | Width::NoWider) => Err(ReloadError::Undecided),
     }
 }

@@ -143,3 +143,23 @@ fn what_report_mode_could_let_through_is_never_called_no_wider() {
     fs::copy(same.path().join("new.toml"), same.policy()).expect("it can be copied");
     assert_eq!(diff(&same, &[]).status.code(), Some(0));
 }
+
+#[test]
+fn what_is_shown_is_not_taken_for_all_where_nobody_can_tell() {
+    let home = two(&[("paths = [\"/a/**\"]\n", "paths = [\"/a/**\", \"/z\"]\nencoded = [\"%2F\"]\n")]);
+    let output = diff(&home, &[]);
+    let text = told(&home, &output);
+    assert!(text.contains("wider (passes): GET /z\n"), "{text}");
+    assert!(
+        text.contains("\nnobody can tell whether that is all: docs/policy-diff.md says why that can be\n"),
+        "{text}"
+    );
+    assert!(text.contains("new.toml: wider in 1 thing or more and "), "{text}");
+    let json: Value = serde_json::from_slice(&diff(&home, &["--format", "json"]).stdout).expect("JSON");
+    assert_eq!((&json["result"], &json["complete"]), (&json!("wider"), &json!(false)), "{json}");
+    let new = home.path().join("new.toml");
+    let within = binary().arg("check").arg(&new).arg("--within").arg(home.policy()).output().expect("it runs");
+    let said = String::from_utf8_lossy(&within.stderr);
+    assert!(said.contains("error[wider-than-ceiling]") && said.contains("error[ceiling-undecided]"), "{said}");
+    assert_eq!(within.status.code(), Some(1));
+}

@@ -12,9 +12,12 @@ use super::{FOUND, OrderError, ended, say};
 use crate::confirm::desk::reload::{Change, Widened, Width};
 use crate::confirm::desk::{Order, things};
 use crate::confirm::page::{COLUMNS, Folded};
+use crate::policy::diff::Rest;
 
 /// What is typed to widen a policy.
 const WORD: &str = "wider";
+/// Said where that is not all.
+const REST: &str = "Nobody can tell whether that is all: docs/policy-diff.md says why that can be.\n";
 /// What is shown of a hash.
 const DIGITS: usize = 12;
 /// The most lines of one text.
@@ -75,7 +78,7 @@ fn judge(change: &Change, asking: Asking) -> Result<Said, OrderError> {
     let wider = match change.width {
         Width::Same => return Ok(Said::Same),
         Width::NoWider => return Ok(Said::Yes),
-        Width::Wider => format!("wider than the policy in force, in {}", things(change.widened.len())),
+        Width::Wider => format!("wider than the policy in force, in {}", things(change.widened.len(), change.rest)),
         Width::Undecided => {
             "another policy than the one in force, and nobody can tell whether it is wider (docs/policy-diff.md says why)"
                 .to_owned()
@@ -96,6 +99,10 @@ fn ask(change: &Change, sentence: &str) -> Result<Said, OrderError> {
     terminal.say(&format!("{sentence}:\n"))?;
     for widened in &change.widened {
         terminal.say(&in_words(widened))?;
+    }
+    match (change.width, change.rest) {
+        (Width::Wider, Rest::Unknown) => terminal.say(REST)?,
+        (Width::Same | Width::NoWider | Width::Wider | Width::Undecided, _) => {}
     }
     let (before, now) = (digits(&change.before), digits(&change.now));
     terminal.say(&format!("SHA-256 of the policy in force {before}, of the file {now}."))?;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::confirm::escape::shown;
+use crate::policy::diff::Rest;
 
 /// What the policy file of a gateway would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Change {
     pub width: Width,
     /// In what it is wider.
     pub widened: Vec<Widened>,
+    /// And whether that is all.
+    pub rest: Rest,
 }
 
 /// How a policy compares with the one in force.
@@ -70,6 +73,7 @@ impl Change {
             now: line(self.now),
             width: self.width,
             widened: widened.collect(),
+            rest: self.rest,
         }
     }
 }

@@ -22,6 +22,10 @@ mod words;
 
 pub use self::example::Example;
 
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
 use self::compare::Sides;
 use super::Policy;
 use super::verdict::RuleRef;
@@ -48,10 +52,27 @@ pub enum Comparison {
     /// Whatever NEW lets through, OLD lets through, and asks for no more.
     NoWider,
     /// NEW lets through what OLD does not, or asks for less: the settings first, then requests, the shortest first; for
-    /// each rule of NEW and each kind one, and at most [`MOST_WIDENINGS`].
-    Wider(Vec<Widening>),
+    /// each rule of NEW and each kind one, and at most [`MOST_WIDENINGS`] of requests.
+    Wider(Widenings),
     /// It could not be told.
     Undecided,
+}
+
+/// In what NEW is wider than OLD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Widenings {
+    found: Vec<Widening>,
+    rest: Rest,
+}
+
+/// What there is beside what was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rest {
+    /// Nothing.
+    Nothing,
+    /// Nobody can tell.
+    Unknown,
 }
 
 /// One thing in which NEW is wider than OLD.
@@ -158,9 +179,29 @@ pub fn widening(old: &Policy, new: &Policy, budget: Budget) -> Comparison {
         found.append(&mut outcome.found);
     }
     match (found.is_empty(), is_complete) {
-        (false, _) => Comparison::Wider(found),
+        (false, _) => {
+            let is_all = is_complete && found.len() < MOST_WIDENINGS;
+            let rest = if is_all { Rest::Nothing } else { Rest::Unknown };
+            Comparison::Wider(Widenings { found, rest })
+        }
         (true, true) => Comparison::NoWider,
         (true, false) => Comparison::Undecided,
+    }
+}
+
+impl Widenings {
+    /// Whether that is all.
+    #[must_use]
+    pub fn rest(&self) -> Rest {
+        self.rest
+    }
+}
+
+impl Deref for Widenings {
+    type Target = [Widening];
+
+    fn deref(&self) -> &Self::Target {
+        &self.found
     }
 }
 

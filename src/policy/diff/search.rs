@@ -369,7 +369,13 @@ fn decided(sides: Sides<'_>, example: &Example) -> Option<(Kind, String, Option<
     let new = verdict(sides.new, example)?;
     let kind = passing(grant(&new)?);
     match verdict(sides.old, example)? {
-        Verdict::Deny(denial) => Some((kind, format!("denied ({})", denial.reason().code()), denial.rule().cloned())),
+        Verdict::Deny(denial) => {
+            let mut was = format!("denied ({})", denial.reason().code());
+            if let Some(report) = sides.old.report_until().filter(|_| denial.lacks_only_a_rule()) {
+                was.push_str(&format!(", but for report mode until {}", report.day()));
+            }
+            Some((kind, was, denial.rule().cloned()))
+        }
         Verdict::Allow(_) | Verdict::Hold(_) => None,
     }
 }

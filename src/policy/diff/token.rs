@@ -2,8 +2,9 @@
 //!
 //! A segment is looked for as a chain of pieces, each of them one character or a letter with a mark. Promises that for
 //! every segment of any path there is a chain that the same labels match: of characters that no label waits for one
-//! stands for all, and where composing could make something of neighbours that no list can hold, a piece that no path
-//! can have stands in for it, so that nothing is left out.
+//! stands for all. What several marks in a row make of the letter before them, and in which order they are composed, no
+//! list can hold: pieces that no path can have stand in for them, with any letter for their deny form, so that nothing is
+//! left out.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -90,6 +91,8 @@ pub(super) struct Alphabet {
     marks: Vec<(char, Vec<Token>)>,
     /// The digits of `%HH` with which a label may begin to match.
     digits: BTreeSet<char>,
+    /// Other characters beyond ASCII that labels know.
+    letters: Vec<char>,
 }
 
 impl Alphabet {
@@ -130,7 +133,9 @@ impl Alphabet {
             let unseen = [String::new(), UNSEEN.to_string()];
             fixed.extend(unseen.map(|folded| Token::new(UNSEEN.to_string(), folded, Sort::Imagined)));
         }
-        let mut alphabet = Self { fixed: Vec::new(), marks, digits };
+        let is_mark = |c: &char| marks.iter().any(|(mark, _)| mark == c);
+        let letters = known.iter().copied().filter(|c| !c.is_ascii() && !is_mark(c)).collect();
+        let mut alphabet = Self { fixed: Vec::new(), marks, letters, digits };
         let (written, folded) = (characters(&canonical), characters(&folded));
         let mut seen = HashSet::new();
         fixed.retain(|piece| {
@@ -172,18 +177,35 @@ impl Alphabet {
             match last {
                 // Composed pieces say what becomes of it.
                 Last::Raw => {}
-                Last::Nothing => tokens.extend(alone.iter().cloned()),
-                // It may be one of several marks that make one letter of what is before them.
-                Last::Encoded => {
-                    tokens.extend(alone.iter().cloned());
-                    tokens.push(Token::new(percent(*mark), "", Sort::Imagined));
-                }
+                Last::Nothing | Last::Encoded => tokens.extend(alone.iter().cloned()),
             }
         }
         tokens.extend(self.fixed.iter().cloned());
+        self.several(last, written, folded, &mut tokens);
         let mut seen = HashSet::with_capacity(tokens.len());
         tokens.retain(|token| seen.insert(token.clone()));
         tokens
+    }
+
+    /// What several marks in a row may make of a letter: any other, or one that no label waits for.
+    fn several(&self, last: Last, written: &[char], folded: &[char], tokens: &mut Vec<Token>) {
+        let imagined = |canonical: String, folded: String| Token::new(canonical, folded, Sort::Imagined);
+        let others = || folded.iter().filter(|c| !c.is_ascii()).map(char::to_string);
+        // Of marks that no label knows.
+        let known = self.letters.iter().chain(self.marks.iter().map(|(mark, _)| mark));
+        tokens.extend(known.flat_map(|c| others().map(|other| imagined(percent(*c) + &UNSEEN.to_string(), other))));
+        let letters = self.letters.iter().map(|c| percent(*c));
+        let letters: Vec<String> = written.iter().filter(|c| is_raw(**c)).map(char::to_string).chain(letters).collect();
+        for mark in self.marks.iter().map(|(mark, _)| percent(*mark)) {
+            for letter in &letters {
+                let others = others().chain([UNSEEN.to_string()]);
+                tokens.extend(others.map(|other| imagined(format!("{letter}{mark}"), other)));
+            }
+            tokens.extend(others().map(|other| imagined(mark.clone(), other)));
+            if last == Last::Encoded {
+                tokens.push(imagined(mark, String::new()));
+            }
+        }
     }
 
     /// Everything that a character of a deny form may be on the wire.
@@ -257,11 +279,10 @@ fn spellings(character: char) -> Vec<Token> {
     tokens.extend([Some(character), upper].into_iter().flatten().filter_map(apart));
     // In a way that no label knows.
     tokens.push(Token::new(UNSEEN.to_string(), inner_fold(&percent(character)), Sort::Imagined));
-    // What a mark makes of it.
-    if let Some(mark) = FOLLOWERS.iter().find(|mark| compose(character, **mark).is_some()) {
-        tokens.push(Token::of(percent(character) + &percent(*mark), Sort::Name));
-        tokens.push(Token::new(percent(character), UNSEEN.to_string(), Sort::Imagined));
-    }
+    // What a mark makes of it, which may be composed before the marks that it has.
+    let alone = inner_fold(&percent(character));
+    let with = |mark: &char| Token::of(percent(character) + &percent(*mark), Sort::Name);
+    tokens.extend(FOLLOWERS.iter().map(with).find(|token| !token.folded.starts_with(&alone)));
     tokens
 }
 
