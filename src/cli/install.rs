@@ -16,8 +16,9 @@ use std::time::SystemTime;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::load::{self, Names};
 use super::put::{self, PRIVATE};
-use super::{FOUND, complain, load};
+use super::{FOUND, complain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment};
 use crate::confirm::escape::{defused, shown};
@@ -139,9 +140,14 @@ impl Install {
     /// # Errors
     /// The exit code where a policy cannot be used, which was said; else why there is no entry.
     fn wanted(&self) -> Result<Result<Wanted, InstallError>, ExitCode> {
-        let mut policies = Vec::new();
+        let (mut policies, mut names) = (Vec::new(), Names::default());
         for path in &self.policies {
-            policies.push(load::policy(path)?.policy);
+            let policy = load::policy(path)?.policy;
+            // What no gate starts with can still be taken out.
+            if !self.remove {
+                names.add(&policy).map_err(|error| complain(&error))?;
+            }
+            policies.push(policy);
         }
         Ok(self.entry_of(policies))
     }

@@ -228,6 +228,17 @@ fn a_wrong_policy_is_not_installed_and_a_desktop_without_variables_is_told_of() 
     let output = scene.install(&["cursor", "wrong.toml", "--config", "mcp.json"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(!scene.home.path().join("mcp.json").exists());
+    // As `serve` would not.
+    scene.file("again.toml", &fs::read_to_string(scene.home.policy()).unwrap());
+    for arguments in [&["--dry-run"][..], &[], &["--force"]] {
+        let output =
+            scene.install(&[&["cursor", "policy.toml", "again.toml", "--config", "mcp.json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("are both called `sample`"), "{output:?}");
+        assert!(!scene.home.path().join("mcp.json").exists());
+    }
+    scene.good(&["cursor", "policy.toml", "--config", "mcp.json", "--name", "portcullis"]);
+    scene.good(&["cursor", "policy.toml", "again.toml", "--config", "mcp.json", "--remove"]);
     for wrong in [
         &["cursor"][..],
         &["cursor", "none.toml"],
