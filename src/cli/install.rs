@@ -81,6 +81,14 @@ enum InstallError {
         shown(name)
     )]
     NotOurs { path: PathBuf, name: String },
+    #[error(
+        "`{}` has an entry `{}` that is not a gate's, so it stays; {gates}; --force takes it out all the same",
+        quoted(path),
+        shown(name)
+    )]
+    NotTaken { path: PathBuf, name: String, gates: String },
+    #[error("`{}` has no entry `{}`; {gates}", quoted(path), shown(name))]
+    NoEntry { path: PathBuf, name: String, gates: String },
     #[error("the path `{}` is not UTF-8, which JSON cannot hold", quoted(.0))]
     Path(PathBuf),
     #[error("a name is 1 to 64 letters, digits, `.`, `_` and `-`")]
@@ -106,7 +114,7 @@ struct Found {
     settings: Result<Settings, SettingsError>,
 }
 
-/// Exit code 0 when the client is configured, 1 where an entry is not ours, 2 for what cannot be used.
+/// Exit code 0 when the client is configured, 1 where an entry is not ours or one to take out is not there, 2 for what cannot be used.
 pub(super) fn run(asked: &Install) -> ExitCode {
     let wanted = match asked.wanted() {
         Ok(Ok(wanted)) => wanted,
@@ -118,7 +126,9 @@ pub(super) fn run(asked: &Install) -> ExitCode {
         Err(error) => {
             let unusable = complain(&error);
             match error {
-                InstallError::NotOurs { .. } => ExitCode::from(FOUND),
+                InstallError::NotOurs { .. } | InstallError::NotTaken { .. } | InstallError::NoEntry { .. } => {
+                    ExitCode::from(FOUND)
+                }
                 InstallError::Settings { .. } if !asked.remove => {
                     say(&asked.to_paste(&wanted));
                     unusable
@@ -182,9 +192,7 @@ impl Install {
         let read = found.settings.as_ref().map_err(|why| settings(why.clone()))?;
         let (table, name) = (self.client.table(), wanted.name.as_str());
         let old = read.entry(table, name);
-        if old.as_ref().is_some_and(|old| Started::read(old).is_none()) && !self.force {
-            return Err(InstallError::NotOurs { path: path.clone(), name: name.to_owned() });
-        }
+        self.permit(old.as_ref(), &found, name, || gates(read, table))?;
         let after = if self.remove {
             read.without(table, name).map_err(settings)?
         } else {
@@ -198,7 +206,7 @@ impl Install {
             }
         };
         let before = found.before.as_ref().map(|(bytes, _)| String::from_utf8_lossy(bytes).into_owned());
-        if before.as_deref().unwrap_or_default() == after || (self.remove && old.is_none()) {
+        if before.as_deref().unwrap_or_default() == after {
             say(&format!("`{}` is as it should be; nothing was changed", quoted(path)));
         } else if self.dry_run {
             say(&difference(path, before.as_deref().unwrap_or_default(), &after));
@@ -211,6 +219,25 @@ impl Install {
             notes(self.client, wanted).iter().for_each(|note| say(note));
         }
         Ok(())
+    }
+
+    /// Whether the entry may be touched.
+    fn permit(
+        &self,
+        old: Option<&Value>,
+        found: &Found,
+        name: &str,
+        gates: impl FnOnce() -> String,
+    ) -> Result<(), InstallError> {
+        let (path, name) = (found.path.clone(), name.to_owned());
+        match old {
+            None if self.remove => Err(InstallError::NoEntry { path, name, gates: gates() }),
+            Some(old) if Started::read(old).is_none() && !self.force => Err(match self.remove {
+                true => InstallError::NotTaken { path, name, gates: gates() },
+                false => InstallError::NotOurs { path, name },
+            }),
+            None | Some(_) => Ok(()),
+        }
     }
 
     fn find(&self) -> Result<Found, InstallError> {
@@ -253,6 +280,17 @@ impl Install {
         let entry = self.client.entry(None, &wanted.program, &wanted.arguments);
         let whole = json!({ self.client.table(): { &wanted.name: entry } });
         format!("put this into it yourself:\n{whole:#}")
+    }
+}
+
+/// Which entries are a gate's, in a sentence.
+fn gates(settings: &Settings, table: &str) -> String {
+    let entries = settings.entries(table).into_iter().filter(|(_, entry)| Started::read(entry).is_some());
+    let names: Vec<String> = entries.map(|(name, _)| format!("`{}`", shown(name))).collect();
+    match names.as_slice() {
+        [] => "no entry there is a gate's".to_owned(),
+        [name] => format!("a gate's is {name}"),
+        [..] => format!("a gate's are {}", names.join(", ")),
     }
 }
 

@@ -138,7 +138,9 @@ fn everything_else_stays_a_copy_is_kept_and_the_entry_comes_out_again() {
         }
         scene.good(&[client, "--remove", "--name", "sample"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "{client}");
-        assert!(scene.good(&[client, "--remove", "policy.toml"]).contains("nothing was changed"), "{client}");
+        let output = scene.install(&[client, "--remove", "policy.toml"]);
+        assert_eq!(output.status.code(), Some(1), "{client}: it is not there any more: {output:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "{client}");
     }
 }
 
@@ -172,7 +174,10 @@ fn an_entry_that_starts_something_else_is_left_alone_unless_told_so() {
     for arguments in [&["--remove"][..], &[], &["--dry-run"]] {
         let output = scene.install(&[&["cursor", "policy.toml", "--config", "mcp.json"], arguments].concat());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("is not a gate's"), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("is not a gate's"), "{said}");
+        let replaced = said.contains("replaces");
+        assert_eq!(replaced, !arguments.contains(&"--remove"), "what is to go is not replaced: {said}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
     scene.good(&["cursor", "policy.toml", "--config", "mcp.json", "--force"]);
@@ -187,6 +192,34 @@ fn an_entry_that_starts_something_else_is_left_alone_unless_told_so() {
     fs::write(&path, ours).unwrap();
     scene.good(&["cursor", "policy.toml", "--config", "mcp.json"]);
     assert_eq!(json_of(&path)["mcpServers"]["sample"]["env"], json!({ "A": "1" }));
+}
+
+#[test]
+fn an_entry_to_take_out_that_is_not_there_is_told_with_those_that_are() {
+    let scene = Scene::new();
+    let remove = |name: &str| {
+        let output = scene.install(&["cursor", "--remove", "--name", name, "--config", "mcp.json"]);
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (code, said) = remove("sample");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no entry `sample`") && said.contains("no entry there is a gate's"), "{said}");
+    let path = scene.file("mcp.json", "{ \"mcpServers\": { \"other\": { \"command\": \"npx\" } } }\n");
+    for name in ["one", "two"] {
+        scene.good(&["cursor", "policy.toml", "--config", "mcp.json", "--name", name]);
+    }
+    let before = fs::read_to_string(&path).unwrap();
+    for (name, said_of_it) in
+        [("ome", "no entry `ome`; a gate's are `one`, `two`"), ("other", "a gate's are `one`, `two`")]
+    {
+        let (code, said) = remove(name);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(said_of_it), "{said}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), before, "{name}");
+    }
+    scene.good(&["cursor", "--remove", "--name", "one", "--config", "mcp.json"]);
+    let left = json_of(&path)["mcpServers"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(left, ["other", "two"]);
 }
 
 #[test]
