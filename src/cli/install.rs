@@ -48,7 +48,7 @@ pub(super) struct Install {
     /// Where the gate keeps its log and its counts [default: as `serve`].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// The client's configuration, where it is not in its usual place, such as `.mcp.json` of a project.
+    /// The client's configuration, where it is not in its usual place, such as `.mcp.json` of a project. Its directory is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print what would change, and change nothing.
@@ -69,6 +69,8 @@ enum InstallError {
     NoPlace(&'static str),
     #[error("`{}` cannot be used: {source}", quoted(path))]
     Unusable { path: PathBuf, source: io::Error },
+    #[error("there is no directory `{}`; make it, or look at what --config says", quoted(.0))]
+    NoDirectory(PathBuf),
     #[error("`{}` is larger than 16 MiB", quoted(.0))]
     TooLarge(PathBuf),
     #[error("`{}` is not UTF-8 text", quoted(.0))]
@@ -135,6 +137,7 @@ pub(super) fn run(asked: &Install) -> ExitCode {
                 }
                 InstallError::NoPlace(_)
                 | InstallError::Unusable { .. }
+                | InstallError::NoDirectory(_)
                 | InstallError::TooLarge(_)
                 | InstallError::NotText(_)
                 | InstallError::Settings { .. }
@@ -259,6 +262,11 @@ impl Install {
                 Ok(Found { path, before: Some((bytes, mode)), settings })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !asked.is_symlink() => {
+                // Where a client keeps its own is known; what a person spells may be a slip.
+                let spelled = self.config.as_ref().and_then(|_| asked.parent());
+                if let Some(directory) = spelled.filter(|directory| !directory.is_dir()) {
+                    return Err(InstallError::NoDirectory(directory.to_owned()));
+                }
                 Ok(Found { path: asked, before: None, settings: Settings::read("") })
             }
             Err(source) => Err(unusable(source)),

@@ -232,8 +232,23 @@ fn a_dry_run_shows_its_own_lines_alone_and_changes_nothing() {
     assert!(!shown.contains("neighbour"), "{shown}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     assert!(scene.copies(&path).is_empty());
-    scene.good(&["cursor", "policy.toml", "--config", "new/mcp.json", "--dry-run"]);
-    assert!(!scene.home.path().join("new").exists());
+    scene.good(&["cursor", "policy.toml", "--dry-run"]);
+    assert!(!scene.home.path().join(".cursor").exists());
+}
+
+#[test]
+fn a_configuration_that_a_person_names_is_made_in_a_directory_that_is_there() {
+    let scene = Scene::new();
+    for arguments in [&[][..], &["--dry-run"], &["--force"], &["--remove"]] {
+        let output = scene.install(&[&["cursor", "policy.toml", "--config", "new/deep/mcp.json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("no directory `") && said.contains("new/deep`"), "{said}");
+        assert!(!scene.home.path().join("new").exists(), "{arguments:?}");
+    }
+    fs::create_dir(scene.home.path().join("new")).unwrap();
+    scene.good(&["cursor", "policy.toml", "--config", "new/mcp.json"]);
+    assert_eq!(json_of(&scene.home.path().join("new/mcp.json"))["mcpServers"]["sample"]["args"][0], "serve");
 }
 
 #[test]
