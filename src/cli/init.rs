@@ -5,6 +5,7 @@
 //! looks like one is not repeated.
 
 mod allstacks;
+mod answer;
 mod ask;
 mod credential;
 mod document;
@@ -24,8 +25,10 @@ use crate::config::ConfigError;
 use crate::confirm::escape::shown;
 use crate::policy::{Parsed, Policy};
 use crate::trust::{self, TrustError, quoted};
+use answer::{Allow, Fault};
 use ask::{Asker, Mode};
 use credential::Credential;
+use text::Upstream;
 
 /// Every answer that is asked for, as a flag.
 #[derive(Debug, Args)]
@@ -39,6 +42,8 @@ pub(super) struct Init {
     /// Where the API is; the paths of the rules are below this.
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    #[command(flatten)]
+    allow: Allow,
     /// What the API is called here: lower-case letters, digits and hyphens.
     #[arg(long)]
     name: Option<String>,
@@ -150,6 +155,8 @@ enum InitError {
     Unwritable { path: PathBuf, source: io::Error },
     #[error("nothing was written")]
     Declined,
+    #[error(transparent)]
+    Fault(#[from] Fault),
     #[error("the built-in description cannot be used: {0}")]
     Builtin(toml::de::Error),
     #[error("the built-in description cannot be used: {0}")]
@@ -159,21 +166,29 @@ enum InitError {
 /// Exit code 0 when a policy was written, 1 where it would have errors or a person said no, 2 for what cannot be used.
 pub(super) fn run(asked: &Init) -> ExitCode {
     match asked.write() {
-        Ok(code) => code,
-        Err(error) => {
-            let unusable = complain(&error);
-            if matches!(error, InitError::Declined) { ExitCode::from(FOUND) } else { unusable }
+        Ok(()) => ExitCode::SUCCESS,
+        Err(InitError::Declined) => {
+            complain(&InitError::Declined);
+            ExitCode::from(FOUND)
         }
+        Err(InitError::Fault(fault)) => {
+            complain(&format!("{fault}; nothing was written"));
+            ExitCode::from(FOUND)
+        }
+        Err(error) => complain(&error),
     }
 }
 
 impl Init {
-    fn write(&self) -> Result<ExitCode, InitError> {
+    fn write(&self) -> Result<(), InitError> {
         let mut asker = Asker::new(if self.yes { Mode::Defaults } else { Mode::Ask });
         let mut offer = self.offer(&mut asker)?;
         let name = asker.value(self.name.as_deref(), "--name", "What is the API called here?", Some(&offer.name))?;
         let question = "Where is the API? The paths of the rules are below this address.";
         let base_url = asker.value(self.base_url.as_deref(), "--base-url", question, offer.base_url.as_deref())?;
+        answer::name(&name)?;
+        answer::base_url(&base_url, self.allow)?;
+        self.header.as_deref().map_or(Ok(()), answer::header)?;
         let default = format!("env:{}_TOKEN", variable_of(&name));
         let question = "Where is the secret? `env:NAME`, `file:PATH`, `command:PROGRAM ARGUMENT…`, `systemd:NAME`, or `none`. \
                         Not the secret itself.";
@@ -186,11 +201,11 @@ impl Init {
         };
         let directory = directory_of(&output)?;
         let credential = Credential::read(&place, self.header.as_deref(), &directory)?;
-        let policy = text::policy(&offer, &name, &base_url, credential.as_ref(), &directory);
+        let upstream =
+            Upstream { name: &name, base_url: &base_url, allow: self.allow, credential: credential.as_ref() };
+        let policy = text::policy(&offer, &upstream, &directory);
         let cases = output.with_extension("cases.toml");
-        if let Some(code) = wrong(&output, &policy) {
-            return Ok(code);
-        }
+        answer::judge(&policy)?;
         for path in [&output, &cases].into_iter().filter(|path| path.symlink_metadata().is_ok()) {
             if !self.force {
                 return Err(InitError::Exists(path.clone()));
@@ -199,8 +214,9 @@ impl Init {
         asker.confirm(&output)?;
         self.put(&output, policy.as_bytes())?;
         self.put(&cases, text::cases(&offer, &output).as_bytes())?;
+        show_findings(&output, policy);
         say(&text::next(&offer, &output, &cases, credential.as_ref()));
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     fn offer(&self, asker: &mut Asker) -> Result<Offer, InitError> {
@@ -260,22 +276,14 @@ fn directory_of(output: &Path) -> Result<PathBuf, InitError> {
     Ok(parent)
 }
 
-/// Shows what is wrong with the text that would be written, where something is.
-fn wrong(output: &Path, policy: &str) -> Option<ExitCode> {
+/// Shows what is to be said of a policy that was written; it has no errors.
+fn show_findings(output: &Path, text: String) {
     let file = output.display().to_string();
-    let Parsed { policy: read, findings, hidden } = Policy::parse(&file, policy);
-    if findings.is_empty() {
-        return None;
-    }
-    let checked = Checked { file, text: policy.to_owned(), findings, hidden };
-    // A closed standard error leaves nobody to tell.
-    drop(check::write_human(&mut io::stderr(), &[checked], load::look(), Hints::Counted));
-    match read {
-        Some(_) => None,
-        None => {
-            complain(&"nothing was written");
-            Some(ExitCode::from(FOUND))
-        }
+    let Parsed { findings, hidden, .. } = Policy::parse(&file, &text);
+    if !findings.is_empty() {
+        let checked = Checked { file, text, findings, hidden };
+        // A closed standard error leaves nobody to tell.
+        drop(check::write_human(&mut io::stderr(), &[checked], load::look(), Hints::Counted));
     }
 }
 

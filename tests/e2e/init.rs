@@ -129,7 +129,11 @@ fn what_would_be_wrong_is_told_and_not_written() {
     let at = directory.path();
     for (flag, value, code) in [
         ("--base-url", "http://api.example.com/", 1),
+        ("--base-url", "http://127.0.0.1:9/", 1),
+        ("--base-url", "https://10.0.0.1/", 1),
+        ("--base-url", "no address", 1),
         ("--name", "Not A Name", 1),
+        ("--header", "no header", 1),
         ("--credential", "hunter2", 2),
         ("--credential", "env:hunter2 hunter2", 2),
         ("--output", "/nowhere/at/all.toml", 2),
@@ -140,6 +144,8 @@ fn what_would_be_wrong_is_told_and_not_written() {
         assert_eq!(output.status.code(), Some(code), "{flag} {value}: {output:?}");
         let said = String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned();
         assert!(!said.contains("hunter2"), "what may be a secret is not repeated: {said}");
+        assert!(!said.contains(".toml:") && !said.contains("-->"), "no place in a file that is not there: {said}");
+        assert!(said.lines().count() == 1, "one sentence: {said}");
         assert_eq!(fs::read_dir(at).unwrap().count(), 0, "{flag} {value}");
     }
     fs::write(at.join("shop.json"), document()).unwrap();
@@ -153,6 +159,43 @@ fn what_would_be_wrong_is_told_and_not_written() {
     let output = run(&open, &["init", "--api", "allstacks", "--yes"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert_eq!(fs::read_dir(&open).unwrap().count(), 0);
+}
+
+#[test]
+fn what_a_policy_has_to_allow_by_a_key_is_allowed_by_a_flag() {
+    let directory = directory();
+    let at = directory.path();
+    for (url, flag, key, name) in [
+        ("http://127.0.0.1:9/", "--allow-http", "allow_http = true ", "local"),
+        ("https://10.0.0.1/v1/", "--allow-private", "allow_private = true ", "inside"),
+    ] {
+        let arguments =
+            ["init", "--api", "allstacks", "--name", name, "--base-url", url, "--credential", "none", "--yes"];
+        let output = run(at, &arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("--base-url") && said.contains(flag) && said.contains("nothing was written"), "{said}");
+        assert!(!at.join(format!("{name}.toml")).exists());
+        let output = run(at, &[&arguments[..], &[flag]].concat());
+        assert!(output.status.success(), "{output:?}");
+        is_good(at, name);
+        let policy = fs::read_to_string(at.join(format!("{name}.toml"))).unwrap();
+        let line = policy.lines().find(|line| line.starts_with(key)).expect("it stands in the policy");
+        assert!(line.contains("# "), "with a comment: {line}");
+    }
+}
+
+#[test]
+fn a_document_that_is_not_json_is_told_by_a_place_that_an_editor_has() {
+    let directory = directory();
+    let at = directory.path();
+    for text in ["{", "{\n", "{\n\n", "{\"a\":\n\n}", "{\"a\": 1}\n]", "[\n", "{\n  \"openapi\": \"3.1.0\",\n"] {
+        fs::write(at.join("bad.json"), text).unwrap();
+        let output = run(at, &["init", "--openapi", "bad.json", "--base-url", "https://a.example/", "--yes"]);
+        assert_eq!(output.status.code(), Some(2), "{text:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("line 0") && !said.contains("column 0"), "{text:?}: {said}");
+    }
 }
 
 #[test]
