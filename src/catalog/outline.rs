@@ -38,7 +38,8 @@ impl<'a> Root<'a> {
         // Whatever else is wrong with the text is its grammar.
         let error = |error: serde_json::Error| match error.is_data() {
             true => DocumentError::TooManyNames,
-            false => DocumentError::Json { line: error.line(), column: error.column() },
+            // serde_json calls the place before the first character of a line its column 0.
+            false => DocumentError::Json { line: error.line().max(1), column: error.column().max(1) },
         };
         root.map_err(error)?.ok_or(DocumentError::NotAnObject)
     }

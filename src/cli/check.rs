@@ -15,7 +15,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use clap::ValueEnum;
 use serde_json::json;
 
-use super::{FOUND, UNUSABLE, complain, out};
+use super::{FOUND, UNUSABLE, complain, out, sources};
 use crate::config::{self, PolicyFile};
 use crate::policy::{Finding, Parsed, Policy, Severity};
 
@@ -112,6 +112,7 @@ pub fn check(file: &PolicyFile, extra: impl Fn(&PolicyFile, &Policy) -> Vec<Find
     let name = file.name();
     let Parsed { policy, mut findings, hidden } = Policy::parse(&name, &file.text);
     findings.extend(policy.iter().flat_map(|policy| extra(file, policy)));
+    sources::settle(&mut findings);
     findings.sort_by_key(|finding| finding.span.start);
     Checked { file: name, text: file.text.clone(), findings, hidden }
 }

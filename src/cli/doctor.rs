@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::load::Loaded;
+use super::load::{Loaded, Names};
 use super::{FOUND, Format, UNUSABLE, complain};
 use crate::catalog::Catalog;
 use crate::config::{self, Environment};
@@ -48,11 +48,11 @@ pub(super) fn run(asked: &Doctor) -> ExitCode {
     if let Err(error) = secret::shield_process() {
         tracing::debug!(%error, "this process could not be made unreadable to others");
     }
-    let mut report = Report::default();
+    let (mut report, mut names) = (Report::default(), Names::default());
     let mut unusable = false;
     for path in &asked.policies {
         let name = path.display().to_string();
-        match asked.examine(path, &mut report.about(&name)) {
+        match asked.examine(path, &mut names, &mut report.about(&name)) {
             Ok(()) => {}
             Err(Unreadable) => unusable = true,
         }
@@ -77,9 +77,12 @@ pub(super) fn run(asked: &Doctor) -> ExitCode {
 struct Unreadable;
 
 impl Doctor {
-    fn examine(&self, path: &Path, about: &mut About<'_>) -> Result<(), Unreadable> {
+    fn examine(&self, path: &Path, names: &mut Names, about: &mut About<'_>) -> Result<(), Unreadable> {
         files::program(about);
         let Some(loaded) = files::policy(path, about)? else { return Ok(()) };
+        if let Err(error) = names.add(&loaded.policy) {
+            about.fail("policy", &error.to_string(), "`serve` does not start with both");
+        }
         let sources = files::sources(&loaded, about);
         let catalog = files::description(&loaded, about);
         let directory = self.directory(&loaded, about);

@@ -5,6 +5,7 @@
 //! looks like one is not repeated.
 
 mod allstacks;
+mod answer;
 mod ask;
 mod credential;
 mod document;
@@ -24,8 +25,10 @@ use crate::config::ConfigError;
 use crate::confirm::escape::shown;
 use crate::policy::{Parsed, Policy};
 use crate::trust::{self, TrustError, quoted};
-use ask::{Asker, Mode};
+use answer::{Allow, Fault};
+use ask::{Asker, Mode, Question};
 use credential::Credential;
+use text::Upstream;
 
 /// Every answer that is asked for, as a flag.
 #[derive(Debug, Args)]
@@ -39,6 +42,8 @@ pub(super) struct Init {
     /// Where the API is; the paths of the rules are below this.
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
+    #[command(flatten)]
+    allow: Allow,
     /// What the API is called here: lower-case letters, digits and hyphens.
     #[arg(long)]
     name: Option<String>,
@@ -81,6 +86,14 @@ struct Offer {
     closed: Vec<Closed>,
     /// Operations that no rule can name.
     left_out: usize,
+}
+
+/// Where the files will lie.
+struct Place {
+    output: PathBuf,
+    cases: PathBuf,
+    /// That of both, without links and dots.
+    directory: PathBuf,
 }
 
 /// The description that a policy names.
@@ -127,6 +140,8 @@ enum InitError {
     Terminal(io::Error),
     #[error("give {0}: there is no default for it")]
     Missing(&'static str),
+    #[error("the input ended where {0} was asked for; nothing was written")]
+    Ended(&'static str),
     #[error(
         "the credential is none of `env:NAME`, `file:PATH`, `command:PROGRAM ARGUMENT…`, `systemd:NAME`, `none`; the secret \
          itself belongs into none of them, and what was given is not repeated here"
@@ -150,6 +165,8 @@ enum InitError {
     Unwritable { path: PathBuf, source: io::Error },
     #[error("nothing was written")]
     Declined,
+    #[error(transparent)]
+    Fault(#[from] Fault),
     #[error("the built-in description cannot be used: {0}")]
     Builtin(toml::de::Error),
     #[error("the built-in description cannot be used: {0}")]
@@ -159,48 +176,53 @@ enum InitError {
 /// Exit code 0 when a policy was written, 1 where it would have errors or a person said no, 2 for what cannot be used.
 pub(super) fn run(asked: &Init) -> ExitCode {
     match asked.write() {
-        Ok(code) => code,
-        Err(error) => {
-            let unusable = complain(&error);
-            if matches!(error, InitError::Declined) { ExitCode::from(FOUND) } else { unusable }
+        Ok(()) => ExitCode::SUCCESS,
+        Err(InitError::Declined) => {
+            complain(&InitError::Declined);
+            ExitCode::from(FOUND)
         }
+        Err(InitError::Fault(fault)) => {
+            complain(&format!("{fault}; nothing was written"));
+            ExitCode::from(FOUND)
+        }
+        Err(error) => complain(&error),
     }
 }
 
 impl Init {
-    fn write(&self) -> Result<ExitCode, InitError> {
+    fn write(&self) -> Result<(), InitError> {
+        self.judge_given()?;
         let mut asker = Asker::new(if self.yes { Mode::Defaults } else { Mode::Ask });
         let mut offer = self.offer(&mut asker)?;
-        let name = asker.value(self.name.as_deref(), "--name", "What is the API called here?", Some(&offer.name))?;
-        let question = "Where is the API? The paths of the rules are below this address.";
-        let base_url = asker.value(self.base_url.as_deref(), "--base-url", question, offer.base_url.as_deref())?;
-        let default = format!("env:{}_TOKEN", variable_of(&name));
-        let question = "Where is the secret? `env:NAME`, `file:PATH`, `command:PROGRAM ARGUMENT…`, `systemd:NAME`, or `none`. \
-                        Not the secret itself.";
-        let place = asker.value(self.credential.as_deref(), "--credential", question, Some(&default))?;
-        self.choose(&mut offer, &mut asker)?;
-        let file = format!("{name}.toml");
-        let output = match &self.output {
-            Some(output) => output.clone(),
-            None => asker.value(None, "--output", "Into which file?", Some(&file))?.into(),
-        };
-        let directory = directory_of(&output)?;
-        let credential = Credential::read(&place, self.header.as_deref(), &directory)?;
-        let policy = text::policy(&offer, &name, &base_url, credential.as_ref(), &directory);
-        let cases = output.with_extension("cases.toml");
-        if let Some(code) = wrong(&output, &policy) {
-            return Ok(code);
+        if let Some(group) = self.group.iter().find(|id| !offer.groups.iter().any(|group| group.id == **id)) {
+            return Err(ask::unknown(&offer.groups, group));
         }
-        for path in [&output, &cases].into_iter().filter(|path| path.symlink_metadata().is_ok()) {
-            if !self.force {
-                return Err(InitError::Exists(path.clone()));
-            }
-        }
+        let name = self.name(&mut asker, &offer)?;
+        let base_url = self.base_url(&mut asker, &offer)?;
+        let credential = self.credential(&mut asker, &name)?;
+        let groups = if self.group.is_empty() { asker.groups(&offer.groups)? } else { self.group.clone() };
+        offer.groups.retain(|group| groups.contains(&group.id));
+        let Place { output, cases, directory } = self.output(&mut asker, &name)?;
+        let credential = Credential::read(&credential, self.header.as_deref(), &directory)?;
+        let upstream =
+            Upstream { name: &name, base_url: &base_url, allow: self.allow, credential: credential.as_ref() };
+        let policy = text::policy(&offer, &upstream, &directory);
+        answer::judge(&policy)?;
         asker.confirm(&output)?;
         self.put(&output, policy.as_bytes())?;
         self.put(&cases, text::cases(&offer, &output).as_bytes())?;
+        show_findings(&output, policy);
         say(&text::next(&offer, &output, &cases, credential.as_ref()));
-        Ok(ExitCode::SUCCESS)
+        Ok(())
+    }
+
+    /// What the command line says is judged before anybody is asked for the rest.
+    fn judge_given(&self) -> Result<(), InitError> {
+        self.name.as_deref().map_or(Ok(()), answer::name)?;
+        self.base_url.as_deref().map_or(Ok(()), |url| answer::base_url(url, self.allow))?;
+        self.header.as_deref().map_or(Ok(()), answer::header)?;
+        self.credential.as_deref().map_or(Ok(()), Credential::judge)?;
+        self.output.as_deref().map_or(Ok(()), |output| self.place(output).map(drop))
     }
 
     fn offer(&self, asker: &mut Asker) -> Result<Offer, InitError> {
@@ -208,27 +230,57 @@ impl Init {
             (Some(Api::Allstacks), _) => allstacks::offer(),
             (None, Some(path)) => document::offer(path),
             (None, None) => {
-                let question = "Which API? `allstacks`, or the path of an OpenAPI document.";
-                match asker.value(None, "--api or --openapi", question, None)?.as_str() {
+                let words = "Which API? `allstacks`, or the path of an OpenAPI document.";
+                let question = Question { flag: "--api or --openapi", words, default: None };
+                asker.answer(None, &question, |said| match said {
                     "allstacks" => allstacks::offer(),
                     path => document::offer(Path::new(path)),
-                }
+                })
             }
         }
     }
 
-    /// Leaves the groups that are to be opened.
-    fn choose(&self, offer: &mut Offer, asker: &mut Asker) -> Result<(), InitError> {
-        let chosen = if self.group.is_empty() { asker.groups(&offer.groups)? } else { self.group.clone() };
-        if chosen.is_empty() {
-            return Ok(());
+    fn name(&self, asker: &mut Asker, offer: &Offer) -> Result<String, InitError> {
+        let words = "What is the API called here?";
+        let question = Question { flag: "--name", words, default: Some(&offer.name) };
+        asker.answer(self.name.as_deref(), &question, |said| Ok(answer::name(said).map(|()| said.to_owned())?))
+    }
+
+    fn base_url(&self, asker: &mut Asker, offer: &Offer) -> Result<String, InitError> {
+        let words = "Where is the API? The paths of the rules are below this address.";
+        let question = Question { flag: "--base-url", words, default: offer.base_url.as_deref() };
+        let judge = |said: &str| Ok(answer::base_url(said, self.allow).map(|()| said.to_owned())?);
+        asker.answer(self.base_url.as_deref(), &question, judge)
+    }
+
+    /// Where the secret is, as it was said.
+    fn credential(&self, asker: &mut Asker, name: &str) -> Result<String, InitError> {
+        let words = "Where is the secret? `env:NAME`, `file:PATH`, `command:PROGRAM ARGUMENT…`, `systemd:NAME`, or `none`. \
+                     Not the secret itself.";
+        let default = format!("env:{}_TOKEN", variable_of(name));
+        let question = Question { flag: "--credential", words, default: Some(&default) };
+        let judge = |said: &str| Credential::judge(said).map(|()| said.to_owned());
+        asker.answer(self.credential.as_deref(), &question, judge)
+    }
+
+    fn output(&self, asker: &mut Asker, name: &str) -> Result<Place, InitError> {
+        if let Some(output) = &self.output {
+            return self.place(output);
         }
-        if let Some(group) = chosen.iter().find(|id| !offer.groups.iter().any(|group| group.id == **id)) {
-            let known: Vec<_> = offer.groups.iter().map(|group| format!("`{}`", group.id)).collect();
-            return Err(InitError::Group { group: group.clone(), known: known.join(", ") });
+        let default = format!("{name}.toml");
+        let question = Question { flag: "--output", words: "Into which file?", default: Some(&default) };
+        asker.answer(None, &question, |said| self.place(Path::new(said)))
+    }
+
+    /// Where the files will lie: a place that `serve` believes, and where nothing is that was not given up.
+    fn place(&self, output: &Path) -> Result<Place, InitError> {
+        let directory = directory_of(output)?;
+        let (output, cases) = (output.to_owned(), output.with_extension("cases.toml"));
+        let there = [&output, &cases].into_iter().find(|path| path.symlink_metadata().is_ok());
+        if let Some(path) = there.filter(|_| !self.force) {
+            return Err(InitError::Exists(path.clone()));
         }
-        offer.groups.retain(|group| chosen.contains(&group.id));
-        Ok(())
+        Ok(Place { output, cases, directory })
     }
 
     fn put(&self, path: &Path, content: &[u8]) -> Result<(), InitError> {
@@ -260,22 +312,14 @@ fn directory_of(output: &Path) -> Result<PathBuf, InitError> {
     Ok(parent)
 }
 
-/// Shows what is wrong with the text that would be written, where something is.
-fn wrong(output: &Path, policy: &str) -> Option<ExitCode> {
+/// Shows what is to be said of a policy that was written; it has no errors.
+fn show_findings(output: &Path, text: String) {
     let file = output.display().to_string();
-    let Parsed { policy: read, findings, hidden } = Policy::parse(&file, policy);
-    if findings.is_empty() {
-        return None;
-    }
-    let checked = Checked { file, text: policy.to_owned(), findings, hidden };
-    // A closed standard error leaves nobody to tell.
-    drop(check::write_human(&mut io::stderr(), &[checked], load::look(), Hints::Counted));
-    match read {
-        Some(_) => None,
-        None => {
-            complain(&"nothing was written");
-            Some(ExitCode::from(FOUND))
-        }
+    let Parsed { findings, hidden, .. } = Policy::parse(&file, &text);
+    if !findings.is_empty() {
+        let checked = Checked { file, text, findings, hidden };
+        // A closed standard error leaves nobody to tell.
+        drop(check::write_human(&mut io::stderr(), &[checked], load::look(), Hints::Counted));
     }
 }
 

@@ -16,8 +16,9 @@ use std::time::SystemTime;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::load::{self, Names};
 use super::put::{self, PRIVATE};
-use super::{FOUND, complain, load};
+use super::{FOUND, complain};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment};
 use crate::confirm::escape::{defused, shown};
@@ -47,7 +48,7 @@ pub(super) struct Install {
     /// Where the gate keeps its log and its counts [default: as `serve`].
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// The client's configuration, where it is not in its usual place, such as `.mcp.json` of a project.
+    /// The client's configuration, where it is not in its usual place, such as `.mcp.json` of a project. Its directory is there.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print what would change, and change nothing.
@@ -68,6 +69,8 @@ enum InstallError {
     NoPlace(&'static str),
     #[error("`{}` cannot be used: {source}", quoted(path))]
     Unusable { path: PathBuf, source: io::Error },
+    #[error("there is no directory `{}`; make it, or look at what --config says", quoted(.0))]
+    NoDirectory(PathBuf),
     #[error("`{}` is larger than 16 MiB", quoted(.0))]
     TooLarge(PathBuf),
     #[error("`{}` is not UTF-8 text", quoted(.0))]
@@ -80,6 +83,14 @@ enum InstallError {
         shown(name)
     )]
     NotOurs { path: PathBuf, name: String },
+    #[error(
+        "`{}` has an entry `{}` that is not a gate's, so it stays; {gates}; --force takes it out all the same",
+        quoted(path),
+        shown(name)
+    )]
+    NotTaken { path: PathBuf, name: String, gates: String },
+    #[error("`{}` has no entry `{}`; {gates}", quoted(path), shown(name))]
+    NoEntry { path: PathBuf, name: String, gates: String },
     #[error("the path `{}` is not UTF-8, which JSON cannot hold", quoted(.0))]
     Path(PathBuf),
     #[error("a name is 1 to 64 letters, digits, `.`, `_` and `-`")]
@@ -105,7 +116,7 @@ struct Found {
     settings: Result<Settings, SettingsError>,
 }
 
-/// Exit code 0 when the client is configured, 1 where an entry is not ours, 2 for what cannot be used.
+/// Exit code 0 when the client is configured, 1 where an entry is not ours or one to take out is not there, 2 for what cannot be used.
 pub(super) fn run(asked: &Install) -> ExitCode {
     let wanted = match asked.wanted() {
         Ok(Ok(wanted)) => wanted,
@@ -117,13 +128,16 @@ pub(super) fn run(asked: &Install) -> ExitCode {
         Err(error) => {
             let unusable = complain(&error);
             match error {
-                InstallError::NotOurs { .. } => ExitCode::from(FOUND),
+                InstallError::NotOurs { .. } | InstallError::NotTaken { .. } | InstallError::NoEntry { .. } => {
+                    ExitCode::from(FOUND)
+                }
                 InstallError::Settings { .. } if !asked.remove => {
                     say(&asked.to_paste(&wanted));
                     unusable
                 }
                 InstallError::NoPlace(_)
                 | InstallError::Unusable { .. }
+                | InstallError::NoDirectory(_)
                 | InstallError::TooLarge(_)
                 | InstallError::NotText(_)
                 | InstallError::Settings { .. }
@@ -139,9 +153,14 @@ impl Install {
     /// # Errors
     /// The exit code where a policy cannot be used, which was said; else why there is no entry.
     fn wanted(&self) -> Result<Result<Wanted, InstallError>, ExitCode> {
-        let mut policies = Vec::new();
+        let (mut policies, mut names) = (Vec::new(), Names::default());
         for path in &self.policies {
-            policies.push(load::policy(path)?.policy);
+            let policy = load::policy(path)?.policy;
+            // What no gate starts with can still be taken out.
+            if !self.remove {
+                names.add(&policy).map_err(|error| complain(&error))?;
+            }
+            policies.push(policy);
         }
         Ok(self.entry_of(policies))
     }
@@ -176,9 +195,7 @@ impl Install {
         let read = found.settings.as_ref().map_err(|why| settings(why.clone()))?;
         let (table, name) = (self.client.table(), wanted.name.as_str());
         let old = read.entry(table, name);
-        if old.as_ref().is_some_and(|old| Started::read(old).is_none()) && !self.force {
-            return Err(InstallError::NotOurs { path: path.clone(), name: name.to_owned() });
-        }
+        self.permit(old.as_ref(), &found, name, || gates(read, table))?;
         let after = if self.remove {
             read.without(table, name).map_err(settings)?
         } else {
@@ -192,7 +209,7 @@ impl Install {
             }
         };
         let before = found.before.as_ref().map(|(bytes, _)| String::from_utf8_lossy(bytes).into_owned());
-        if before.as_deref().unwrap_or_default() == after || (self.remove && old.is_none()) {
+        if before.as_deref().unwrap_or_default() == after {
             say(&format!("`{}` is as it should be; nothing was changed", quoted(path)));
         } else if self.dry_run {
             say(&difference(path, before.as_deref().unwrap_or_default(), &after));
@@ -205,6 +222,25 @@ impl Install {
             notes(self.client, wanted).iter().for_each(|note| say(note));
         }
         Ok(())
+    }
+
+    /// Whether the entry may be touched.
+    fn permit(
+        &self,
+        old: Option<&Value>,
+        found: &Found,
+        name: &str,
+        gates: impl FnOnce() -> String,
+    ) -> Result<(), InstallError> {
+        let (path, name) = (found.path.clone(), name.to_owned());
+        match old {
+            None if self.remove => Err(InstallError::NoEntry { path, name, gates: gates() }),
+            Some(old) if Started::read(old).is_none() && !self.force => Err(match self.remove {
+                true => InstallError::NotTaken { path, name, gates: gates() },
+                false => InstallError::NotOurs { path, name },
+            }),
+            None | Some(_) => Ok(()),
+        }
     }
 
     fn find(&self) -> Result<Found, InstallError> {
@@ -226,6 +262,11 @@ impl Install {
                 Ok(Found { path, before: Some((bytes, mode)), settings })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !asked.is_symlink() => {
+                // Where a client keeps its own is known; what a person spells may be a slip.
+                let spelled = self.config.as_ref().and_then(|_| asked.parent());
+                if let Some(directory) = spelled.filter(|directory| !directory.is_dir()) {
+                    return Err(InstallError::NoDirectory(directory.to_owned()));
+                }
                 Ok(Found { path: asked, before: None, settings: Settings::read("") })
             }
             Err(source) => Err(unusable(source)),
@@ -247,6 +288,17 @@ impl Install {
         let entry = self.client.entry(None, &wanted.program, &wanted.arguments);
         let whole = json!({ self.client.table(): { &wanted.name: entry } });
         format!("put this into it yourself:\n{whole:#}")
+    }
+}
+
+/// Which entries are a gate's, in a sentence.
+fn gates(settings: &Settings, table: &str) -> String {
+    let entries = settings.entries(table).into_iter().filter(|(_, entry)| Started::read(entry).is_some());
+    let names: Vec<String> = entries.map(|(name, _)| format!("`{}`", shown(name))).collect();
+    match names.as_slice() {
+        [] => "no entry there is a gate's".to_owned(),
+        [name] => format!("a gate's is {name}"),
+        [..] => format!("a gate's are {}", names.join(", ")),
     }
 }
 

@@ -1,5 +1,6 @@
-//! A policy for a command: read and without errors, or its findings on standard error.
+//! A policy for a command: read and without errors, or its findings on standard error. Several of one gate: each with a name of its own.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use super::{UNUSABLE, complain};
 use crate::catalog::Catalog;
 use crate::catalog::warning::Warning;
 use crate::config::{self, Environment, PolicyFile};
+use crate::confirm::escape::shown;
 use crate::policy::{Parsed, Policy};
 
 /// A policy that can judge, and the file that it is from.
@@ -26,6 +28,36 @@ impl Loaded {
     pub(super) fn catalog(&self) -> Result<(Option<Catalog>, Vec<Warning>), ExitCode> {
         let read = catalog::read(&self.policy, self.file.directory()).map_err(|error| complain(&error))?;
         Ok(read.map_or((None, Vec::new()), |(catalog, warnings)| (Some(catalog), warnings)))
+    }
+}
+
+/// What the APIs of one gate are called: logs, counts and tools are told apart by it.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The file of each.
+    files: HashMap<String, String>,
+}
+
+/// Two policies that one gate cannot serve.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` and `{}` are both called `{name}`; give each API a `name` of its own", shown(first), shown(second))]
+pub(super) struct Namesakes {
+    name: String,
+    first: String,
+    second: String,
+}
+
+impl Names {
+    /// One more policy of the gate.
+    ///
+    /// # Errors
+    /// Another one has its name.
+    pub(super) fn add(&mut self, policy: &Policy) -> Result<(), Namesakes> {
+        let (name, second) = (policy.name().to_owned(), policy.file().to_owned());
+        match self.files.insert(name.clone(), second.clone()) {
+            Some(first) => Err(Namesakes { name, first, second }),
+            None => Ok(()),
+        }
     }
 }
 

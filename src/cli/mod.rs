@@ -223,7 +223,8 @@ enum Command {
     ///
     /// Writes one entry with absolute paths: this program, `serve`, the policies. Everything else in the file stays as it
     /// is, comments included, and a copy of it is laid beside it (`.TIME.bak`). No secret and no variable is written: the
-    /// policy says where its secret is. An entry of that name that starts something else is not touched (exit 1).
+    /// policy says where its secret is. An entry of that name that starts something else is not touched (exit 1); nor is
+    /// anything where `--remove` finds no entry of that name (exit 1).
     Install(install::Install),
     /// Look at everything between a policy and an answer of its API: a line for each thing, and what to do about it.
     ///

@@ -2,7 +2,6 @@
 
 mod again;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, CatalogError};
 use super::check::{self, Checked, Hints, Look};
+use super::load::Names;
 use super::{FOUND, complain};
 use crate::agent::Agent;
 use crate::audit::{AuditError, AuditLog, Place};
@@ -295,15 +295,8 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Api>, ExitCode> {
         }
         return Err(ExitCode::from(FOUND));
     }
-    let mut names = HashMap::new();
-    for Api { policy, .. } in &apis {
-        if let Some(other) = names.insert(policy.name(), policy.file()) {
-            let (name, file) = (policy.name(), policy.file());
-            return Err(complain(&format!(
-                "`{other}` and `{file}` are both called `{name}`; give each API a `name` of its own"
-            )));
-        }
-    }
+    let mut names = Names::default();
+    apis.iter().try_for_each(|api| names.add(&api.policy)).map_err(|error| complain(&error))?;
     Ok(apis)
 }
 

@@ -15,6 +15,19 @@ use crate::upstream;
 use crate::upstream::error::CertificateError;
 use crate::upstream::source::{SourceError, SourceFault, Surroundings};
 
+/// The code of the finding that report mode has ended.
+const OVER: &str = "report-over";
+
+/// The code of the finding that there is report mode, whatever the day.
+const ON: &str = "report-mode";
+
+/// Takes out what the policy's text alone says of report mode, where the day says that it has ended.
+pub(super) fn settle(findings: &mut Vec<Finding>) {
+    if findings.iter().any(|finding| finding.code == OVER) {
+        findings.retain(|finding| finding.code != ON);
+    }
+}
+
 /// A file or secret that the policy names, and what is wrong with it as it is now.
 pub(super) struct Looked<'p> {
     pub(super) source: &'p Source,
@@ -54,8 +67,8 @@ pub(super) fn beyond(file: &PolicyFile, policy: &Policy) -> Vec<Finding> {
 /// Report mode whose time has passed.
 fn over(policy: &Policy) -> Option<Finding> {
     let report = policy.report_until().filter(|report| report.is_over(SystemClock::new().since_epoch()))?;
-    let message = format!("report mode ended on {}", report.day());
-    Some(Finding::new(Severity::Warning, "report-over", message, report.place(), Some("remove it".to_owned())))
+    let message = format!("report mode ended on {}: nothing passes by it", report.day());
+    Some(Finding::new(Severity::Warning, OVER, message, report.place(), Some("remove it".to_owned())))
 }
 
 fn finding(source: &Source, surroundings: &Surroundings) -> Option<Finding> {

@@ -193,6 +193,20 @@ fn a_policy_that_cannot_be_believed_is_exit_2_and_one_with_errors_is_exit_1() {
 }
 
 #[test]
+fn two_policies_of_one_name_fail_as_they_would_for_a_gate() {
+    let scene = Scene::good();
+    let text = policy(&scene.upstream, "");
+    for (text, code) in [(text.clone(), 1), (text.replace("\"sample\"", "\"other\""), 0)] {
+        fs::write(scene.home.path().join("again.toml"), text).unwrap();
+        let (found, lines) = scene.doctor(&["again.toml", "--offline"]);
+        assert_eq!(found, code, "{lines:#?}");
+        let of_again: Vec<Value> = lines.into_iter().filter(|line| line["policy"] == "again.toml").collect();
+        let named = of(&of_again, "policy").iter().any(|(_, message)| message.contains("are both called `sample`"));
+        assert_eq!(named, code == 1, "{of_again:#?}");
+    }
+}
+
+#[test]
 fn a_gateway_that_runs_under_an_older_policy_is_named() {
     let scene = Scene::good();
     let gate: Gate = Launch::new(&scene.home).start();

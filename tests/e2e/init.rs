@@ -8,7 +8,12 @@ use std::process::{Command, Output, Stdio};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::common::{desk::without_terminal, gate::binary, terminal::Terminal};
+use super::common::{
+    desk::without_terminal,
+    eventually,
+    gate::binary,
+    terminal::{END_OF_INPUT, Terminal},
+};
 
 fn directory() -> TempDir {
     tempfile::Builder::new().prefix("init-").tempdir().expect("a directory")
@@ -129,7 +134,11 @@ fn what_would_be_wrong_is_told_and_not_written() {
     let at = directory.path();
     for (flag, value, code) in [
         ("--base-url", "http://api.example.com/", 1),
+        ("--base-url", "http://127.0.0.1:9/", 1),
+        ("--base-url", "https://10.0.0.1/", 1),
+        ("--base-url", "no address", 1),
         ("--name", "Not A Name", 1),
+        ("--header", "no header", 1),
         ("--credential", "hunter2", 2),
         ("--credential", "env:hunter2 hunter2", 2),
         ("--output", "/nowhere/at/all.toml", 2),
@@ -140,6 +149,8 @@ fn what_would_be_wrong_is_told_and_not_written() {
         assert_eq!(output.status.code(), Some(code), "{flag} {value}: {output:?}");
         let said = String::from_utf8_lossy(&[&*output.stdout, &*output.stderr].concat()).into_owned();
         assert!(!said.contains("hunter2"), "what may be a secret is not repeated: {said}");
+        assert!(!said.contains(".toml:") && !said.contains("-->"), "no place in a file that is not there: {said}");
+        assert!(said.lines().count() == 1, "one sentence: {said}");
         assert_eq!(fs::read_dir(at).unwrap().count(), 0, "{flag} {value}");
     }
     fs::write(at.join("shop.json"), document()).unwrap();
@@ -156,6 +167,43 @@ fn what_would_be_wrong_is_told_and_not_written() {
 }
 
 #[test]
+fn what_a_policy_has_to_allow_by_a_key_is_allowed_by_a_flag() {
+    let directory = directory();
+    let at = directory.path();
+    for (url, flag, key, name) in [
+        ("http://127.0.0.1:9/", "--allow-http", "allow_http = true ", "local"),
+        ("https://10.0.0.1/v1/", "--allow-private", "allow_private = true ", "inside"),
+    ] {
+        let arguments =
+            ["init", "--api", "allstacks", "--name", name, "--base-url", url, "--credential", "none", "--yes"];
+        let output = run(at, &arguments);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("--base-url") && said.contains(flag) && said.contains("nothing was written"), "{said}");
+        assert!(!at.join(format!("{name}.toml")).exists());
+        let output = run(at, &[&arguments[..], &[flag]].concat());
+        assert!(output.status.success(), "{output:?}");
+        is_good(at, name);
+        let policy = fs::read_to_string(at.join(format!("{name}.toml"))).unwrap();
+        let line = policy.lines().find(|line| line.starts_with(key)).expect("it stands in the policy");
+        assert!(line.contains("# "), "with a comment: {line}");
+    }
+}
+
+#[test]
+fn a_document_that_is_not_json_is_told_by_a_place_that_an_editor_has() {
+    let directory = directory();
+    let at = directory.path();
+    for text in ["{", "{\n", "{\n\n", "{\"a\":\n\n}", "{\"a\": 1}\n]", "[\n", "{\n  \"openapi\": \"3.1.0\",\n"] {
+        fs::write(at.join("bad.json"), text).unwrap();
+        let output = run(at, &["init", "--openapi", "bad.json", "--base-url", "https://a.example/", "--yes"]);
+        assert_eq!(output.status.code(), Some(2), "{text:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("line 0") && !said.contains("column 0"), "{text:?}: {said}");
+    }
+}
+
+#[test]
 fn a_person_is_asked_for_what_no_flag_says() {
     let directory = directory();
     let at = directory.path();
@@ -165,7 +213,7 @@ fn a_person_is_asked_for_what_no_flag_says() {
         ("Which API? `allstacks`, or the path of an OpenAPI document.", "shop.json\n"),
         ("What is the API called here? [shop]", "\n"),
         ("Where is the API? The paths of the rules are below this address.", "https://shop.example/v1/\n"),
-        ("such as `1 3`; an empty line is all of it.", "2\n"),
+        ("such as `1 3` or `1-3, 5`; an empty line is all of it.", "2\n"),
         ("Into which file? [shop.toml]", "\n"),
         ("Write `shop.toml`? An empty line or `yes` writes it, anything else does not.", "yes\n"),
     ] {
@@ -197,6 +245,137 @@ fn a_person_who_says_no_gets_no_file() {
     let (code, screen) = terminal.end();
     assert_eq!(code, 1, "{screen}");
     assert_eq!(fs::read_dir(at).unwrap().count(), 0);
+}
+
+/// Types an answer once so many prompts are there, of which the last is of this question.
+fn answer(terminal: &mut Terminal, prompts: usize, question: &str, typed: &str) {
+    eventually(&format!("`{question}` is asked; so far: {}", terminal.screen()), || {
+        let screen = terminal.screen();
+        screen.matches("\r\n> ").count() == prompts && screen.ends_with("\r\n> ") && {
+            let above = screen.rsplit("\r\n").nth(1).unwrap_or_default();
+            above.contains(question)
+        }
+    });
+    terminal.type_in(typed);
+}
+
+#[test]
+fn an_answer_that_cannot_be_used_is_told_at_once_and_asked_again() {
+    let directory = directory();
+    let at = directory.path();
+    fs::write(at.join("shop.json"), document()).unwrap();
+    fs::write(at.join("bad.json"), "{").unwrap();
+    fs::write(at.join("taken.toml"), "mine").unwrap();
+    fs::write(at.join("half.cases.toml"), "mine").unwrap();
+    let mut terminal = Terminal::start(command(at, &["init"]), "");
+    let mut prompts = 0;
+    for (question, wrong, said, good) in [
+        (
+            "Which API?",
+            &["nothing.json", "bad.json", ""][..],
+            &["nothing.json", "is not JSON", "no default"][..],
+            "shop.json",
+        ),
+        ("What is the API called here?", &["My Shop", "1"], &["`My Shop` must be", "`1` must be"], ""),
+        (
+            "Where is the API?",
+            &["", "shop.example", "http://shop.example/"],
+            &["no default", "https://", "in the clear"],
+            "https://shop.example/",
+        ),
+        (
+            "Where is the secret?",
+            &["sk-live-4242", "env:sk-live-4242", "env:", "command:a 'b'"],
+            &["not repeated here", "not repeated here", "not repeated here", "quotes in a command"],
+            "none",
+        ),
+        (
+            "What may the agent read?",
+            &["3", "2-1", "orders stocks"],
+            &["no group `3`", "no group `2-1`", "no group `stocks`"],
+            "1 - 2",
+        ),
+        (
+            "Into which file?",
+            &["taken.toml", "half.toml", "no/such.toml"],
+            &["is there already", "`half.cases.toml` is there", "cannot be written"],
+            "",
+        ),
+    ] {
+        for (wrong, said) in wrong.iter().zip(said) {
+            prompts += 1;
+            answer(&mut terminal, prompts, question, &format!("{wrong}\n"));
+            terminal.until(said);
+        }
+        prompts += 1;
+        answer(&mut terminal, prompts, question, &format!("{good}\n"));
+    }
+    answer(&mut terminal, prompts + 1, "Write `shop.toml`?", "\n");
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 0, "{screen}");
+    assert_eq!(screen.matches("sk-live-4242").count(), 2, "as often as it was typed: {screen}");
+    is_good(at, "shop");
+    for path in ["/orders", "/stock"] {
+        assert_eq!(run(at, &["explain", "shop.toml", "GET", path]).status.code(), Some(0), "{path}");
+    }
+    assert_eq!(fs::read_to_string(at.join("taken.toml")).unwrap(), "mine");
+}
+
+#[test]
+fn who_gives_no_answer_that_can_be_used_is_not_asked_for_ever() {
+    let directory = directory();
+    let at = directory.path();
+    let mut terminal = Terminal::start(command(at, &["init", "--api", "allstacks"]), "");
+    for prompts in 1..=5 {
+        answer(&mut terminal, prompts, "What is the API called here?", "My Shop\n");
+    }
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 1, "{screen}");
+    assert!(screen.trim_end().ends_with("nothing was written"), "{screen}");
+    for (arguments, asked, code, said) in [
+        (&["init"][..], "Which API?", 2, "the input ended where --api or --openapi was asked for"),
+        (
+            &["init", "--api", "allstacks"],
+            "What is the API called here?",
+            2,
+            "the input ended where --name was asked for",
+        ),
+    ] {
+        let mut terminal = Terminal::start(command(at, arguments), "");
+        answer(&mut terminal, 1, asked, END_OF_INPUT);
+        let (ended, screen) = terminal.end();
+        assert_eq!(ended, code, "{screen}");
+        assert!(screen.contains(said), "{screen}");
+    }
+    let flags = ["--name", "a", "--base-url", "https://a.example/", "--credential", "none", "--group", "projects"];
+    let mut terminal = Terminal::start(command(at, &[&["init", "--api", "allstacks"], &flags[..]].concat()), "");
+    answer(&mut terminal, 1, "Into which file?", "\n");
+    answer(&mut terminal, 2, "Write `a.toml`?", END_OF_INPUT);
+    let (code, screen) = terminal.end();
+    assert_eq!(code, 1, "the end of the input is no yes: {screen}");
+    assert_eq!(fs::read_dir(at).unwrap().count(), 0);
+}
+
+#[test]
+fn what_the_command_line_says_is_judged_before_anybody_is_asked() {
+    let directory = directory();
+    let at = directory.path();
+    fs::write(at.join("taken.toml"), "mine").unwrap();
+    for (flag, value, code, said) in [
+        ("--name", "My Shop", 1, "must be a lower-case letter"),
+        ("--base-url", "http://127.0.0.1:9/", 1, "--allow-http"),
+        ("--header", "a b", 1, "not a header's name"),
+        ("--credential", "sk-live-4242", 2, "not repeated here"),
+        ("--group", "nothing", 2, "there is no group `nothing`"),
+        ("--output", "taken.toml", 2, "`taken.toml` is there already"),
+        ("--output", "no/such.toml", 2, "cannot be written"),
+    ] {
+        // Whoever is asked without a terminal is told that there is none.
+        let output = without_terminal(&command(at, &["init", "--api", "allstacks", flag, value]));
+        assert_eq!(output.status.code(), Some(code), "{flag} {value}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains(said) && !told.contains("terminal"), "{flag} {value}: {told}");
+    }
 }
 
 #[test]

@@ -138,7 +138,9 @@ fn everything_else_stays_a_copy_is_kept_and_the_entry_comes_out_again() {
         }
         scene.good(&[client, "--remove", "--name", "sample"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "{client}");
-        assert!(scene.good(&[client, "--remove", "policy.toml"]).contains("nothing was changed"), "{client}");
+        let output = scene.install(&[client, "--remove", "policy.toml"]);
+        assert_eq!(output.status.code(), Some(1), "{client}: it is not there any more: {output:?}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text, "{client}");
     }
 }
 
@@ -172,7 +174,10 @@ fn an_entry_that_starts_something_else_is_left_alone_unless_told_so() {
     for arguments in [&["--remove"][..], &[], &["--dry-run"]] {
         let output = scene.install(&[&["cursor", "policy.toml", "--config", "mcp.json"], arguments].concat());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("is not a gate's"), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("is not a gate's"), "{said}");
+        let replaced = said.contains("replaces");
+        assert_eq!(replaced, !arguments.contains(&"--remove"), "what is to go is not replaced: {said}");
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
     scene.good(&["cursor", "policy.toml", "--config", "mcp.json", "--force"]);
@@ -190,6 +195,34 @@ fn an_entry_that_starts_something_else_is_left_alone_unless_told_so() {
 }
 
 #[test]
+fn an_entry_to_take_out_that_is_not_there_is_told_with_those_that_are() {
+    let scene = Scene::new();
+    let remove = |name: &str| {
+        let output = scene.install(&["cursor", "--remove", "--name", name, "--config", "mcp.json"]);
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    };
+    let (code, said) = remove("sample");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no entry `sample`") && said.contains("no entry there is a gate's"), "{said}");
+    let path = scene.file("mcp.json", "{ \"mcpServers\": { \"other\": { \"command\": \"npx\" } } }\n");
+    for name in ["one", "two"] {
+        scene.good(&["cursor", "policy.toml", "--config", "mcp.json", "--name", name]);
+    }
+    let before = fs::read_to_string(&path).unwrap();
+    for (name, said_of_it) in
+        [("ome", "no entry `ome`; a gate's are `one`, `two`"), ("other", "a gate's are `one`, `two`")]
+    {
+        let (code, said) = remove(name);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(said_of_it), "{said}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), before, "{name}");
+    }
+    scene.good(&["cursor", "--remove", "--name", "one", "--config", "mcp.json"]);
+    let left = json_of(&path)["mcpServers"].as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(left, ["other", "two"]);
+}
+
+#[test]
 fn a_dry_run_shows_its_own_lines_alone_and_changes_nothing() {
     let scene = Scene::new();
     let text = "{\n  \"mcpServers\": {\n    \"other\": {\n      \"env\": { \"KEY\": \"neighbour\" }\n    }\n  }\n}\n";
@@ -199,8 +232,23 @@ fn a_dry_run_shows_its_own_lines_alone_and_changes_nothing() {
     assert!(!shown.contains("neighbour"), "{shown}");
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     assert!(scene.copies(&path).is_empty());
-    scene.good(&["cursor", "policy.toml", "--config", "new/mcp.json", "--dry-run"]);
-    assert!(!scene.home.path().join("new").exists());
+    scene.good(&["cursor", "policy.toml", "--dry-run"]);
+    assert!(!scene.home.path().join(".cursor").exists());
+}
+
+#[test]
+fn a_configuration_that_a_person_names_is_made_in_a_directory_that_is_there() {
+    let scene = Scene::new();
+    for arguments in [&[][..], &["--dry-run"], &["--force"], &["--remove"]] {
+        let output = scene.install(&[&["cursor", "policy.toml", "--config", "new/deep/mcp.json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("no directory `") && said.contains("new/deep`"), "{said}");
+        assert!(!scene.home.path().join("new").exists(), "{arguments:?}");
+    }
+    fs::create_dir(scene.home.path().join("new")).unwrap();
+    scene.good(&["cursor", "policy.toml", "--config", "new/mcp.json"]);
+    assert_eq!(json_of(&scene.home.path().join("new/mcp.json"))["mcpServers"]["sample"]["args"][0], "serve");
 }
 
 #[test]
@@ -228,6 +276,17 @@ fn a_wrong_policy_is_not_installed_and_a_desktop_without_variables_is_told_of() 
     let output = scene.install(&["cursor", "wrong.toml", "--config", "mcp.json"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(!scene.home.path().join("mcp.json").exists());
+    // As `serve` would not.
+    scene.file("again.toml", &fs::read_to_string(scene.home.policy()).unwrap());
+    for arguments in [&["--dry-run"][..], &[], &["--force"]] {
+        let output =
+            scene.install(&[&["cursor", "policy.toml", "again.toml", "--config", "mcp.json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("are both called `sample`"), "{output:?}");
+        assert!(!scene.home.path().join("mcp.json").exists());
+    }
+    scene.good(&["cursor", "policy.toml", "--config", "mcp.json", "--name", "portcullis"]);
+    scene.good(&["cursor", "policy.toml", "again.toml", "--config", "mcp.json", "--remove"]);
     for wrong in [
         &["cursor"][..],
         &["cursor", "none.toml"],

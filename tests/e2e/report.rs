@@ -1,8 +1,10 @@
 //! Report mode, end to end: what passes, what never does, and what the log says.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
-use super::common::gate::{Gate, binary};
+use super::common::gate::{Gate, Home, binary};
 use super::common::policy::{OPEN_LIMITS, head};
 use super::common::recorder::Recorder;
 
@@ -100,7 +102,26 @@ fn once_its_day_is_over_nothing_but_the_rules_lets_a_read_through() {
     assert_eq!(upstream.count(), 1);
     let checked = binary().arg("check").arg(gate.home.policy()).output().expect("the binary runs");
     let text = String::from_utf8_lossy(&checked.stderr).into_owned();
-    assert!(text.contains("warning[report-over]: report mode ended on 2020-01-01"), "{text}");
+    assert!(text.contains("warning[report-over]: report mode ended on 2020-01-01: nothing passes by it"), "{text}");
+}
+
+#[test]
+fn what_is_said_of_report_mode_is_true_on_the_day_it_is_said() {
+    let upstream = Recorder::plain();
+    for (until, said, unsaid) in
+        [("2020-01-01", "nothing passes by it", " passes up to "), ("2999-12-31", "2999-12-31", "ended")]
+    {
+        let home = Home::new(&policy(&upstream, until));
+        fs::write(home.path().join("policy.cases.toml"), "[[case]]\npath = \"/items/1\"\nexpect = \"allow\"\n")
+            .unwrap();
+        for arguments in [&["check"][..], &["test"], &["doctor", "--offline", "--state-dir", "state"]] {
+            let mut command = binary();
+            command.args(arguments).arg(home.policy()).env("HOME", home.path()).current_dir(home.path());
+            let output = command.output().expect("the binary runs");
+            let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            assert!(text.contains(said) && !text.contains(unsaid), "{arguments:?} {until}: {text}");
+        }
+    }
 }
 
 #[test]

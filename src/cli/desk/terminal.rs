@@ -30,13 +30,19 @@ impl Terminal {
         writeln!(self.tty, "{text}")
     }
 
-    /// One line, without the white space around it. What was typed before the question was there does not count.
-    pub(in crate::cli) fn ask(&mut self, question: &str) -> io::Result<String> {
+    /// One line, without the white space around it; nothing where the input ended. What was typed before the question was there
+    /// does not count.
+    pub(in crate::cli) fn line(&mut self, question: &str) -> io::Result<Option<String>> {
         tcflush(&self.tty, QueueSelector::IFlush)?;
         write!(self.tty, "{question}\n{PROMPT}")?;
         self.tty.flush()?;
         let mut line = Vec::new();
-        BufReader::new(&self.tty).take(MAX_ANSWER).read_until(b'\n', &mut line)?;
-        Ok(String::from_utf8_lossy(line.trim_ascii()).into_owned())
+        let read = BufReader::new(&self.tty).take(MAX_ANSWER).read_until(b'\n', &mut line)?;
+        Ok((read > 0).then(|| String::from_utf8_lossy(line.trim_ascii()).into_owned()))
+    }
+
+    /// The same, where the end of the input says no more than an empty line.
+    pub(in crate::cli) fn ask(&mut self, question: &str) -> io::Result<String> {
+        Ok(self.line(question)?.unwrap_or_default())
     }
 }

@@ -55,6 +55,7 @@ pub(super) fn policy(path: &Path, about: &mut About<'_>) -> Result<Option<Loaded
     }
     let Parsed { policy, mut findings, hidden: _ } = Policy::parse(&file.name(), &file.text);
     findings.extend(policy.iter().flat_map(|policy| sources::beyond(&file, policy)));
+    sources::settle(&mut findings);
     let mut hints = 0;
     for finding in &findings {
         let message = format!("line {}: {} [{}]", finding.line, finding.message, finding.code);

@@ -17,6 +17,14 @@ pub(super) struct Credential {
 }
 
 impl Credential {
+    /// Whether a place is one of them, wherever the policy will lie.
+    ///
+    /// # Errors
+    /// As [`Credential::read`].
+    pub(super) fn judge(place: &str) -> Result<(), InitError> {
+        Self::read(place, None, Path::new("/")).map(drop)
+    }
+
     /// Reads `env:NAME` and its like; nothing for `none`. `directory` is where the policy will lie.
     ///
     /// # Errors
@@ -28,7 +36,8 @@ impl Credential {
         let (kind, value) =
             place.split_once(':').filter(|(_, value)| !value.is_empty()).ok_or(InitError::Credential)?;
         let (toml, advice) = match kind {
-            "env" | "systemd" if !is_name(value) => return Err(InitError::Credential),
+            "env" if !is_name(value, "_") => return Err(InitError::Credential),
+            "systemd" if !is_name(value, "_.-") => return Err(InitError::Credential),
             "env" => (
                 format!("{{ env = {} }}", toml_string(value)),
                 format!(
@@ -59,9 +68,9 @@ impl Credential {
     }
 }
 
-fn is_name(text: &str) -> bool {
+fn is_name(text: &str, also: &str) -> bool {
     text.len() <= 255
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
         && !text.starts_with(|c: char| c.is_ascii_digit())
 }
 
@@ -100,8 +109,17 @@ mod tests {
 
     #[test]
     fn what_may_be_the_secret_itself_is_not_repeated() {
-        for place in ["s3cret", "env:s3cret value", "env:", "token:s3cret", "env:s3cret=", "", "command:sh -c 's3cret'"]
-        {
+        for place in [
+            "s3cret",
+            "env:s3cret value",
+            "env:",
+            "token:s3cret",
+            "env:s3cret=",
+            "env:sk-live-s3cret",
+            "env:s3cret.x",
+            "",
+            "command:sh -c 's3cret'",
+        ] {
             let error = Credential::read(place, None, Path::new("/")).unwrap_err().to_string();
             assert!(!error.contains("s3cret"), "{error}");
         }

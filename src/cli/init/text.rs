@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::answer::Allow;
 use super::credential::{Credential, named_from};
 use super::{Closed, Group, Offer, Openapi, Sample};
 use crate::trust::quoted;
@@ -19,14 +20,16 @@ pub(super) fn list(elements: &[String]) -> String {
     format!("[\n{elements}]")
 }
 
-/// The policy.
-pub(super) fn policy(
-    offer: &Offer,
-    name: &str,
-    base_url: &str,
-    credential: Option<&Credential>,
-    directory: &Path,
-) -> String {
+/// The API, as it was answered.
+pub(super) struct Upstream<'a> {
+    pub(super) name: &'a str,
+    pub(super) base_url: &'a str,
+    pub(super) allow: Allow,
+    pub(super) credential: Option<&'a Credential>,
+}
+
+/// The policy, which will lie in `directory`.
+pub(super) fn policy(offer: &Offer, upstream: &Upstream<'_>, directory: &Path) -> String {
     let openapi = match &offer.openapi {
         Openapi::Builtin(name) => (*name).to_owned(),
         Openapi::File(path) => named_from(path, directory).unwrap_or_else(|_| path.to_string_lossy().into_owned()),
@@ -35,13 +38,14 @@ pub(super) fn policy(
         "# What an agent may ask of this API: to read what the rules below name, and to change nothing.\n#\n\
          # What no rule allows is denied; a deny always wins; the order of rules means nothing. `*` stays inside one segment,\n\
          # `**` is any number of segments. policy.example.toml shows every key there is.\n\n\
-         version = 1\nname    = {}\n\n[upstream]\nbase_url = {}\n\
+         version = 1\nname    = {}\n\n[upstream]\nbase_url = {}\n{}\
          openapi  = {}   # a tool for each operation that a rule opens\n\n",
-        toml_string(name),
-        toml_string(base_url),
+        toml_string(upstream.name),
+        toml_string(upstream.base_url),
+        upstream.allow.toml(),
         toml_string(&openapi),
     );
-    text.push_str(&credential_text(credential));
+    text.push_str(&credential_text(upstream.credential));
     text.push_str("[access]\nwrites = false   # while false only reads leave, whatever the rules say\n\n");
     text.push_str(&format!("{LINE}\n# What may be read. Take out what your agent does not need.\n\n"));
     offer.groups.iter().for_each(|Group { toml, .. }| text.push_str(&format!("{toml}\n\n")));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Form;
 use super::case::{Case, Said};
 use crate::cli::audit::text::{Tone, printable};
+use crate::clock::{Clock as _, SystemClock};
 use crate::policy::{Policy, RuleInfo};
 
 /// The longest text of a case's own that is shown on a line, in characters.
@@ -66,11 +67,14 @@ impl<'p> Report<'p> {
         let unhit = self.unhit();
         writeln!(out, "{}, {} of {rules} rules are hit", tone.paint(&passed, coloured), rules - unhit.len())?;
         if let Some(report) = self.policy.report_until() {
-            writeln!(
-                out,
-                "  until {} report mode lets other reads through: cases are about the rules alone",
-                report.day()
-            )?;
+            let day = report.day();
+            match report.is_over(SystemClock::new().since_epoch()) {
+                true => writeln!(out, "  report mode ended on {day}: nothing passes by it")?,
+                false => writeln!(
+                    out,
+                    "  until {day} report mode lets other reads through: cases are about the rules alone"
+                )?,
+            }
         }
         for rule in unhit {
             let place = format!("{}:{}", self.policy.file(), rule.line());

@@ -172,7 +172,8 @@ fn read_report(access: &Section<'_>, findings: &mut Findings<'_>) -> Option<Repo
     let (day, end) = value.day(findings)?;
     let place = findings.place(value.span());
     let line = u32::try_from(place.line).unwrap_or(u32::MAX);
-    let message = format!("until {day} every read passes that no rule denies");
+    // Holds on every day: what the day is today, the text does not know.
+    let message = format!("report mode: a read that no rule denies passes up to {day}, and none by it after that day");
     let help = Some("remove it once `portcullis learn` has made rules of what was read");
     findings.warn("report-mode", value.span(), message, help);
     Some(ReportUntil { day, end, rule: RuleRef::new(REPORT.into(), line, usize::MAX), place })

@@ -146,6 +146,9 @@ pub(crate) fn without_terminal(command: &Command) -> Output {
     let script = r#"trap '' HUP; echo ready; while (: </dev/tty) 2>/dev/null; do sleep 0.01; done; exec "$@""#;
     shell.args(["-c", script, "sh"]).arg(command.get_program()).args(command.get_args());
     shell.env_clear().env("PATH", "/usr/bin:/bin");
+    if let Some(directory) = command.get_current_dir() {
+        shell.current_dir(directory);
+    }
     let (terminal, end) = pty_process::blocking::open().expect("a pseudo-terminal");
     let mut shell = pty_process::blocking::Command::from(shell);
     shell = shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

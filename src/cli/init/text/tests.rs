@@ -19,9 +19,13 @@ fn read(text: &str) -> Policy {
     policy.unwrap()
 }
 
+fn upstream(credential: Option<&Credential>) -> Upstream<'_> {
+    Upstream { name: "sample", base_url: BASE, allow: Allow::default(), credential }
+}
+
 fn written(offer: &Offer) -> Policy {
     let credential = Credential::read("env:TOKEN", None, Path::new("/")).unwrap();
-    read(&policy(offer, "sample", BASE, credential.as_ref(), Path::new("/")))
+    read(&policy(offer, &upstream(credential.as_ref()), Path::new("/")))
 }
 
 #[derive(Deserialize)]
@@ -173,7 +177,7 @@ fn a_header_of_the_apis_own_and_no_credential_can_be_written() {
         ("none", None, "# No credential"),
     ] {
         let credential = Credential::read(place, header, Path::new("/nowhere")).unwrap();
-        let text = policy(&offer, "sample", BASE, credential.as_ref(), Path::new("/nowhere"));
+        let text = policy(&offer, &upstream(credential.as_ref()), Path::new("/nowhere"));
         assert!(text.contains(line), "{text}");
         read(&text);
     }
