@@ -2,6 +2,9 @@
 //!
 //! Promises that no kind is left out. That each is the shortest of its kind is tried, not promised.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
@@ -73,14 +76,7 @@ impl Form {
 impl<'p> Classes<'p> {
     /// `None` when the steps are used up.
     pub(super) fn of(&mut self, labels: Labels<'p>, steps: &mut Steps) -> Option<Rc<[Class]>> {
-        let with = |form: Form, labels: Vec<Label<'p>>| labels.into_iter().map(move |label| (form, label));
-        let mut key: Vec<(Form, Label<'p>)> = with(Form::Canonical, labels.canonical)
-            .chain(with(Form::DeniedCanonical, labels.denied_canonical))
-            .chain(with(Form::Folded, labels.folded))
-            .chain(with(Form::Denied, labels.denied))
-            .collect();
-        key.sort_unstable();
-        key.dedup();
+        let key = key(labels);
         if let Some(known) = self.known.get(&key) {
             return Some(Rc::clone(known));
         }
@@ -88,6 +84,22 @@ impl<'p> Classes<'p> {
         self.known.insert(key, Rc::clone(&found));
         Some(found)
     }
+}
+
+/// Each label once, in order.
+fn key(labels: Labels<'_>) -> Vec<(Form, Label<'_>)> {
+    let Labels { canonical, folded, denied_canonical, denied } = labels;
+    let forms = [
+        (Form::Canonical, canonical),
+        (Form::DeniedCanonical, denied_canonical),
+        (Form::Folded, folded),
+        (Form::Denied, denied),
+    ];
+    let mut key: Vec<_> =
+        forms.into_iter().flat_map(|(form, labels)| labels.into_iter().map(move |label| (form, label))).collect();
+    key.sort_unstable();
+    key.dedup();
+    key
 }
 
 /// Looks through the segments, piece by piece.

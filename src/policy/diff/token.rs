@@ -117,7 +117,7 @@ impl Alphabet {
         fixed.extend(PLAIN_BEYOND.chars().find(|plain| !known.contains(plain)).map(Token::encoded));
         let mut marks = Vec::new();
         for character in known.iter().copied() {
-            if !character.is_ascii() && (canonical_combining_class(character) != 0 || FOLLOWERS.contains(&character)) {
+            if follows(character) {
                 marks.push((character, spellings(character)));
                 let letters = known.iter().filter(|letter| !letter.is_ascii());
                 fixed.extend(letters.map(|letter| Token::of(percent(*letter) + &percent(character), Sort::Name)));
@@ -148,10 +148,8 @@ impl Alphabet {
 
     /// What stands before the next piece, as far as it matters.
     pub(super) fn last(&self, canonical: &str) -> Last {
-        match canonical.bytes().rev().nth(2) {
-            Some(b'%') if !self.marks.is_empty() => Last::Encoded,
-            Some(_) | None => Last::Raw,
-        }
+        let is_encoded = canonical.ends_with(UNSEEN) || canonical.bytes().rev().nth(2) == Some(b'%');
+        if is_encoded && !self.marks.is_empty() { Last::Encoded } else { Last::Raw }
     }
 
     /// The pieces that may come next, where labels wait for these characters as it is written and in deny form.
@@ -263,6 +261,12 @@ static COMPOSED: LazyLock<Vec<Vec<Token>>> = LazyLock::new(|| {
     };
     ('\0'..='\u{7f}').map(composed).collect()
 });
+
+/// Whether a character can change the letter before it, or let one behind it do so: a mark, or what no deny form has.
+fn follows(character: char) -> bool {
+    let is_mark = || canonical_combining_class(character) != 0 || FOLLOWERS.contains(&character);
+    !character.is_ascii() && (is_mark() || is_ignorable(character))
+}
 
 /// Every way to write a character that a label knows, beyond the ones that all characters have.
 fn spellings(character: char) -> Vec<Token> {
