@@ -225,14 +225,15 @@ impl Learnt {
             counted(base.rules().len(), "rule")
         )?;
         writeln!(out, "no wider than the policy in force: proved by comparison, as `portcullis diff` makes it")?;
-        for (count, what) in [
-            (self.writes, "writes were left out; --writes learns them"),
-            (self.refused, "refused calls were left out"),
-            (self.starred, "calls were left out, because no rule can name a path with a `*` in it"),
-            (self.untold, "calls were left out, because the log does not tell enough of them"),
+        for (count, what, why) in [
+            (self.writes, "write", "; --writes learns writes as well"),
+            (self.refused, "refused call", ""),
+            (self.starred, "call", ", because no rule can name a path with a `*` in it"),
+            (self.untold, "call", ", because the log does not tell enough"),
         ] {
             if count > 0 {
-                writeln!(out, "{count} {what}")?;
+                let were = if count == 1 { "was" } else { "were" };
+                writeln!(out, "{} {were} left out{why}", counted(count, what))?;
             }
         }
         match &proposal.wider {

@@ -129,7 +129,7 @@ fn reads_alone_are_learnt_unless_writes_are_asked_for() {
     let home = day(&upstream, "writes = true");
     let (output, learnt) = learn(&home, &[]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("1 writes were left out; --writes learns them"), "{told}");
+    assert!(told.contains("1 write was left out; --writes learns writes as well"), "{told}");
     let (code, told) = replay(&learnt, &home, &[]);
     assert_eq!((code, &told["changed"]), (Some(1), &json!(1)), "{told}");
     let change = &told["changes"][0];

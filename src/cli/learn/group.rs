@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::logged::{Decided, Logged};
+use crate::cli::out::counted;
 use crate::policy::{Channel, Confirm, Effect, Grant, Policy, Preview, Rate, RuleRef};
 
 /// How often a path was asked for, and when.
@@ -28,7 +29,7 @@ impl Seen {
     pub(super) fn words(&self) -> String {
         let day = |time: &str| time.get(..10).unwrap_or(time).to_owned();
         let (first, last) = (day(&self.first), day(&self.last));
-        let calls = if self.count == 1 { "1 call".to_owned() } else { format!("{} calls", self.count) };
+        let calls = counted(self.count, "call");
         if first == last { format!("{calls}, {first}") } else { format!("{calls}, {first} to {last}") }
     }
 }
