@@ -43,10 +43,15 @@ paths = ["/**/secrets"]
 
 /// A gate that has seen a day's calls.
 fn day(upstream: &Recorder, access: &str) -> Arc<Home> {
-    let home = Home::new(&format!("{}{OPEN_LIMITS}{}", head(upstream), RULES.replace("writes = true", access)));
+    seen(upstream, &RULES.replace("writes = true", access), &calls())
+}
+
+/// A gate with these rules that has seen these calls.
+fn seen(upstream: &Recorder, rules: &str, calls: &[Value]) -> Arc<Home> {
+    let home = Home::new(&format!("{}{OPEN_LIMITS}{rules}", head(upstream)));
     let mut gate = Launch::new(&home).start();
-    for call in calls() {
-        gate.call("api_send", &call);
+    for call in calls {
+        gate.call("api_send", call);
     }
     gate.finish();
     home
@@ -242,12 +247,7 @@ fn tables_below_a_rule_stay_with_it() {
         "confirm = \"never\"\n[allow.query]\nonly = [\"page\", \"sort\"]\n[allow.query.values]\nsort = [\"name\", \"age\"]\n[allow.body]\nonly = [\"name\", \"size\", \"colour\"]",
     );
     assert!(below.contains("[allow.query]"), "{below}");
-    let home = Home::new(&format!("{}{OPEN_LIMITS}{below}", head(&upstream)));
-    let mut gate = Launch::new(&home).start();
-    for call in calls() {
-        gate.call("api_send", &call);
-    }
-    gate.finish();
+    let home = seen(&upstream, &below, &calls());
     let (output, learnt) = learn(&home, &["--writes"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
@@ -298,4 +298,43 @@ fn no_request_writes_a_pattern_into_the_policy_and_many_paths_are_several_rules(
             .contains("3 calls were left out, because no rule can name a path with a `*` in it")
     );
     assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
+}
+
+/// A rule for reads that are sent with POST.
+const ASKED: &str = "[[allow]]\nid = \"asked\"\nmethods = [\"POST\"]\npaths = [\"/a\", \"/b\"]\neffect = \"read\"\n";
+
+fn post(path: &str, body: Value) -> Value {
+    json!({ "method": "POST", "path": path, "body": body })
+}
+
+#[test]
+fn an_array_that_was_sent_stays_possible_and_an_empty_one_is_told_from_an_empty_object() {
+    let upstream = Recorder::plain();
+    for (bodies, only) in [
+        (vec![json!([]), json!({ "a": 1 })], None),
+        (vec![json!({ "a": 1 }), json!([{ "b": 2 }]), json!({})], None),
+        (vec![json!({}), json!({ "a": 1 })], Some("body = { only = [\"a\"] }")),
+        (vec![json!({})], Some("body = { only = [] }")),
+    ] {
+        let calls: Vec<Value> = bodies.into_iter().map(|body| post("/a", body)).collect();
+        let home = seen(&upstream, ASKED, &calls);
+        let (output, learnt) = learn(&home, &[]);
+        let policy = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(only.map_or(!policy.contains("body"), |only| policy.contains(only)), "{policy}");
+        let (code, told) = replay(&learnt, &home, &[]);
+        assert_eq!((code, &told["same"]), (Some(0), &json!(calls.len())), "{told}\n{policy}");
+    }
+}
+
+#[test]
+fn a_rule_that_lists_members_is_replayed_for_bodies_without_any() {
+    let upstream = Recorder::plain();
+    let home = seen(&upstream, ASKED, &[post("/a", json!({})), post("/a", json!([])), post("/b", json!({ "a": 1 }))]);
+    let other = home.path().join("other.toml");
+    let narrower = fs::read_to_string(home.policy()).expect("the policy") + "body = { only = [\"a\"] }\n";
+    fs::write(&other, narrower).expect("the policy is written");
+    let (code, told) = replay(&other, &home, &[]);
+    assert_eq!((code, &told["same"], &told["undecided"]), (Some(1), &json!(2), &json!(0)), "{told}");
+    assert_eq!(told["changes"][0]["cause"], "body_shape, `asked`", "{told}");
 }

@@ -41,8 +41,8 @@ pub(super) enum Bodies {
     None,
     /// Objects with these members.
     Members(BTreeSet<String>),
-    /// Something that may have been an array.
-    Any,
+    /// An array among them, which no list of members lets through.
+    Arrays,
 }
 
 /// What was asked of the requests: with another one in force they would be another rule's.
@@ -108,10 +108,9 @@ impl Group {
         self.names.extend(logged.query.iter().map(|(name, _)| name.clone()));
         let Some(body) = &logged.body else { return };
         let names = body.names.iter().filter_map(|pair| pair.first().cloned());
-        // Of an array no names are told, nor of an object without any.
-        match (&mut self.bodies, body.names.is_empty() && body.bytes > 2) {
-            (_, true) => self.bodies = Bodies::Any,
-            (Bodies::Any, false) => {}
+        match (&mut self.bodies, body.array) {
+            (_, true) => self.bodies = Bodies::Arrays,
+            (Bodies::Arrays, false) => {}
             (Bodies::None, false) => self.bodies = Bodies::Members(names.collect()),
             (Bodies::Members(members), false) => members.extend(names),
         }

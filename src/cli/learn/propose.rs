@@ -219,7 +219,7 @@ fn table(mut table: Table, id: &str, group: &Group, form: Form, templates: &Temp
         Bodies::None if ["POST", "PUT", "PATCH", "DELETE"].contains(&group.method.as_str()) => {
             narrow(&mut table, "body", &BTreeSet::new());
         }
-        Bodies::None | Bodies::Any => {}
+        Bodies::None | Bodies::Arrays => {}
     }
     if let Some((_, asked)) = &group.rule {
         ask(&mut table, asked);
