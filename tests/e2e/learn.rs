@@ -338,3 +338,104 @@ fn a_rule_that_lists_members_is_replayed_for_bodies_without_any() {
     assert_eq!((code, &told["same"], &told["undecided"]), (Some(1), &json!(2), &json!(0)), "{told}");
     assert_eq!(told["changes"][0]["cause"], "body_shape, `asked`", "{told}");
 }
+
+/// Rules of which the first takes encoded slashes, each with keys of its own.
+fn encoded(methods: &str, e: &str, f: &str) -> String {
+    format!(
+        "[access]\nwrites = true\n[confirm]\nwait = \"0ms\"\n\
+         [[allow]]\nid = \"e\"\nmethods = [{methods}]\npaths = [\"/p/*\"]\nencoded = [\"%2F\"]\n{e}\
+         [[allow]]\nid = \"f\"\n{f}paths = [\"/q/**\"]\n"
+    )
+}
+
+fn requests(lines: &[&str]) -> Vec<Value> {
+    let request = |line: &&str| {
+        let (method, path) = line.split_once(' ').expect("a method and a path");
+        json!({ "method": method, "path": path })
+    };
+    lines.iter().map(request).collect()
+}
+
+/// What `learn` prints and says of these calls; what it prints is no wider, and draws no finding of this code.
+fn learnt(home: &Home, words: &[&str], finding: &str) -> (String, String, PathBuf) {
+    let (output, learnt) = learn(home, words);
+    let [policy, told] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert_eq!(output.status.code(), Some(0), "{told}{policy}");
+    assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0), "{policy}");
+    let check = run(&["check", text(&learnt)]);
+    let found = [check.stdout, check.stderr].concat();
+    assert!(!String::from_utf8_lossy(&found).contains(finding), "{finding}\n{policy}");
+    (policy, told, learnt)
+}
+
+#[test]
+fn a_path_that_no_pattern_can_name_is_let_through_by_its_rule_as_it_stands_beside_narrower_ones() {
+    let upstream = Recorder::plain();
+    let calls = requests(&["GET /p/a%2Fb", "GET /p/c", "GET /q/x", "PUT /q/y", "POST /q/z"]);
+    for f in [
+        "methods = [\"GET\", \"PUT\", \"POST\"]\nconfirm = \"never\"\n",
+        // What is asked of writes is asked of no read of the other rule.
+        "methods = [\"GET\", \"PUT\", \"POST\"]\n",
+    ] {
+        let home = seen(&upstream, &encoded("\"GET\"", "", f), &calls);
+        let (policy, told, file) = learnt(&home, &["--writes"], "duplicate-rule");
+        assert!(told.contains("learnt 4 rules with 4 paths from 5 calls") && !told.contains("left out"), "{told}");
+        let kept = "id = \"e\"\nmethods = [\"GET\"]\npaths = [\"/p/*\"]\nencoded = [\"%2F\"]\n";
+        assert!(
+            policy.contains(&format!("can name paths with encoded reserved characters.\n[[allow]]\n{kept}")),
+            "{policy}"
+        );
+        assert!(policy.contains("\"/q/x\"") && !policy.contains("/q/**"), "{policy}");
+        let (code, told) = replay(&file, &home, &[]);
+        assert_eq!((code, &told["same"]), (Some(0), &json!(5)), "{told}\n{policy}");
+    }
+}
+
+#[test]
+fn a_call_that_only_a_wider_rule_could_let_through_is_left_out_and_counted() {
+    let upstream = Recorder::plain();
+    let (get, calls) = ("methods = [\"GET\"]\n", requests(&["GET /p/a%2Fb", "GET /p/c", "GET /q/x"]));
+    for rules in [
+        // As it stands the rule lets writes through.
+        encoded("\"GET\", \"PUT\"", "confirm = \"never\"\n", get),
+        // The rate bounds a path whose slashes the API decodes.
+        encoded("\"GET\"", "", &format!("{get}rate = \"1000/s\"\n")),
+    ] {
+        let home = seen(&upstream, &rules, &calls);
+        let (policy, told, _) = learnt(&home, &[], "duplicate-rule");
+        assert!(told.contains("1 call was left out, because only a rule with `encoded` can name"), "{told}");
+        assert!(told.contains("learnt 2 rules with 2 paths from 2 calls"), "{told}");
+        assert!(policy.contains("\"/p/c\"") && policy.contains("\"/q/x\""), "{policy}");
+        assert!(!policy.contains("encoded") && !policy.contains("PUT") && !policy.contains('*'), "{policy}");
+    }
+    let home = seen(&upstream, &encoded("\"GET\", \"PUT\"", "", get), &requests(&["GET /p/a%2Fb"]));
+    let (output, _) = learn(&home, &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{told}");
+    assert!(told.contains("hold encoded reserved characters, so there is nothing to learn"), "{told}");
+}
+
+#[test]
+fn a_rule_that_takes_encoded_characters_changes_nothing_of_what_is_learnt_for_others() {
+    let upstream = Recorder::plain();
+    for (methods, calls) in [
+        ("\"GET\", \"PUT\"", ["GET /p/b", "GET /q/x", "PUT /q/x"]),
+        ("\"GET\", \"HEAD\"", ["GET /p/b", "GET /q/x", "HEAD /q/x"]),
+        ("\"POST\", \"PUT\"", ["GET /p/b", "POST /q/x", "PUT /q/x"]),
+    ] {
+        let rules = encoded("\"GET\"", "", &format!("methods = [{methods}]\nconfirm = \"never\"\n"));
+        let calls = requests(&calls);
+        let with = seen(&upstream, &rules, &calls);
+        let without = seen(&upstream, &rules.replace("encoded = [\"%2F\"]\n", ""), &calls);
+        for words in [&["--writes"][..], &[]] {
+            let (policy, told, _) = learnt(&with, words, "duplicate-rule");
+            let (other, _, _) = learnt(&without, words, "duplicate-rule");
+            // The upstream's address is one for both.
+            assert_eq!(policy, other);
+            let writes = methods.contains("PUT") && words.is_empty();
+            assert_eq!(told.contains("left out; --writes"), writes, "{told}");
+            assert!(!policy.contains("**"), "{policy}");
+            assert!(!writes || !policy.contains("PUT"), "{policy}");
+        }
+    }
+}
