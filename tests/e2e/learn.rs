@@ -439,3 +439,21 @@ fn a_rule_that_takes_encoded_characters_changes_nothing_of_what_is_learnt_for_ot
         }
     }
 }
+
+#[test]
+fn the_log_tells_no_more_of_what_is_learnt_than_it_did() {
+    let upstream = Recorder::plain();
+    for (f, g, expected) in [
+        ("", "log = \"names\"\n", Some("log = \"names\"\n")),
+        ("log = \"full\"\n", "log = \"full\"\n", Some("log = \"full\"\n")),
+        ("log = \"full\"\n", "", None),
+    ] {
+        let rules = format!(
+            "[[allow]]\nid = \"f\"\nmethods = [\"GET\"]\npaths = [\"/q/*\"]\n{f}\
+             [[allow]]\nid = \"g\"\nmethods = [\"GET\"]\npaths = [\"/**\"]\n{g}"
+        );
+        let home = seen(&upstream, &rules, &requests(&["GET /q/x"]));
+        let (policy, _, _) = learnt(&home, &[], "duplicate-rule");
+        assert!(expected.map_or(!policy.contains("log = "), |log| policy.contains(log)), "{policy}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::logged::{Decided, Logged};
 use crate::cli::out::counted;
-use crate::policy::{Channel, Confirm, Effect, Grant, PathGlob, Policy, Preview, Rate, RuleRef};
+use crate::policy::{Channel, Confirm, Effect, Grant, PathGlob, Policy, Preview, Rate, RuleRef, Values};
 
 /// How often a path was asked for, and when.
 #[derive(Debug, Clone, Default)]
@@ -53,6 +53,8 @@ pub(super) struct Demands {
     pub(super) credential: Option<String>,
     /// The lowest of the rates.
     pub(super) rate: Option<Rate>,
+    /// What the log tells of them.
+    pub(super) values: Values,
 }
 
 /// What was asked of writes.
@@ -92,8 +94,12 @@ impl Group {
                 idempotency_key: grant.idempotency_key(),
             }),
         };
-        let asked =
-            Demands { approval, credential: grant.credential().map(str::to_owned), rate: rates.min_by_key(a_day) };
+        let asked = Demands {
+            approval,
+            credential: grant.credential().map(str::to_owned),
+            rate: rates.min_by_key(a_day),
+            values: grant.values(),
+        };
         let rule = grant.rule().clone();
         let name = format!("{:>6} {} {asked:?}", rule.index(), logged.method);
         (name, Self::new(Some((rule, asked)), logged))

@@ -9,7 +9,7 @@ use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Val
 use super::Effects;
 use super::fold::{Templates, fold};
 use super::group::{Approval, Bodies, Demands, Group, Seen};
-use crate::policy::{Preview, REPORT, Rate};
+use crate::policy::{Preview, REPORT, Rate, Values};
 
 /// The most paths of one rule that a policy may have.
 const MOST_PATHS: usize = 256;
@@ -150,8 +150,13 @@ impl<'t> Frame<'t> {
             groups.iter().for_each(|group| seen.add(&group.unnamed));
             why = format!("{WHOLE}\n");
         } else {
-            let named = groups.iter().filter(|group| !group.paths.is_empty());
-            let methods: BTreeSet<&str> = named.map(|group| group.method.as_str()).collect();
+            let named: Vec<&&Group> = groups.iter().filter(|group| !group.paths.is_empty()).collect();
+            let methods: BTreeSet<&str> = named.iter().map(|group| group.method.as_str()).collect();
+            let before = table.get("methods").and_then(Item::as_array).map_or(0, Array::len);
+            let demands = || named.iter().filter_map(|group| group.rule.as_ref()).map(|(_, asked)| asked);
+            if methods.len() < before && demands().all(|asked| asked.approval.is_none()) {
+                reads(&mut table);
+            }
             set(&mut table, "methods", Value::from_iter(methods));
             table.remove("encoded");
         }
@@ -293,6 +298,11 @@ fn narrow(table: &mut Table, key: &str, names: &BTreeSet<String>) {
     table.insert(key, toml_edit::value(limit));
 }
 
+/// Takes away what is asked of writes alone.
+fn reads(table: &mut Table) {
+    APPROVAL.iter().for_each(|key| drop(table.remove(key)));
+}
+
 /// What was asked of the requests by all the rules about them, of which this one may be the last.
 fn ask(table: &mut Table, demands: &Demands) {
     match &demands.credential {
@@ -308,9 +318,13 @@ fn ask(table: &mut Table, demands: &Demands) {
         };
         set(table, "rate", format!("{count}/{unit}"));
     }
+    match demands.values {
+        Values::Names => set(table, "log", "names"),
+        Values::Digest => drop(table.remove("log")),
+        Values::Full => set(table, "log", "full"),
+    }
     let Some(Approval { confirm, channel, preview, idempotency_key }) = &demands.approval else {
-        // What is left of the rule reads alone.
-        APPROVAL.iter().for_each(|key| drop(table.remove(key)));
+        reads(table);
         return;
     };
     set(table, "confirm", confirm.as_str());
@@ -340,7 +354,7 @@ mod tests {
         let rule = policy.writes().next().unwrap().0.clone();
         let seen = |count| Seen { count, first: "2026-01-01".to_owned(), last: "2026-01-01".to_owned() };
         Group {
-            rule: Some((rule, Demands { approval: None, credential: None, rate: None })),
+            rule: Some((rule, Demands { approval: None, credential: None, rate: None, values: Values::Digest })),
             method: method.to_owned(),
             paths: paths.iter().map(|path| ((*path).to_owned(), seen(1))).collect(),
             unnamed: if unnamed > 0 { seen(unnamed) } else { Seen::default() },
@@ -366,6 +380,8 @@ mod tests {
         let Written { text, owners, .. } = written(&groups[..2], &[Form::Kept, Form::Exact]);
         assert!(text.contains("methods = [\"GET\"]\n") && text.contains("methods = [\"PUT\"]\n"), "{text}");
         assert_eq!(owners, [["f".to_owned()], ["f-put".to_owned()]]);
+        // Reads alone are left of it.
+        assert!(!text.contains("confirm"), "{text}");
     }
 
     #[test]
