@@ -269,6 +269,9 @@ pub(super) enum Pair<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct SubjectBody<'a> {
     pub(super) bytes: usize,
+    /// There where it is an array, of which no names are told; a body is an object otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) array: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) digest: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

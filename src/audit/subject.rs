@@ -1,7 +1,7 @@
 //! What a record says of a request.
 //!
 //! Promises: of the values in a query and a body no more than the rules let it say, and in clear none of a member that
-//! the policy redacts. Names, the method, the canonical path and sizes are clear.
+//! the policy redacts. Names, the method, the canonical path, sizes and whether a body is an array are clear.
 
 use std::borrow::Cow;
 
@@ -56,6 +56,7 @@ impl Teller<'_> {
         };
         SubjectBody {
             bytes: body.bytes().len(),
+            array: !body.is_object(),
             digest: (self.values != Values::Names).then(|| self.key.of(&[b"body", body.bytes()])),
             names: body.members().map(member).collect(),
             text: (self.values == Values::Full).then(|| self.text(body)),
@@ -121,6 +122,21 @@ mod tests {
             assert!(!digest.to_string().contains(clear) && !names.to_string().contains(clear), "{clear}");
         }
         assert!(!full.to_string().contains("a@b.c"), "{full}");
+    }
+
+    #[test]
+    fn an_array_is_told_from_an_object_however_little_else_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let key = DigestKey::load(directory.path()).unwrap();
+        for values in [Values::Names, Values::Digest, Values::Full] {
+            let array = |text: &str| {
+                let body = Body::parse(text).unwrap();
+                let told = serde_json::to_value(Teller { key: &key, redact: &[], values }.body(&body)).unwrap();
+                told.get("array").cloned()
+            };
+            assert_eq!((array("[]"), array(" [{\"a\":1}]")), (Some(json!(true)), Some(json!(true))), "{values:?}");
+            assert_eq!((array("{}"), array("{\"a\":[1]}")), (None, None), "{values:?}");
+        }
     }
 
     fn granted(rules: &[&str]) -> Values {

@@ -6,6 +6,7 @@
 mod fold;
 mod group;
 mod propose;
+mod write;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -132,9 +133,9 @@ fn learn(asked: &Learn) -> Result<ExitCode, ExitCode> {
         complain(&"the log has no request that this policy lets through, so there is nothing to learn");
         return Ok(ExitCode::from(FOUND));
     }
-    let proposal = match propose::propose(&base, &text, &learnt.groups, &templates) {
+    let proposal = match propose::propose(&base, &text, &learnt.groups, &templates, effects) {
         Ok(proposal) => proposal,
-        Err(error @ ProposeError::Unproved) => {
+        Err(error @ (ProposeError::Unproved | ProposeError::Unnamed)) => {
             complain(&error);
             return Ok(ExitCode::from(FOUND));
         }
@@ -214,25 +215,31 @@ impl Learnt {
     }
 
     fn told(&self, out: &mut impl Write, base: &Policy, proposal: &Proposal) -> io::Result<()> {
-        let Proposal { rules, paths, .. } = proposal;
+        let Proposal { rules, paths, unnamed, .. } = proposal;
         writeln!(
             out,
             "learnt {} with {} from {}; {} had {}",
             counted(*rules, "rule"),
             counted(*paths, "path"),
-            counted(self.calls, "call"),
+            counted(self.calls.saturating_sub(*unnamed), "call"),
             base.file(),
             counted(base.rules().len(), "rule")
         )?;
         writeln!(out, "no wider than the policy in force: proved by comparison, as `portcullis diff` makes it")?;
-        for (count, what) in [
-            (self.writes, "writes were left out; --writes learns them"),
-            (self.refused, "refused calls were left out"),
-            (self.starred, "calls were left out, because no rule can name a path with a `*` in it"),
-            (self.untold, "calls were left out, because the log does not tell enough of them"),
+        for (count, what, why) in [
+            (self.writes, "write", "; --writes learns writes as well"),
+            (self.refused, "refused call", ""),
+            (self.starred, "call", ", because no rule can name a path with a `*` in it"),
+            (
+                *unnamed,
+                "call",
+                ", because only a rule with `encoded` can name their paths, and none can stand as it is",
+            ),
+            (self.untold, "call", ", because the log does not tell enough"),
         ] {
             if count > 0 {
-                writeln!(out, "{count} {what}")?;
+                let were = if count == 1 { "was" } else { "were" };
+                writeln!(out, "{} {were} left out{why}", counted(count, what))?;
             }
         }
         match &proposal.wider {

@@ -234,20 +234,10 @@ impl Logged {
             });
             queries = longer.collect();
         }
-        let bodies = self.bodies();
-        let made = queries.iter().flat_map(|values| bodies.iter().map(|body| self.request(values, body.as_deref())));
+        let body = self.body.as_ref().map(again);
+        let made = queries.iter().map(|values| self.request(values, body.as_deref()));
         // All or none: what is left out could be what it was.
         made.collect::<Option<Vec<_>>>().unwrap_or_default()
-    }
-
-    /// The body as an object of that size, and as an array where it may have been one.
-    fn bodies(&self) -> Vec<Option<String>> {
-        let Some(body) = &self.body else { return vec![None] };
-        let names: Vec<&str> = body.names.iter().filter_map(|pair| pair.first()).map(String::as_str).collect();
-        let members: Vec<String> = names.iter().map(|name| format!("{}:0", serde_json::Value::from(*name))).collect();
-        let object = padded(format!("{{{}", members.join(",")), body.bytes, '}');
-        let array = names.is_empty().then(|| padded("[".to_owned(), body.bytes, ']'));
-        std::iter::once(object).chain(array).map(Some).collect()
     }
 
     fn request(&self, values: &[&str], body: Option<&str>) -> Option<Request> {
@@ -284,6 +274,16 @@ fn candidates((name, told): &(String, Recalled), policy: &Policy, key: Option<&D
         }
         (Recalled::Digest(_), None) | (Recalled::Nothing, _) => any(),
     }
+}
+
+/// A body of that kind and size, with these members.
+fn again(body: &LoggedBody) -> String {
+    if body.array {
+        return padded("[".to_owned(), body.bytes, ']');
+    }
+    let names = body.names.iter().filter_map(|pair| pair.first());
+    let members: Vec<String> = names.map(|name| format!("{}:0", serde_json::Value::from(name.as_str()))).collect();
+    padded(format!("{{{}", members.join(",")), body.bytes, '}')
 }
 
 /// White space between tokens is part of a body's size.

@@ -161,7 +161,8 @@ impl Outcome<'_> {
             )?;
         }
         if let Some(left) = self.changes.len().checked_sub(SHOWN).filter(|left| *left > 0) {
-            writeln!(out, "\n         and {left} more kinds of change; --format json has them all")?;
+            let kinds = out::counted(left, "kind");
+            writeln!(out, "\n         and {kinds} of change more; --format json has them all")?;
         }
         if let Some(first) = self.undecided.first() {
             let request = printable(&format!("{} {}", first.method, first.path), MOST);
@@ -172,7 +173,8 @@ impl Outcome<'_> {
             writeln!(out, "         its digests is not beside it. The first: {request}")?;
         }
         if self.others > 0 {
-            writeln!(out, "\n{} other calls made no request, or a limit or a fault ended them.", self.others)?;
+            let others = out::counted(self.others, "other call");
+            writeln!(out, "\n{others} made no request, or met a limit or a fault.")?;
         }
         Ok(())
     }

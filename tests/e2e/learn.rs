@@ -43,10 +43,15 @@ paths = ["/**/secrets"]
 
 /// A gate that has seen a day's calls.
 fn day(upstream: &Recorder, access: &str) -> Arc<Home> {
-    let home = Home::new(&format!("{}{OPEN_LIMITS}{}", head(upstream), RULES.replace("writes = true", access)));
+    seen(upstream, &RULES.replace("writes = true", access), &calls())
+}
+
+/// A gate with these rules that has seen these calls.
+fn seen(upstream: &Recorder, rules: &str, calls: &[Value]) -> Arc<Home> {
+    let home = Home::new(&format!("{}{OPEN_LIMITS}{rules}", head(upstream)));
     let mut gate = Launch::new(&home).start();
-    for call in calls() {
-        gate.call("api_send", &call);
+    for call in calls {
+        gate.call("api_send", call);
     }
     gate.finish();
     home
@@ -129,7 +134,7 @@ fn reads_alone_are_learnt_unless_writes_are_asked_for() {
     let home = day(&upstream, "writes = true");
     let (output, learnt) = learn(&home, &[]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(told.contains("1 writes were left out; --writes learns them"), "{told}");
+    assert!(told.contains("1 write was left out; --writes learns writes as well"), "{told}");
     let (code, told) = replay(&learnt, &home, &[]);
     assert_eq!((code, &told["changed"]), (Some(1), &json!(1)), "{told}");
     let change = &told["changes"][0];
@@ -242,12 +247,7 @@ fn tables_below_a_rule_stay_with_it() {
         "confirm = \"never\"\n[allow.query]\nonly = [\"page\", \"sort\"]\n[allow.query.values]\nsort = [\"name\", \"age\"]\n[allow.body]\nonly = [\"name\", \"size\", \"colour\"]",
     );
     assert!(below.contains("[allow.query]"), "{below}");
-    let home = Home::new(&format!("{}{OPEN_LIMITS}{below}", head(&upstream)));
-    let mut gate = Launch::new(&home).start();
-    for call in calls() {
-        gate.call("api_send", &call);
-    }
-    gate.finish();
+    let home = seen(&upstream, &below, &calls());
     let (output, learnt) = learn(&home, &["--writes"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
@@ -298,4 +298,162 @@ fn no_request_writes_a_pattern_into_the_policy_and_many_paths_are_several_rules(
             .contains("3 calls were left out, because no rule can name a path with a `*` in it")
     );
     assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0));
+}
+
+/// A rule for reads that are sent with POST.
+const ASKED: &str = "[[allow]]\nid = \"asked\"\nmethods = [\"POST\"]\npaths = [\"/a\", \"/b\"]\neffect = \"read\"\n";
+
+fn post(path: &str, body: Value) -> Value {
+    json!({ "method": "POST", "path": path, "body": body })
+}
+
+#[test]
+fn an_array_that_was_sent_stays_possible_and_an_empty_one_is_told_from_an_empty_object() {
+    let upstream = Recorder::plain();
+    for (bodies, only) in [
+        (vec![json!([]), json!({ "a": 1 })], None),
+        (vec![json!({ "a": 1 }), json!([{ "b": 2 }]), json!({})], None),
+        (vec![json!({}), json!({ "a": 1 })], Some("body = { only = [\"a\"] }")),
+        (vec![json!({})], Some("body = { only = [] }")),
+    ] {
+        let calls: Vec<Value> = bodies.into_iter().map(|body| post("/a", body)).collect();
+        let home = seen(&upstream, ASKED, &calls);
+        let (output, learnt) = learn(&home, &[]);
+        let policy = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        assert!(only.map_or(!policy.contains("body"), |only| policy.contains(only)), "{policy}");
+        let (code, told) = replay(&learnt, &home, &[]);
+        assert_eq!((code, &told["same"]), (Some(0), &json!(calls.len())), "{told}\n{policy}");
+    }
+}
+
+#[test]
+fn a_rule_that_lists_members_is_replayed_for_bodies_without_any() {
+    let upstream = Recorder::plain();
+    let home = seen(&upstream, ASKED, &[post("/a", json!({})), post("/a", json!([])), post("/b", json!({ "a": 1 }))]);
+    let other = home.path().join("other.toml");
+    let narrower = fs::read_to_string(home.policy()).expect("the policy") + "body = { only = [\"a\"] }\n";
+    fs::write(&other, narrower).expect("the policy is written");
+    let (code, told) = replay(&other, &home, &[]);
+    assert_eq!((code, &told["same"], &told["undecided"]), (Some(1), &json!(2), &json!(0)), "{told}");
+    assert_eq!(told["changes"][0]["cause"], "body_shape, `asked`", "{told}");
+}
+
+/// Rules of which the first takes encoded slashes, each with keys of its own.
+fn encoded(methods: &str, e: &str, f: &str) -> String {
+    format!(
+        "[access]\nwrites = true\n[confirm]\nwait = \"0ms\"\n\
+         [[allow]]\nid = \"e\"\nmethods = [{methods}]\npaths = [\"/p/*\"]\nencoded = [\"%2F\"]\n{e}\
+         [[allow]]\nid = \"f\"\n{f}paths = [\"/q/**\"]\n"
+    )
+}
+
+fn requests(lines: &[&str]) -> Vec<Value> {
+    let request = |line: &&str| {
+        let (method, path) = line.split_once(' ').expect("a method and a path");
+        json!({ "method": method, "path": path })
+    };
+    lines.iter().map(request).collect()
+}
+
+/// What `learn` prints and says of these calls; what it prints is no wider, and draws no finding of this code.
+fn learnt(home: &Home, words: &[&str], finding: &str) -> (String, String, PathBuf) {
+    let (output, learnt) = learn(home, words);
+    let [policy, told] = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert_eq!(output.status.code(), Some(0), "{told}{policy}");
+    assert_eq!(run(&["diff", text(&home.policy()), text(&learnt)]).status.code(), Some(0), "{policy}");
+    let check = run(&["check", text(&learnt)]);
+    let found = [check.stdout, check.stderr].concat();
+    assert!(!String::from_utf8_lossy(&found).contains(finding), "{finding}\n{policy}");
+    (policy, told, learnt)
+}
+
+#[test]
+fn a_path_that_no_pattern_can_name_is_let_through_by_its_rule_as_it_stands_beside_narrower_ones() {
+    let upstream = Recorder::plain();
+    let calls = requests(&["GET /p/a%2Fb", "GET /p/c", "GET /q/x", "PUT /q/y", "POST /q/z"]);
+    for f in [
+        "methods = [\"GET\", \"PUT\", \"POST\"]\nconfirm = \"never\"\n",
+        // What is asked of writes is asked of no read of the other rule.
+        "methods = [\"GET\", \"PUT\", \"POST\"]\n",
+    ] {
+        let home = seen(&upstream, &encoded("\"GET\"", "", f), &calls);
+        let (policy, told, file) = learnt(&home, &["--writes"], "duplicate-rule");
+        assert!(told.contains("learnt 4 rules with 4 paths from 5 calls") && !told.contains("left out"), "{told}");
+        let kept = "id = \"e\"\nmethods = [\"GET\"]\npaths = [\"/p/*\"]\nencoded = [\"%2F\"]\n";
+        assert!(
+            policy.contains(&format!("can name paths with encoded reserved characters.\n[[allow]]\n{kept}")),
+            "{policy}"
+        );
+        assert!(policy.contains("\"/q/x\"") && !policy.contains("/q/**"), "{policy}");
+        let (code, told) = replay(&file, &home, &[]);
+        assert_eq!((code, &told["same"]), (Some(0), &json!(5)), "{told}\n{policy}");
+    }
+}
+
+#[test]
+fn a_call_that_only_a_wider_rule_could_let_through_is_left_out_and_counted() {
+    let upstream = Recorder::plain();
+    let (get, calls) = ("methods = [\"GET\"]\n", requests(&["GET /p/a%2Fb", "GET /p/c", "GET /q/x"]));
+    for rules in [
+        // As it stands the rule lets writes through.
+        encoded("\"GET\", \"PUT\"", "confirm = \"never\"\n", get),
+        // The rate bounds a path whose slashes the API decodes.
+        encoded("\"GET\"", "", &format!("{get}rate = \"1000/s\"\n")),
+    ] {
+        let home = seen(&upstream, &rules, &calls);
+        let (policy, told, _) = learnt(&home, &[], "duplicate-rule");
+        assert!(told.contains("1 call was left out, because only a rule with `encoded` can name"), "{told}");
+        assert!(told.contains("learnt 2 rules with 2 paths from 2 calls"), "{told}");
+        assert!(policy.contains("\"/p/c\"") && policy.contains("\"/q/x\""), "{policy}");
+        assert!(!policy.contains("encoded") && !policy.contains("PUT") && !policy.contains('*'), "{policy}");
+    }
+    let home = seen(&upstream, &encoded("\"GET\", \"PUT\"", "", get), &requests(&["GET /p/a%2Fb"]));
+    let (output, _) = learn(&home, &[]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{told}");
+    assert!(told.contains("hold encoded reserved characters, so there is nothing to learn"), "{told}");
+}
+
+#[test]
+fn a_rule_that_takes_encoded_characters_changes_nothing_of_what_is_learnt_for_others() {
+    let upstream = Recorder::plain();
+    for (methods, calls) in [
+        ("\"GET\", \"PUT\"", ["GET /p/b", "GET /q/x", "PUT /q/x"]),
+        ("\"GET\", \"HEAD\"", ["GET /p/b", "GET /q/x", "HEAD /q/x"]),
+        ("\"POST\", \"PUT\"", ["GET /p/b", "POST /q/x", "PUT /q/x"]),
+    ] {
+        let rules = encoded("\"GET\"", "", &format!("methods = [{methods}]\nconfirm = \"never\"\n"));
+        let calls = requests(&calls);
+        let with = seen(&upstream, &rules, &calls);
+        let without = seen(&upstream, &rules.replace("encoded = [\"%2F\"]\n", ""), &calls);
+        for words in [&["--writes"][..], &[]] {
+            let (policy, told, _) = learnt(&with, words, "duplicate-rule");
+            let (other, _, _) = learnt(&without, words, "duplicate-rule");
+            // The upstream's address is one for both.
+            assert_eq!(policy, other);
+            let writes = methods.contains("PUT") && words.is_empty();
+            assert_eq!(told.contains("left out; --writes"), writes, "{told}");
+            assert!(!policy.contains("**"), "{policy}");
+            assert!(!writes || !policy.contains("PUT"), "{policy}");
+        }
+    }
+}
+
+#[test]
+fn the_log_tells_no_more_of_what_is_learnt_than_it_did() {
+    let upstream = Recorder::plain();
+    for (f, g, expected) in [
+        ("", "log = \"names\"\n", Some("log = \"names\"\n")),
+        ("log = \"full\"\n", "log = \"full\"\n", Some("log = \"full\"\n")),
+        ("log = \"full\"\n", "", None),
+    ] {
+        let rules = format!(
+            "[[allow]]\nid = \"f\"\nmethods = [\"GET\"]\npaths = [\"/q/*\"]\n{f}\
+             [[allow]]\nid = \"g\"\nmethods = [\"GET\"]\npaths = [\"/**\"]\n{g}"
+        );
+        let home = seen(&upstream, &rules, &requests(&["GET /q/x"]));
+        let (policy, _, _) = learnt(&home, &[], "duplicate-rule");
+        assert!(expected.map_or(!policy.contains("log = "), |log| policy.contains(log)), "{policy}");
+    }
 }

@@ -271,15 +271,19 @@ fn every_record_is_as_the_schema_and_the_document_say() {
     }
     let mut records = told();
     let upstream = Recorder::plain();
-    let mut gate = Gate::start(&policy::a(&upstream));
+    let text = policy::b(&upstream, "confirm = \"never\"");
+    let mut gate = Gate::start(&text);
     gate.send("no JSON");
     assert!(gate.get(GOOD).is_success());
-    gate.home.rewrite(&format!("{}# The same again.\n", policy::a(&upstream)));
+    let array = json!({ "method": "PATCH", "path": "/api/v1/service_item/42/labels/", "body": [] });
+    assert!(gate.call("api_send", &array).is_success());
+    gate.home.rewrite(&format!("{text}# The same again.\n"));
     gate.signal(rustix::process::Signal::HUP);
     gate.log_until("another policy", |records| records.iter().any(|record| record["kind"] == "policy"));
     let home = std::sync::Arc::clone(&gate.home);
     gate.finish();
     records.extend(home.records());
+    assert!(records.iter().any(|record| record["body"]["array"] == true), "{records:#?}");
     let mut seen = BTreeSet::new();
     for record in &records {
         let kind = record["kind"].as_str().expect("a kind");

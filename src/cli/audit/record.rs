@@ -55,6 +55,8 @@ pub(in crate::cli) struct Record {
 #[serde(default)]
 pub(in crate::cli) struct LoggedBody {
     pub(in crate::cli) bytes: usize,
+    /// Whether it is an array; else it is an object.
+    pub(in crate::cli) array: bool,
     /// The members, each with its digest where that is told.
     pub(in crate::cli) names: Vec<Vec<String>>,
 }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::policy::PathGlob;
 use crate::request::template::globbed;
 
 /// Different names in one place after which it is taken for a variable, where nothing says that they are ids.
@@ -65,14 +66,21 @@ pub(super) fn fold<'p>(
     for path in paths {
         let parts: Vec<String> = segments(path).collect();
         match templates.of(method, &parts) {
-            Some(template) => drop(folded.insert(path.to_owned(), joined(&template))),
-            None => drop(unknown.insert(parts)),
+            // A template may hold what is no pattern.
+            Some(template) if covers(&joined(&template), path) => {
+                folded.insert(path.to_owned(), joined(&template));
+            }
+            Some(_) | None => drop(unknown.insert(parts)),
         }
     }
     for (path, pattern) in by_evidence(&unknown) {
         folded.insert(joined(&path), joined(&pattern));
     }
     folded
+}
+
+fn covers(pattern: &str, path: &str) -> bool {
+    PathGlob::parse(pattern).is_ok_and(|pattern| pattern.matches(path))
 }
 
 fn joined(segments: &[String]) -> String {
@@ -162,7 +170,14 @@ mod tests {
 
     #[test]
     fn what_the_description_calls_a_variable_is_one_at_once() {
-        let templates = [("GET", "/a/{id}/"), ("GET", "/a/mine/"), ("POST", "/b/{id}"), ("GET", "/f/{n}.json")];
+        let templates = [
+            ("GET", "/a/{id}/"),
+            ("GET", "/a/mine/"),
+            ("POST", "/b/{id}"),
+            ("GET", "/f/{n}.json"),
+            ("GET", "/g/%C3{x}"),
+            ("GET", "/h/**"),
+        ];
         let templates = templates.map(|(method, template)| (method.to_owned(), template.to_owned()));
         let templates = Templates::new(templates.into_iter());
         for (paths, expected) in [
@@ -170,6 +185,8 @@ mod tests {
             (&["/a/mine/", "/a/x/"], &["/a/*/", "/a/mine/"]),
             (&["/b/1"], &["/b/1"]),
             (&["/f/x.json", "/f/y.xml"], &["/f/*.json", "/f/y.xml"]),
+            (&["/g/%C3%A9"], &["/g/%C3%A9"]),
+            (&["/h/1"], &["/h/*"]),
         ] {
             assert_eq!(patterns(paths, &templates), expected, "{paths:?}");
         }

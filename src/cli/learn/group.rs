@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cli::logged::{Decided, Logged};
-use crate::policy::{Channel, Confirm, Effect, Grant, Policy, Preview, Rate, RuleRef};
+use crate::cli::out::counted;
+use crate::policy::{Channel, Confirm, Effect, Grant, PathGlob, Policy, Preview, Rate, RuleRef, Values};
 
 /// How often a path was asked for, and when.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +17,7 @@ pub(super) struct Seen {
 impl Seen {
     pub(super) fn add(&mut self, other: &Self) {
         self.count += other.count;
-        if self.first.is_empty() || other.first < self.first {
+        if self.first.is_empty() || (!other.first.is_empty() && other.first < self.first) {
             self.first.clone_from(&other.first);
         }
         if other.last > self.last {
@@ -28,7 +29,7 @@ impl Seen {
     pub(super) fn words(&self) -> String {
         let day = |time: &str| time.get(..10).unwrap_or(time).to_owned();
         let (first, last) = (day(&self.first), day(&self.last));
-        let calls = if self.count == 1 { "1 call".to_owned() } else { format!("{} calls", self.count) };
+        let calls = counted(self.count, "call");
         if first == last { format!("{calls}, {first}") } else { format!("{calls}, {first} to {last}") }
     }
 }
@@ -40,21 +41,29 @@ pub(super) enum Bodies {
     None,
     /// Objects with these members.
     Members(BTreeSet<String>),
-    /// Something that may have been an array.
-    Any,
+    /// An array among them, which no list of members lets through.
+    Arrays,
 }
 
 /// What was asked of the requests: with another one in force they would be another rule's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Demands {
-    pub(super) effect: Effect,
+    /// `None` of reads.
+    pub(super) approval: Option<Approval>,
+    pub(super) credential: Option<String>,
+    /// The lowest of the rates.
+    pub(super) rate: Option<Rate>,
+    /// What the log tells of them.
+    pub(super) values: Values,
+}
+
+/// What was asked of writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Approval {
     pub(super) confirm: Confirm,
     pub(super) channel: Channel,
     pub(super) preview: Preview,
     pub(super) idempotency_key: bool,
-    pub(super) credential: Option<String>,
-    /// The lowest of the rates.
-    pub(super) rate: Option<Rate>,
 }
 
 /// The requests.
@@ -63,7 +72,10 @@ pub(super) struct Group {
     /// The rule that granted them; `None` where report mode let them through.
     pub(super) rule: Option<(RuleRef, Demands)>,
     pub(super) method: String,
+    /// Those that a pattern can name.
     pub(super) paths: BTreeMap<String, Seen>,
+    /// Calls whose paths no pattern can name, but a `*` of a rule with `encoded`.
+    pub(super) unnamed: Seen,
     pub(super) names: BTreeSet<String>,
     pub(super) bodies: Bodies,
 }
@@ -73,14 +85,20 @@ impl Group {
     pub(super) fn of(grant: &Grant, logged: &Logged, policy: &Policy) -> (String, Self) {
         let rates = grant.rates().iter().filter_map(|index| policy.rules().get(*index)?.rate());
         let a_day = |rate: &Rate| u128::from(rate.count.get()) * 86_400_000 / rate.per.as_millis().max(1);
+        let approval = match grant.effect() {
+            Effect::Read => None,
+            Effect::Write => Some(Approval {
+                confirm: grant.confirm(),
+                channel: grant.channel(),
+                preview: grant.preview(),
+                idempotency_key: grant.idempotency_key(),
+            }),
+        };
         let asked = Demands {
-            effect: grant.effect(),
-            confirm: grant.confirm(),
-            channel: grant.channel(),
-            preview: grant.preview(),
-            idempotency_key: grant.idempotency_key(),
+            approval,
             credential: grant.credential().map(str::to_owned),
             rate: rates.min_by_key(a_day),
+            values: grant.values(),
         };
         let rule = grant.rule().clone();
         let name = format!("{:>6} {} {asked:?}", rule.index(), logged.method);
@@ -98,22 +116,31 @@ impl Group {
 
     fn new(rule: Option<(RuleRef, Demands)>, logged: &Logged) -> Self {
         let (paths, names) = (BTreeMap::new(), BTreeSet::new());
-        Self { rule, method: logged.method.clone(), paths, names, bodies: Bodies::None }
+        Self { rule, method: logged.method.clone(), paths, unnamed: Seen::default(), names, bodies: Bodies::None }
     }
 
     pub(super) fn take(&mut self, logged: &Logged) {
         let seen = Seen { count: 1, first: logged.time.clone(), last: logged.time.clone() };
-        self.paths.entry(logged.path.clone()).or_default().add(&seen);
+        match self.paths.get_mut(&logged.path) {
+            Some(path) => path.add(&seen),
+            None if is_nameable(&logged.path) => drop(self.paths.insert(logged.path.clone(), seen)),
+            // Of these no rule is made, so that they say nothing of what one has to hold.
+            None => return self.unnamed.add(&seen),
+        }
         self.names.extend(logged.query.iter().map(|(name, _)| name.clone()));
         let Some(body) = &logged.body else { return };
         let names = body.names.iter().filter_map(|pair| pair.first().cloned());
-        // Of an array no names are told, nor of an object without any.
-        match (&mut self.bodies, body.names.is_empty() && body.bytes > 2) {
-            (_, true) => self.bodies = Bodies::Any,
-            (Bodies::Any, false) => {}
+        match (&mut self.bodies, body.array) {
+            (_, true) => self.bodies = Bodies::Arrays,
+            (Bodies::Arrays, false) => {}
             (Bodies::None, false) => self.bodies = Bodies::Members(names.collect()),
             (Bodies::Members(members), false) => members.extend(names),
         }
+    }
+
+    /// The rule that granted them, by its name.
+    pub(super) fn granted_by(&self) -> Option<&str> {
+        self.rule.as_ref().map(|(rule, _)| rule.id())
     }
 
     /// The name of a rule for it.
@@ -133,4 +160,9 @@ impl Group {
             }
         }
     }
+}
+
+/// Whether a pattern can be the path: none spells out what can be read in two ways.
+fn is_nameable(path: &str) -> bool {
+    PathGlob::parse(path).is_ok_and(|pattern| pattern.matches(path))
 }
