@@ -85,7 +85,7 @@ fn every_segment_of_a_path_is_of_a_class_that_is_found() {
             let [form] = path.deny_forms() else { continue };
             let [folded] = form.segments() else { continue };
             looked.set(looked.get() + 1);
-            let canonical = &path.canonical()[1..];
+            let canonical = path.canonical().trim_start_matches('/');
             prop_assert!(kinds.contains(&sieve.kind(canonical, folded)), "{canonical} as {folded}");
         }
         Ok(())
