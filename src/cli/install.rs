@@ -154,9 +154,11 @@ impl Install {
     /// The exit code where a policy cannot be used, which was said; else why there is no entry.
     fn wanted(&self) -> Result<Result<Wanted, InstallError>, ExitCode> {
         let (mut policies, mut names) = (Vec::new(), Names::default());
-        for path in &self.policies {
+        // What is taken out by its name needs no policy, whatever became of it.
+        let needed = if self.remove && self.name.is_some() { &[] } else { self.policies.as_slice() };
+        for path in needed {
             let policy = load::policy(path)?.policy;
-            // What no gate starts with can still be taken out.
+            // Policies with which no gate starts can still be taken out.
             if !self.remove {
                 names.add(&policy).map_err(|error| complain(&error))?;
             }

@@ -219,13 +219,14 @@ impl Learnt {
         writeln!(
             out,
             "learnt {} with {} from {}; {} had {}",
-            counted(*rules, "rule"),
+            counted(*rules, "allow rule"),
             counted(*paths, "path"),
             counted(self.calls.saturating_sub(*unnamed), "call"),
             base.file(),
-            counted(base.rules().len(), "rule")
+            counted(base.rules().iter().filter(|rule| rule.terms().is_some()).count(), "allow rule")
         )?;
-        writeln!(out, "no wider than the policy in force: proved by comparison, as `portcullis diff` makes it")?;
+        let but = if proposal.wider == Comparison::NoWider { "" } else { "but for what report mode let through " };
+        writeln!(out, "{but}no wider than the policy in force: proved by comparison, as `portcullis diff` makes it")?;
         for (count, what, why) in [
             (self.writes, "write", "; --writes learns writes as well"),
             (self.refused, "refused call", ""),
@@ -253,11 +254,12 @@ impl Learnt {
 }
 
 fn told_wider(out: &mut impl Write, found: &[Widening]) -> io::Result<()> {
-    writeln!(out, "wider by what report mode let through, which no rule granted:")?;
+    writeln!(out, "with what report mode let through it is wider:")?;
     for widening in found.iter().take(SHOWN) {
         let rule = widening.rule.as_ref().map_or("", |rule| rule.id());
         let example = widening.example.as_ref().map(|example| format!("{} {}", example.method, example.path));
-        writeln!(out, "  `{rule}`: {}", printable(&example.unwrap_or_default(), 200))?;
+        let kind = widening.kind.as_str();
+        writeln!(out, "  {kind} by `{rule}`: {}", printable(&example.unwrap_or_default(), 200))?;
     }
     match found.len().checked_sub(SHOWN) {
         Some(left) if left > 0 => writeln!(out, "  and {left} more"),

@@ -221,7 +221,7 @@ fn as_json(found: &Found, whole: &Whole, against: &Against) -> Value {
     let log = found.log.path();
     match &found.result {
         Ok(s) => json!({
-            "log": log, "ok": s.signed == Signed::Proven, "origin": s.origin, "records": s.records, "questions": s.questions,
+            "log": log, "ok": !against.is_empty(), "origin": s.origin, "records": s.records, "questions": s.questions,
             "answers": s.answers, "open": s.open, "torn_tail": s.torn_tail, "stopped": s.stopped,
             "checkpoints": s.checkpoints, "checkpoint": s.newest, "signatures": s.signed == Signed::Proven,
             "held": s.held, "unanchored": s.tail, "files": found.log.files(), "first": s.first,

@@ -69,8 +69,9 @@ pub fn unfinished(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn found(directory: &Path, extension: &str) -> io::Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(directory)?.flatten();
-    let found = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
+    let entries: Vec<_> = std::fs::read_dir(directory)?.collect::<io::Result<_>>()?;
+    // One that is gone by now is none.
+    let found = entries.into_iter().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_socket()));
     let mut sockets: Vec<PathBuf> = found.map(|entry| entry.path()).filter(named(extension)).collect();
     sockets.sort();
     Ok(sockets)

@@ -136,7 +136,7 @@ fn everything_else_stays_a_copy_is_kept_and_the_entry_comes_out_again() {
         for file in [&path, copy] {
             assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o640, "{}", file.display());
         }
-        scene.good(&[client, "--remove", "--name", "sample"]);
+        scene.good(&[client, "--remove", "--name", "sample", "gone-by-now.toml"]);
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "{client}");
         let output = scene.install(&[client, "--remove", "policy.toml"]);
         assert_eq!(output.status.code(), Some(1), "{client}: it is not there any more: {output:?}");

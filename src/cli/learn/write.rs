@@ -13,6 +13,8 @@ use crate::policy::{Preview, REPORT, Rate, Values};
 
 /// The most paths of one rule that a policy may have.
 const MOST_PATHS: usize = 256;
+/// The longest name of a rule, in characters.
+const MOST_NAME: usize = 64;
 /// What is asked of writes alone.
 const APPROVAL: [&str; 4] = ["confirm", "channel", "preview", "idempotency_key"];
 /// Above a rule that stands as it is.
@@ -28,7 +30,7 @@ pub(super) enum Form {
     Folded,
     /// One by one, as they were asked for.
     Exact,
-    /// As the old rule writes them, with all that it says but for methods that were not seen.
+    /// As the old rule writes them, with what it says of the requests that were seen.
     Kept,
 }
 
@@ -103,10 +105,17 @@ impl<'t> Frame<'t> {
         groups.iter().map(|group| if is_whole(group) { Form::Whole } else { Form::Folded }).collect()
     }
 
+    /// The names of the denials, which stay.
+    fn denied(&self) -> Vec<String> {
+        let denials = self.document.get("deny").and_then(Item::as_array_of_tables).into_iter().flatten();
+        denials.filter_map(|rule| rule.get("id")?.as_str().map(str::to_owned)).collect()
+    }
+
     /// The policy's text with rules for the groups, each in its form.
     pub(super) fn write(&self, groups: &[&Group], forms: &[Form]) -> Written {
         let all: Vec<(&Group, Form)> = groups.iter().copied().zip(forms.iter().copied()).collect();
-        let (mut rules, mut owners, mut unnamed) = (Rules::default(), Vec::new(), 0);
+        let mut rules = Rules { taken: self.denied(), ..Rules::default() };
+        let (mut owners, mut unnamed) = (Vec::new(), 0);
         // Rules that stand for several groups, each written once.
         let mut shared: BTreeMap<(&str, Form), Vec<String>> = BTreeMap::new();
         for (group, form) in &all {
@@ -203,7 +212,7 @@ impl Rules {
         let id = unused(&group.id(), &group.method, &self.taken);
         let mut ids = Vec::new();
         for (part, mut rule) in parts(&rule).into_iter().enumerate() {
-            let own = if part == 0 { id.clone() } else { unused(&format!("{id}-more"), &group.method, &self.taken) };
+            let own = if part == 0 { id.clone() } else { unused(&more(&id), &group.method, &self.taken) };
             set(&mut rule, "id", own.as_str());
             self.tables.push(rule);
             self.taken.push(own.clone());
@@ -238,6 +247,11 @@ fn parts(rule: &Table) -> Vec<Table> {
         part
     };
     all.chunks(MOST_PATHS).map(part).collect()
+}
+
+/// The name of what one rule has no room for.
+fn more(id: &str) -> String {
+    id.chars().take(MOST_NAME - "-more".len()).chain("-more".chars()).collect()
 }
 
 /// A name that no other rule has.

@@ -98,7 +98,8 @@ impl Rules {
     ///
     /// Every reading of such a path counts, so that any rule for its method may be about it. But whatever grants one is about it
     /// as well: where those rules are the others' too, and each rule that came or went asks for no more than they do, only
-    /// denials are left to compare.
+    /// denials are left to compare. With one more or less about it, another of the rest may be the most specific, which chooses
+    /// the credential: then all of them have to name the same.
     pub(in crate::policy) fn take_no_more_encoded_than(&self, others: &Self) -> bool {
         let granting: Vec<&Allow> = self.allows.iter().filter(|rule| rule.encoded != Encoded::NONE).collect();
         let denied: HashSet<Bar<'_>> = self.bars().collect();
@@ -109,7 +110,14 @@ impl Rules {
             .difference(&theirs)
             .all(|face| face.encoded == Encoded::NONE && granting.iter().all(|rule| face.adds_nothing_lenient(rule)));
         let went = theirs.difference(&own).all(|face| granting.iter().all(|rule| face.asks_no_more_than(rule, gets)));
-        (others.writes || !self.writes) && came && went && others.bars().all(|bar| denied.contains(&bar))
+        let kept: Vec<&Face<'_>> = own.intersection(&theirs).collect();
+        let moved = |rule: &Allow| own.symmetric_difference(&theirs).any(|face| face.bears_on(rule));
+        let is_same = |rule: &Allow| {
+            let mut about = kept.iter().filter(|face| face.bears_on(rule));
+            about.all(|face| face.credential == rule.credential.as_deref())
+        };
+        let credentials = granting.iter().all(|rule| !moved(rule) || is_same(rule));
+        (others.writes || !self.writes) && came && went && credentials && others.bars().all(|bar| denied.contains(&bar))
     }
 
     /// The names of the credentials that rules choose, and the one that is meant where they choose none.
@@ -233,6 +241,7 @@ mod tests {
         let methods = ["GET", "HEAD", "PUT", "GET,PUT"];
         let with = |methods: &'static str| keys.iter().map(move |keys| format!("{methods} /p/q/* {keys}"));
         let mut rules: Vec<String> = methods.into_iter().flat_map(with).collect();
+        rules.extend(["GET /p/*/x", "GET /p/q/x", "PUT /p/*/x", "PUT /p/q/x"].map(str::to_owned));
         rules.extend(["POST /p/q/* effect = \"read\"", "POST /p/q/*"].map(str::to_owned));
         rules
     }
@@ -243,7 +252,12 @@ mod tests {
         let mut kept = 0;
         for granting in ["GET", "HEAD", "GET,PUT", "PUT", "POST"] {
             for asks in ["", "| confirm = \"never\" | log = \"full\"", "| idempotency_key = true"] {
-                for beside in ["POST /z", "GET /p/** effect = \"write\" | confirm = \"never\"", "PUT /p/**"] {
+                for beside in [
+                    "POST /z",
+                    "GET /p/** effect = \"write\" | confirm = \"never\"",
+                    "PUT /p/**",
+                    "GET,PUT /p/q* credential = \"one\"",
+                ] {
                     let granting = format!("{granting} /p/* encoded = [\"%2F\"] {asks}");
                     let made = |rule: &String| {
                         let policy = policy(&[&granting, beside, rule]);

@@ -37,14 +37,14 @@ pub(super) fn search(sides: Sides<'_>, steps: &mut Steps) -> Outcome {
     let mut classes = Classes::default();
     let mut real = Search::new(sides, Segments::Real);
     real.run(&mut classes, steps);
-    let is_complete = if real.found.is_empty() && real.skipped && real.is_sure {
-        // What is only imagined would be wider as well, if it were: then nobody knows.
+    let mut is_complete = real.is_sure;
+    if real.skipped && real.is_sure {
+        // What is only imagined would be wider as well, if it were: then nobody knows. What was found is not looked for again.
         let mut imagined = Search::new(sides, Segments::Imagined);
+        imagined.found = std::mem::take(&mut real.found);
         imagined.run(&mut classes, steps);
-        imagined.is_sure
-    } else {
-        real.is_sure
-    };
+        (is_complete, real.found) = (imagined.is_sure, imagined.found);
+    }
     Outcome { found: real.found.into_values().collect(), is_complete }
 }
 
