@@ -190,10 +190,10 @@ impl Alphabet {
         let imagined = |canonical: String, folded: String| Token::new(canonical, folded, Sort::Imagined);
         let others = || folded.iter().filter(|c| !c.is_ascii()).map(char::to_string);
         // Of marks that no label knows.
-        let known = self.letters.iter().chain(self.marks.iter().map(|(mark, _)| mark));
-        tokens.extend(known.flat_map(|c| others().map(|other| imagined(percent(*c) + &UNSEEN.to_string(), other))));
-        let letters = self.letters.iter().map(|c| percent(*c));
-        let letters: Vec<String> = written.iter().filter(|c| is_raw(**c)).map(char::to_string).chain(letters).collect();
+        let known = || self.letters.iter().chain(self.marks.iter().map(|(mark, _)| mark)).map(|c| percent(*c));
+        tokens.extend(known().flat_map(|c| others().map(move |other| imagined(format!("{c}{UNSEEN}"), other))));
+        let raw = written.iter().filter(|c| is_raw(**c)).map(char::to_string);
+        let letters: Vec<String> = raw.chain(known()).collect();
         for mark in self.marks.iter().map(|(mark, _)| percent(*mark)) {
             for letter in &letters {
                 let others = others().chain([UNSEEN.to_string()]);

@@ -57,7 +57,7 @@ impl Sieve {
 
 #[expect(clippy::disallowed_methods, reason = "the counts of the soak run are chosen by the environment")]
 fn cases() -> u32 {
-    if std::env::var("PORTCULLIS_SOAK").is_ok_and(|value| !value.is_empty()) { 2_000 } else { 20 }
+    if std::env::var("PORTCULLIS_SOAK").is_ok_and(|value| !value.is_empty()) { 10_000 } else { 20 }
 }
 
 #[test]
