@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Group, InitError};
 use crate::cli::desk::terminal::Terminal;
+use crate::cli::out::counted;
 use crate::confirm::escape::{defused, shown};
 use crate::trust::quoted;
 
@@ -83,8 +84,7 @@ impl Asker {
         }
         let terminal = self.terminal(GROUP)?;
         for (place, group) in groups.iter().enumerate() {
-            let paths = if group.paths == 1 { "path" } else { "paths" };
-            let line = format!("{:>4}  {}  ({} {paths})", place + 1, group.id, group.paths);
+            let line = format!("{:>4}  {}  ({})", place + 1, group.id, counted(group.paths, "path"));
             terminal.say(&line).map_err(InitError::Terminal)?;
         }
         let question =

@@ -79,7 +79,8 @@ pub(super) fn fold<'p>(
     folded
 }
 
-fn covers(pattern: &str, path: &str) -> bool {
+/// Whether a rule with this path is about that one.
+pub(super) fn covers(pattern: &str, path: &str) -> bool {
     PathGlob::parse(pattern).is_ok_and(|pattern| pattern.matches(path))
 }
 

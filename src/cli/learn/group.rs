@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fold::covers;
 use crate::cli::logged::{Decided, Logged};
 use crate::cli::out::counted;
-use crate::policy::{Channel, Confirm, Effect, Grant, PathGlob, Policy, Preview, Rate, RuleRef, Values};
+use crate::policy::{Channel, Confirm, Effect, Grant, Policy, Preview, Rate, RuleRef, Values};
 
 /// How often a path was asked for, and when.
 #[derive(Debug, Clone, Default)]
@@ -164,5 +165,5 @@ impl Group {
 
 /// Whether a pattern can be the path: none spells out what can be read in two ways.
 fn is_nameable(path: &str) -> bool {
-    PathGlob::parse(path).is_ok_and(|pattern| pattern.matches(path))
+    covers(path, path)
 }

@@ -58,7 +58,7 @@ pub(super) fn propose(
     let (granted, reported): (Vec<&Group>, Vec<&Group>) = groups.values().partition(|group| group.rule.is_some());
     let mut forms = frame.first(&granted, effects);
     // Each turn makes at least one group narrower, and each can be made so a few times.
-    for _ in 0..=granted.len() * Form::ALL {
+    for _ in 0..=granted.len() * Form::COUNT {
         let written = frame.write(&granted, &forms);
         let is_narrower = match parse(&written.text).map(|policy| widening(base, &policy, Budget::ORDINARY)) {
             Ok(Comparison::NoWider) => return proposal(base, &frame, (&granted, &forms), &reported),

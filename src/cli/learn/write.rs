@@ -36,7 +36,7 @@ pub(super) enum Form {
 
 impl Form {
     /// How many there are.
-    pub(super) const ALL: usize = 4;
+    pub(super) const COUNT: usize = 4;
 
     /// What is tried after it.
     pub(super) fn next(self) -> Option<Self> {
